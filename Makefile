@@ -3,6 +3,9 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 BIN := .venv/bin
 READY := .venv/.ready
+# The tools of check-deploy, docs and sbom have an environment of their own: none of our code imports them.
+TOOLS := .tools/bin
+TOOLS_READY := .tools/.ready
 # Worlds that the simulation plays, and the share of crash points and of each test's parameter sets that are tried;
 # another TURN tries another share.
 SEEDS ?= 200
@@ -10,36 +13,23 @@ EVERY ?= 100
 KINDS ?= 1
 SHARE ?= 1
 # Of what an hour on every platform has as many sessions as this, in percent.
-CROWD ?= 100
+LOAD ?= 100
 DEFECTS ?= 1
 TURN ?= 0
+# What is random in a turn can be played again: its seed is one of a thousand.
+SEED_OF_TURN := $(filter-out 0,$(shell expr $(TURN) % 1000))
 # Three test processes keep two cores busy: many tests wait for processes or servers. More do no harm.
 JOBS ?= 3
-SLOW := tests/simulation tests/platforms tests/providers tests/processes tests/cli/test_demo.py tests/cli/test_closed_pipes.py tests/cli/test_doctor.py \
-	tests/audit tests/security \
-	tests/flows/test_failover.py tests/flows/test_events_and_views.py tests/flows/test_clock_jumps.py tests/flows/test_wild_jobs.py \
-	tests/flows/test_busy.py tests/flows/test_delete_ended.py tests/flows/test_many_stops.py tests/flows/test_large_accounts.py \
-	tests/store/test_old_workers.py tests/store/test_migrations.py \
-	tests/pooler tests/store/test_failover.py tests/history tests/flows/test_archive.py tests/flows/test_brake.py \
-	tests/flows/test_any_queue.py tests/flows/test_freeing_keys.py tests/flows/test_freed_places.py tests/flows/test_failed_opens.py \
-	tests/flows/test_own_faults.py tests/flows/test_ended_by_the_node.py tests/flows/test_by_hand.py tests/flows/test_closes.py \
-	tests/flows/test_late_reports.py tests/flows/test_bad_rows.py tests/flows/test_crowded.py tests/flows/test_leaving.py \
-	tests/store/test_brakes.py tests/cli/test_planted_escapes.py tests/cli/test_process.py tests/cli/test_private_valkey.py
-# What runs once more with PgBouncer in front of PostgreSQL: transactions, locks, claims, jobs, and whole processes.
-POOLED := tests/store/test_database.py tests/store/test_pings.py tests/store/test_placements.py tests/store/test_messages.py \
-	tests/store/test_migrations.py tests/processes/test_quota.py
-# What takes longest: an hour on every platform, SIGKILL at every kind of point, any life that money can have.
-LONG := tests/platforms/test_an_hour.py tests/processes/test_every_point.py tests/money/test_any_life.py tests/money/test_downtime.py
-MONEY := tests/money tests/flows/test_terms.py tests/flows/test_waiting.py tests/flows/test_money.py tests/flows/test_quota.py
-CHAOS := tests/chaos
+# Families of tests: each test file is in one (tests/families.py), and `-m` selects them.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 # Python keeps what it has compiled, and buffers its output, as it does by itself; the tests start many processes.
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONUNBUFFERED :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo quick test test-slow test-pooler test-money test-long test-rest one-slot mutations chaos simulation crash-points fuzz-messages proof \
-	bench-audit bench-history test-history audit-deps check check-format check-types check-layers check-rules format lock clean
+.PHONY: help setup demo quick test test-slow test-pooler test-web test-money test-long test-rest one-slot mutations chaos simulation crash-points fuzz-messages proof \
+	bench bench-quick soak bench-audit bench-history test-history audit-deps check check-format check-types check-layers check-rules check-deploy docs sbom format lock clean
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -50,44 +40,53 @@ $(READY): uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) --version`. Name another: make PYTHON=python3.12 ..." >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@$(BIN)/uv --version 2>/dev/null | grep -q ' $(UV_VERSION)' || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv sync --frozen --quiet --active
+	@touch $@
+
+$(TOOLS_READY): $(READY)
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/.tools $(BIN)/uv sync --frozen --quiet --only-group tools --python $(BIN)/python
 	@touch $@
 
 demo: $(READY)  ## the whole platform on this machine, playing every kind of ending in a minute
 	@$(BIN)/orchestrator demo $(ARGS)
 
 quick: check  ## make check, and the tests of what changed since main: under five minutes
-	@$(BIN)/python -m tests.quick -n $(JOBS) --dist worksteal $(ARGS) --slow $(SLOW) $(MONEY) $(LONG) $(CHAOS)
+	@$(BIN)/python -m tests.quick -n $(JOBS) --dist worksteal $(ARGS)
 
 test: $(READY)  ## the suite, on real servers, in four minutes
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(patsubst %,--ignore=%,$(SLOW) $(MONEY) $(LONG) $(CHAOS)) $(ARGS)
+	@$(PYTEST) -m quick $(ARGS)
 
 test-slow: $(READY)  ## what takes longer: the contract of every driver, stories on every platform, whole processes
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(SLOW) $(LONG:%=--ignore=%) $(ARGS)
+	@$(PYTEST) -m slow $(ARGS)
 	@$(MAKE) --no-print-directory test-pooler
 
 test-pooler: $(READY)  ## through a real PgBouncer (Debian: apt-get install pgbouncer): the store, migrations, workers
-	@ORCHESTRATOR_TEST_POOLER=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(POOLED) -k "not sqlite and not password" $(ARGS)
+	@ORCHESTRATOR_TEST_POOLER=1 $(PYTEST) -m pooled -k "not sqlite and not password" $(ARGS)
+
+test-web: $(READY)  ## the console in a real browser (Debian: apt-get install chromium chromium-driver): every page and action
+	@$(BIN)/python -m pytest -m web $(ARGS)
 
 test-money: $(READY)  ## stories of quota and money, what they write, and races of real processes
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(MONEY) $(LONG:%=--ignore=%) $(ARGS)
+	@$(PYTEST) -m money $(ARGS)
 
 test-long: $(READY)  ## an hour of faults on every platform, SIGKILL at every kind of point, any life of quota and money
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(LONG) $(ARGS)
+	@$(PYTEST) -m long $(ARGS)
 
 one-slot: $(READY)  ## a real server with one slot, busy with an answer of SECONDS=120, keeps its session; killed, it loses it
 	@ONE_SLOT_SECONDS=$(or $(SECONDS),120) $(BIN)/python -m pytest -q tests/platforms/test_one_slot_server.py $(ARGS)
 
 test-rest: $(READY)  ## the three above in one run, which begins with what takes longest
-	@CROWD=$(CROWD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(LONG) $(SLOW) $(MONEY) --share $(SHARE) --turn $(TURN) $(ARGS)
+	@LOAD=$(LOAD) ORCHESTRATOR_TEST_SEED=$(or $(SEED_OF_TURN),$(ORCHESTRATOR_TEST_SEED)) $(PYTEST) -m "long or slow or money" \
+		--share $(SHARE) --turn $(TURN) $(SEED_OF_TURN:%=--hypothesis-seed=%) $(ARGS)
 	@$(MAKE) --no-print-directory test-pooler
 
 mutations: $(READY)  ## deliberate defects, each in a copy of the tree: is each found? DEFECTS=2: of every two one, in turns
 	@$(BIN)/python -m tests.mutations --jobs $(JOBS) --every $(DEFECTS) --turn $(TURN) $(ARGS)
 
 chaos: $(READY)  ## break real servers and processes for SECONDS=150 under load, then check every invariant; SEED=… again
-	@SECONDS=$(or $(SECONDS),150) SEED=$(SEED) $(BIN)/python -m pytest $(CHAOS) -q -p no:cacheprovider -s $(ARGS)
+	@SECONDS=$(or $(SECONDS),150) SEED=$(SEED) $(BIN)/python -m pytest -m chaos -q -p no:cacheprovider -s $(ARGS)
 
 simulation: $(READY)  ## SEEDS=200 days of random jobs and faults under one clock, checked against the invariants
 	@$(BIN)/python -m tests.simulation seeds --seeds $(SEEDS) --turn $(TURN) --jobs $(JOBS) $(ARGS)
@@ -98,11 +97,20 @@ crash-points: $(READY)  ## kill the process before and after each kind of commit
 fuzz-messages: $(READY)  ## COUNT=20000 generated raw messages on each queue of a real worker: none ends it; SEED=… again
 	@FUZZED_MESSAGES=$(or $(COUNT),20000) SEED=$(SEED) $(BIN)/python -m pytest -q tests/processes/test_messages.py -k generated $(ARGS)
 
+bench: $(READY)  ## every figure of docs/benchmarks in half an hour, measured anew and kept there (Debian: apt-get install nginx-light)
+	@$(BIN)/python -m tests.bench all --keep $(ARGS)
+
+bench-quick: $(READY)  ## the same, smaller: fails where a ratio of CPU, statements or rows lost 30 % since the kept one
+	@$(BIN)/python -m tests.bench all --quick --compare $(ARGS)
+
+soak: $(READY)  ## 2,000 pings in flight for MINUTES=30: memory, descriptors, connections and dead rows stay flat
+	@$(BIN)/python -m tests.bench.soak --minutes $(or $(MINUTES),30) $(ARGS)
+
 bench-audit: $(READY)  ## what a run of the audit takes at 10,000 and at 1,000,000 rows
-	@$(BIN)/python -m tests.benchmarks.audit $(ARGS)
+	@$(BIN)/python -m tests.bench.audit $(ARGS)
 
 bench-history: $(READY)  ## what a create, a look and a full audit take beside 0, 200,000 and 1,000,000 sessions that are over
-	@$(BIN)/python -m tests.benchmarks.history $(ARGS)
+	@$(BIN)/python -m tests.bench.history $(ARGS)
 
 test-history: $(READY)  ## every job, tick and look reads as much beside a million sessions that are over as beside ten
 	@PAST=$(or $(PAST),1000000) $(BIN)/python -m pytest tests/history $(ARGS)
@@ -139,6 +147,19 @@ check-rules: $(READY)
 	$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/rules
 	$(BIN)/coverage report
 
+check-deploy: $(TOOLS_READY)  ## the units, Dockerfile, compose file and Kubernetes manifests of deploy/ (Debian: systemd)
+	@$(BIN)/python -m tests.tools.deployment
+
+docs: $(TOOLS_READY)  ## the pages as a site, in dist/docs/site, with llms.txt; fails on a dead link
+	@$(BIN)/python -m tests.tools.site
+
+sbom: $(TOOLS_READY)  ## dist/sbom.cdx.json: what an installation without extras consists of, with licenses (CycloneDX)
+	@rm -rf dist/sbom && mkdir -p dist
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/dist/sbom $(BIN)/uv sync --frozen --quiet --no-dev --no-editable --python $(BIN)/python
+	@$(TOOLS)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+		--validate --output-file dist/sbom.cdx.json dist/sbom/bin/python
+	@rm -rf dist/sbom
+
 format: $(READY)  ## format, and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -147,4 +168,4 @@ lock: $(READY)  ## bring uv.lock up to date with pyproject.toml
 	$(BIN)/uv lock
 
 clean:  ## remove what was made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage dist
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage dist

@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable
 
 from apscheduler.executors.pool import ThreadPoolExecutor
+from celery import Celery
 
-from orchestrator.rules.installation.liveness import SCHEDULER
+from orchestrator.client.options import celery_options
+from orchestrator.rules.installation.liveness import KINDS, SCHEDULER
 from orchestrator.settings import Settings
 from orchestrator.store.database import Database, StoreError, new_token
-from orchestrator.tasks.app import make_app
 from orchestrator.tasks.draining import Drain
 from orchestrator.tasks.liveness import Heartbeat, Pulse
 from orchestrator.tasks.saying import Sayer
 from orchestrator.tasks.steady import SteadyScheduler
-from orchestrator.tasks.ticks import TICKS
+from orchestrator.tasks.wake_ups import WAKE_UPS, queue_of
 from orchestrator.tasks.waker import WakeUps
 
 log = logging.getLogger(__name__)
@@ -102,14 +103,14 @@ class Scheduler:
 
 def timetable(scheduler: Scheduler, wall: Callable[[], float] = time.time) -> SteadyScheduler:
     """Return the beat and every wake-up, each with a thread of its own, so that none waits for another's."""
-    executor = ThreadPoolExecutor(max_workers=len(TICKS) + 1)
+    executor = ThreadPoolExecutor(max_workers=len(WAKE_UPS) + 1)
     beats = SteadyScheduler(
         wall=wall, timezone="UTC", job_defaults=_DEFAULTS, executors={"default": executor}
     )
     logging.getLogger("apscheduler.scheduler").addFilter(_is_worth_a_line)
     beats.add_job(scheduler.beat, "interval", seconds=HEARTBEAT)
-    for name, tick in TICKS.items():
-        beats.add_job(scheduler.tick, "interval", args=[name], seconds=tick.every_seconds)
+    for name, wake_up in WAKE_UPS.items():
+        beats.add_job(scheduler.tick, "interval", args=[name], seconds=wake_up.every_seconds)
     return beats
 
 
@@ -119,9 +120,17 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
     return _SKIPPED not in record.getMessage()
 
 
+def _sender(settings: Settings) -> Celery:
+    """Return an application that only sends."""
+    app: Celery = Celery("orchestrator", broker=settings.broker_url, set_as_current=False)
+    queues = [queue_of(kind) for kind in KINDS]
+    app.conf.update(celery_options(queues, sentinel_master=settings.sentinel_master))
+    return app
+
+
 def run(settings: Settings) -> int:
     """Tick until SIGTERM or SIGINT; exit code 1 where it was stuck."""
-    app, _ = make_app(settings)
+    app = _sender(settings)
     database = Database(settings.database_url, pool_size=2, keeps_time=True)
     scheduler = Scheduler(database, WakeUps(app).send)
     beats = timetable(scheduler)
@@ -131,7 +140,7 @@ def run(settings: Settings) -> int:
     heartbeat.start()
     scheduler.beat()
     beats.start()
-    log.info("scheduler started: %d wake-ups", len(TICKS))
+    log.info("scheduler started: %d wake-ups", len(WAKE_UPS))
     while not drain.wait(1.0):
         if scheduler.look():
             log.error("no tick finished for %s s: exiting, to be restarted", STUCK_AFTER)

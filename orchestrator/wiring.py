@@ -12,8 +12,10 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.flows.engine.services import jitter as random_jitter
 from orchestrator.flows.engine.slots import TOTALS, Slots
 from orchestrator.flows.jobs import catalog_file
+from orchestrator.flows.operations.webhook_sender import WebhookSender
 from orchestrator.observability import metrics
 from orchestrator.providers import registry
+from orchestrator.providers.chat.conversation import Conversation
 from orchestrator.providers.checks import credential_faults, one_key, timer_faults, witness_faults
 from orchestrator.providers.http.client import ClientOptions, HttpClient
 from orchestrator.providers.http.resolver import WatchedResolver
@@ -24,7 +26,7 @@ from orchestrator.rules.states import Step
 from orchestrator.rules.upstream.addresses import Reach
 from orchestrator.settings import (
     Configuration,
-    OptionsValidator,
+    KnownDriver,
     ProviderConfiguration,
     SecretStore,
     Settings,
@@ -42,14 +44,11 @@ PUBLIC = Reach()
 def read_configuration(settings: Settings, *, require_secrets: bool = False) -> Configuration:
     """Read `orchestrator.toml`, checked with the drivers at hand, with its models and accounts. Raises
     ConfigurationError."""
-    known: Mapping[str, OptionsValidator] = {
-        driver: partial(registry.option_faults, driver) for driver in registry.DRIVERS
-    }
     secrets = secret_store(settings)
     return load_configuration(
         settings.config,
         required=settings.config_is_explicit,
-        known_drivers=known,
+        known_drivers=known_drivers(),
         secrets=secrets,
         require_secrets=require_secrets,
         also_check=lambda document, read: [
@@ -60,6 +59,16 @@ def read_configuration(settings: Settings, *, require_secrets: bool = False) -> 
             *witness_faults.faults_of(read),
         ],
     )
+
+
+def known_drivers() -> Mapping[str, KnownDriver]:
+    """Return what the configuration is checked against, of every registered driver."""
+    return {
+        name: KnownDriver(
+            option_faults=partial(registry.option_faults, name), needs_base_url=kind.needs_base_url
+        )
+        for name, kind in registry.DRIVERS.items()
+    }
 
 
 def secret_store(settings: Settings) -> SecretStore:
@@ -75,10 +84,16 @@ def open_database(
     clock: Clock | None = None,
     stopwatch: Stopwatch | None = None,
     keeps_time: bool = False,
+    gives_up_after: float | None = None,
 ) -> Database:
     """Return the store; it connects with its first use."""
     return Database(
-        settings.database_url, pool_size=pool_size, clock=clock, stopwatch=stopwatch, keeps_time=keeps_time
+        settings.database_url,
+        pool_size=pool_size,
+        clock=clock,
+        stopwatch=stopwatch,
+        keeps_time=keeps_time,
+        gives_up_after=gives_up_after,
     )
 
 
@@ -88,6 +103,7 @@ class Built:
 
     services: Services
     http: HttpClient
+    webhooks: WebhookSender
 
     def close(self) -> None:
         """Cancel what runs, then close connections."""
@@ -124,14 +140,11 @@ def build(
     )
     _listen(database, wake)
     secrets = secrets or secret_store(settings)
-    providers = configuration.providers
     http = http or _client(configuration, secrets)
     services = Services(
         database=database,
         config=configuration,
-        drivers={
-            name: build_driver(one, http, configuration.attach_reach) for name, one in providers.items()
-        },
+        drivers=_drivers(configuration, http),
         secrets=secrets,
         loop=loop or EventLoop(),
         slots=_slots(configuration),
@@ -139,8 +152,15 @@ def build(
         crowd=crowd or Crowd(),
         jitter=jitter or random_jitter,
         canary=Canary(http, configuration.canary_url) if configuration.canary_url else None,
+        conversation=Conversation(http, configuration.attach_reach),
     )
-    return Built(services=services, http=http)
+    sender = WebhookSender(http, secrets, configuration.attach_networks)
+    return Built(services=services, http=http, webhooks=sender)
+
+
+def _drivers(configuration: Configuration, http: HttpClient) -> Mapping[str, Driver]:
+    reach = configuration.attach_reach
+    return {name: build_driver(one, http, reach) for name, one in configuration.providers.items()}
 
 
 def _client(configuration: Configuration, secrets: SecretStore) -> HttpClient:
@@ -173,5 +193,5 @@ def build_driver(provider: ProviderConfiguration, http: HttpClient, reach: Reach
         "close_timeout_seconds": provider.policy.close_timeout_seconds,
         **provider.options,
     }
-    attaches = registry.card(provider.driver, options).attaches
+    attaches = registry.card(provider.driver, options).lifecycle.attaches
     return registry.build(provider.name, provider.driver, options, http.checked(reach) if attaches else http)

@@ -1,5 +1,6 @@
 """Fixtures of all tests: real servers, databases on both engines, and a small world."""
 
+import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,11 @@ from hypothesis import settings
 
 from orchestrator.store import migrate
 from orchestrator.store.database import Database
-from tests import servers, shares
+from tests import families, servers, shares
+from tests.families import pytest_ignore_collect, pytest_itemcollected
 from tests.world import World
+
+__all__ = ["pytest_ignore_collect", "pytest_itemcollected"]
 
 settings.register_profile("patient", deadline=None)  # a busy machine says nothing about a rule
 settings.load_profile("patient")
@@ -27,12 +31,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run this turn's share. Begin with the tests that may take longest, so that no core waits for them at the end."""
     shares.keep_share(config, items)
-    items.sort(key=_seconds_allowed, reverse=True)
+    items.sort(key=_turn_of)
+
+
+def _turn_of(item: pytest.Item) -> tuple[bool, float, int]:
+    family = families.family_of(item.path)
+    return family != "long", -_seconds_allowed(item), families.FAMILIES.index(family)
 
 
 def _seconds_allowed(item: pytest.Item) -> float:
     timeout = item.get_closest_marker("timeout")
     return float(timeout.args[0]) if timeout else 0.0
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_begin() -> None:
+    """Undo what an earlier test left behind: a Celery worker in this process raises the level of the root logger, and
+    simulated days switch logging off."""
+    logging.disable(logging.NOTSET)
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """`make quick`: run the tests of what changed since main, or a tenth of all where that cannot be seen.
 
-A test belongs to a change when its file changed or imports a module that changed. Slow tests run only where their own
-file changed."""
+A test belongs to a change when its file changed or imports a module that changed. Tests of other families than
+`quick` run only where their own file changed."""
 
 import subprocess
 import sys
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import grimp
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import families
+from tests.families import ROOT
+
 #: The base of a change: the first of these that the clone has.
 BASES = ("main", "origin/main")
 #: A change that reaches more test files than this is left to `make test`: a share of its tests run, another each day.
@@ -20,13 +22,12 @@ SHARES = 10
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the tests. `arguments` are pytest's; `--slow PATH …` at the end names what runs only where it changed."""
-    options, slow = _split(arguments)
-    quick = [path for path in files_of_tests() if not _is_below(path, slow)]
+    """Run the tests. `arguments` are pytest's."""
+    quick = files_of_tests(family="quick")
     day = datetime.now(UTC).toordinal()
     files = chosen(changed(), quick, imports(), day)
     sys.stderr.write(f"{len(files)} of {len(files_of_tests())} test files\n")
-    return subprocess.call([sys.executable, "-m", "pytest", *options, *files], cwd=ROOT)
+    return subprocess.call([sys.executable, "-m", "pytest", *arguments, *files], cwd=ROOT)
 
 
 def chosen(
@@ -68,9 +69,13 @@ def imports() -> dict[str, set[str]]:
     }
 
 
-def files_of_tests() -> list[str]:
-    """Return every test file, in order."""
-    return sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
+def files_of_tests(family: str | None = None) -> list[str]:
+    """Return every test file, or those of one family, in order."""
+    return [
+        str(path.relative_to(ROOT))
+        for path in families.files_of_tests()
+        if family in {None, families.family_of(path)}
+    ]
 
 
 def _path(module: str) -> str:
@@ -79,15 +84,6 @@ def _path(module: str) -> str:
 
 def _is_test(path: str) -> bool:
     return path.startswith("tests/") and Path(path).name.startswith("test_") and path.endswith(".py")
-
-
-def _is_below(path: str, directories: Sequence[str]) -> bool:
-    return any(Path(path).is_relative_to(directory) for directory in directories)
-
-
-def _split(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    at = arguments.index("--slow") if "--slow" in arguments else len(arguments)
-    return arguments[:at], arguments[at + 1 :]
 
 
 def _git(*arguments: str) -> list[str]:

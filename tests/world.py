@@ -1,90 +1,30 @@
-"""The small world: real flows, store and drivers, upstream platforms that misbehave, and a clock moved by hand.
+"""The small world: that of one process, over simulated upstream platforms that misbehave."""
 
-world.create_session(stop={"max_duration_seconds": 600})
-world.settle()                # everything that is due happens
-world.pass_time(10 * MINUTE)  # and everything that becomes due meanwhile, each at its time
-"""
-
-import itertools
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
 from aiohttp.abc import AbstractResolver
 
-from orchestrator import wiring
-from orchestrator.flows.engine.batch import Tally
-from orchestrator.flows.engine.services import Services
-from orchestrator.flows.jobs.perform import perform
-from orchestrator.flows.reports.views import of_session
-from orchestrator.flows.steps.admit_queued import admit_queued
-from orchestrator.flows.steps.close_due import close_due
-from orchestrator.flows.steps.funds_due import funds_due
-from orchestrator.flows.steps.open_due import open_due
-from orchestrator.flows.steps.ping.ping_due import ping_due
-from orchestrator.flows.steps.post_charges import post_charges
-from orchestrator.flows.steps.resolve_due import resolve_due
-from orchestrator.flows.steps.stop_due import stop_due
-from orchestrator.flows.steps.wake_queues import wake_queues
-from orchestrator.flows.steps.warn_due import warn_due
-from orchestrator.flows.upstream.credentials import sync_credentials
 from orchestrator.providers.http.client import ClientOptions, HttpClient
 from orchestrator.providers.http.resolver import WatchedResolver
-from orchestrator.rules.states import Step
-from orchestrator.rules.values import Placement, Plan, Policy, Session
-from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore, Settings
-from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.simulator import Simulator, SimulatorServer
-from orchestrator.store.core.stopwatch import Stopwatch
-from orchestrator.store.queries.ledger import Entry
-from tests.jitter import no_jitter
+from tests.in_process import FLOWS, HOUR, MINUTE, SECOND, START, Clock, InProcessWorld
+from tests.upstreams import Upstream
 
-SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
-START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+__all__ = ["FLOWS", "HOUR", "MINUTE", "SECOND", "START", "Clock", "World"]
 
 #: Addresses of the providers, in a world with a resolver.
 HOSTS = {"alpha": "alpha.example", "beta": "beta.test", "morph": "morph.invalid"}
 
-#: What does each kind of due step, in the order of a worker's wake-ups. Stops are always checked.
-FLOWS: Mapping[Step, Callable[[Services], Tally]] = {
-    Step.STOP: stop_due,
-    Step.FUNDS: funds_due,
-    Step.WARN: warn_due,
-    Step.CHARGE: post_charges,
-    Step.ADMIT: admit_queued,
-    Step.OPEN: open_due,
-    Step.RESOLVE: resolve_due,
-    Step.PING: ping_due,
-    Step.CLOSE: close_due,
-}
+#: The endpoints of the small world that are always there.
+ALWAYS_ON = (
+    Upstream(name="alpha", driver="openai", models=("llama-3", "base-3"), numbers_keys=False),
+    Upstream(name="beta", driver="openai", numbers_keys=False),
+)
 
 
-class Clock:
-    """Time that moves only by hand."""
-
-    def __init__(self, now: datetime = START) -> None:
-        self.now = now
-        self.platforms_are_ahead = timedelta(0)
-        self.store_is_ahead = timedelta(0)
-        """The error of the clock of the store's host; `now` is the true time."""
-
-    def __call__(self) -> datetime:
-        return self.now + self.store_is_ahead
-
-    def measured(self) -> float:
-        """Return the seconds that a machine's monotonic clock shows."""
-        return (self.now - START).total_seconds() + 1000
-
-    def seconds(self) -> float:
-        """Return the time as the platforms' clocks show it."""
-        return (self.now + self.platforms_are_ahead).timestamp()
-
-
-class World:
+class World(InProcessWorld):
     """One account `acme` with funds, always-on endpoints `alpha` and `beta`, one Morpheus gateway `morph`.
 
     Models: `llama` at alpha, `moral` at morph, `pair` at alpha and then beta, `roam` at morph and then alpha,
@@ -93,262 +33,54 @@ class World:
     def __init__(
         self,
         database_url: str,
+        upstreams: Iterable[Upstream] | None = None,
         *,
-        policy: Policy | None = None,
-        plans: dict[str, Plan] | None = None,
         morpheus_keys: int = 2,
         gateway: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
         resolver: AbstractResolver | None = None,
-        clock: Clock | None = None,
-        checks_time: bool = False,
+        **kind: Any,
     ) -> None:
         """`gateway`: options of the simulated gateway; `options`: those of the driver that speaks to it; `resolver`:
-        finds the hosts alpha.example, beta.test and morph.invalid, asked at each call; `checks_time`: workers
-        compare the store's clock with what they measure."""
-        self.clock = clock or Clock()
-        self._checks_time = checks_time
+        finds the hosts alpha.example, beta.test and morph.invalid, asked at each call; `kind`: of the class above."""
+        morph = Upstream(
+            name="morph",
+            driver="morpheus",
+            models=("moral-1", "moral-2"),
+            keys=morpheus_keys,
+            options={"close_retry_seconds": 0.01} | (options or {}),
+            upstream=gateway or {},
+        )
+        super().__init__(database_url, (*ALWAYS_ON, morph) if upstreams is None else upstreams, **kind)
+        self.keys = list(morph.secrets.values())
         self.server = SimulatorServer(Simulator(clock=self.clock.seconds))
-        self._url = database_url
-        self._policy = policy or Policy()
-        self._plans = dict(BUILT_IN_PLANS) | (plans or {})
-        self.keys = [f"sk-morph-{n}" for n in range(1, morpheus_keys + 1)]
-        self._gateway = gateway or {}
-        self._options = {"close_retry_seconds": 0.01} | (options or {})
         self._resolver = resolver
-        self._stack = ExitStack()
-        self._ids = itertools.count(1)
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.server)
-        alpha = self.server.add_openai("alpha", ["sk-alpha"], ["llama-3", "base-3"])
-        beta = self.server.add_openai("beta", ["sk-beta"], ["llama-3"])
-        morph = self.server.add_morpheus("morph", self.keys, ["moral-1", "moral-2"], **self._gateway)
-        refs = [f"env:MORPH_{n}" for n in range(1, len(self.keys) + 1)]
-        self.providers = {
-            "alpha": self._provider("alpha", "openai", alpha, ["env:ALPHA"]),
-            "beta": self._provider("beta", "openai", beta, ["env:BETA"]),
-            "morph": self._provider("morph", "morpheus", morph, refs),
-        }
-        self.secrets = {"ALPHA": "sk-alpha", "BETA": "sk-beta"}
-        self.secrets |= {f"MORPH_{n}": key for n, key in enumerate(self.keys, 1)}
-        self.services = self.another_worker()
-        self._catalog()
+        self.begin()
+        self.stock()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
+    def address_of(self, upstream: Upstream) -> str:
+        url = self.server.add_upstream(upstream.name, **upstream.spec())
+        return url if self._resolver is None else url.replace("127.0.0.1", HOSTS[upstream.name])
 
-    # workers
-
-    def another_worker(self, boot: str = "boot-1") -> Services:
-        """Return the services of another worker process over the same store. `boot`: when its machine started."""
-        stopwatch = Stopwatch(seconds=self.clock.measured, boot=boot, host=f"host of {boot}")
-        built = wiring.build(
-            Settings(database_url=self._url),
-            self._configuration(),
-            clock=self.clock,
-            stopwatch=stopwatch if self._checks_time else None,
-            keeps_time=True,
-            jitter=no_jitter,
-            secrets=SecretStore(self.secrets),
-            http=self._http(),
-        )
-        self._stack.callback(built.close)
-        sync_credentials(built.services)
-        return built.services
-
-    def worker_of(self, *, max_in_flight: int) -> Services:
-        """Return another worker, with fewer slots at each provider."""
-        self.providers = {
-            name: replace(one, max_in_flight=max_in_flight) for name, one in self.providers.items()
-        }
-        return self.another_worker()
-
-    # jobs
-
-    def job(self, name: str, /, *, task_id: str | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Return the outcome of `orchestrator.{name}`."""
-        return perform(self.services, task_id or f"task-{next(self._ids)}", f"orchestrator.{name}", kwargs)
-
-    def done(self, name: str, /, **kwargs: Any) -> dict[str, Any]:
-        """Return the result of a job that must not be refused."""
-        outcome = self.job(name, **kwargs)
-        assert outcome["ok"], outcome
-        result: dict[str, Any] = outcome["result"]
-        return result
-
-    def refused(self, name: str, /, **kwargs: Any) -> str:
-        """Return the error code of a job that must be refused."""
-        outcome = self.job(name, **kwargs)
-        assert not outcome["ok"], outcome
-        code: str = outcome["error"]["code"]
-        return code
-
-    def put_model(self, model_id: str, served: dict[str, str], **changes: Any) -> None:
-        """Put a model, with what each of its providers calls it, in order of preference."""
-        model = {
-            "type": "LLM",
-            "size": "8B",
-            "learning_stage": "Instruction-tuned",
-            "price_per_node_hour": "1.20",
-            "currency": "USD",
-        }
-        names = {"providers": list(served), "provider_model_ids": served}
-        self.done("model.put", id=model_id, **names, **(model | changes))
-
-    def create_session(self, model_id: str = "llama", **kwargs: Any) -> str:
-        """Return the id of a new session of `acme`."""
-        created = self.done("session.create", **({"account_id": "acme", "model_id": model_id} | kwargs))
-        session_id: str = created["id"]
-        return session_id
-
-    def run_session(self, model_id: str = "llama", **kwargs: Any) -> str:
-        """Return the id of a session that is running."""
-        session_id = self.create_session(model_id, **kwargs)
-        self.settle()
-        assert self.session(session_id).state == "running", self.session(session_id)
-        return session_id
-
-    def change_policy(self, provider: str, **changes: Any) -> None:
-        """Give the provider another policy, as a deploy does."""
-        config = self.services.config
-        known = config.providers[provider]
-        changed = replace(known, policy=replace(known.policy, **changes))
-        providers = {**config.providers, provider: changed}
-        self.services = replace(self.services, config=replace(config, providers=providers))
-
-    def pause(self, provider: str, ref: str) -> None:
-        """Allow no new placement under this credential, as an operator does."""
-        self.services.database.transact(lambda tx: tx.credentials.pause(provider, ref, "by hand", tx.now()))
-
-    # time
-
-    def settle(self, worker: Services | None = None) -> None:
-        """Do what is due until nothing is; a close may wait for a ping to have begun."""
-        for _ in range(100):
-            due = {*self.due(), Step.STOP}
-            if not sum(FLOWS[step](worker or self.services).claimed for step in FLOWS if step in due):
-                return
-        raise AssertionError("the world does not come to rest")
-
-    def due(self) -> set[Step]:
-        """Return the steps that are due now, by the right clock or by the store's."""
-        now = max(self.clock(), self.clock.now)
-        return {step for step, at in self._oldest_due() if at <= now}
-
-    def jump(self, span: timedelta) -> None:
-        """Move the clock while no worker runs: downtime."""
-        self.clock.now += span
-
-    def pass_time(self, span: timedelta) -> None:
-        """Move the clock, stopping wherever something becomes due. What is due but held back, by a Retry-After or a key
-        in use, is tried each second."""
-        end = self.clock.now + span
-        self.settle()
-        while (due := self._next_due()) is not None and due <= end:
-            later = due if due > self.clock.now else self.clock.now + SECOND
-            if later > end:
-                break
-            self.clock.now = later
-            self.settle()
-        self.clock.now = end
-        self.settle()
-
-    def look_at_queues(self) -> None:
-        """Run the slow tick that checks every queue."""
-        wake_queues(self.services)
-        self.settle()
-
-    # seeing
-
-    def session(self, session_id: str) -> Session:
-        """Return the session as a new connection sees it."""
-        with self.services.database.reading() as tx:
-            session = tx.sessions.get(session_id)
-        assert session is not None
-        return session
-
-    def placements(self, session_id: str) -> list[Placement]:
-        """Return its placements, oldest first."""
-        with self.services.database.reading() as tx:
-            return list(tx.placements.of_session(session_id))
-
-    def account(self, account_id: str = "acme") -> Any:
-        """Return the account as a new connection sees it."""
-        with self.services.database.reading() as tx:
-            return tx.accounts.get(account_id)
-
-    def events(self, subject: str) -> list[str]:
-        """Return the short names of a subject's events, in order."""
-        with self.services.database.reading() as tx:
-            return [event.type.rpartition(".")[2] for event in tx.outbox.tail(subject=subject, limit=1000)]
-
-    def view(self, session_id: str) -> dict[str, Any]:
-        """Return the session as other services read it."""
-        with self.services.database.reading() as tx:
-            return of_session(tx, self.session(session_id), self.clock.now)
-
-    def ledger(self, account_id: str = "acme", kind: str | None = None) -> list[Entry]:
-        """Return the account's entries, oldest first."""
-        with self.services.database.reading() as tx:
-            entries = tx.ledger.of_account(account_id, limit=100_000)
-        return [entry for entry in reversed(entries) if kind in (None, entry.kind)]
-
-    def ledger_of(self, session_id: str) -> Decimal:
-        """Return what the ledger has charged for a session."""
-        mine = [
-            one for one in self.ledger(self.session(session_id).account_id) if one.session_id == session_id
-        ]
-        charged = sum((entry.amount for entry in mine if entry.kind == "charge"), Decimal(0))
-        return charged - sum((entry.amount for entry in mine if entry.kind == "reversal"), Decimal(0))
-
-    def balance(self, account_id: str = "acme") -> Decimal:
-        """Return the account's cached balance."""
-        balance: Decimal = self.account(account_id).balance
-        return balance
-
-    def calls(self, operation: str, upstream: str = "morph") -> int:
-        """Return how many such calls an upstream has received."""
-        return len(self.server.log(upstream=upstream, operation=operation))
-
-    # inside
-
-    def _configuration(self) -> Configuration:
-        return Configuration(policy=self._policy, plans=self._plans, providers=self.providers)
-
-    def _http(self) -> HttpClient | None:
-        if self._resolver is None:
-            return None
-        watched = WatchedResolver(self._resolver, names=HOSTS.values(), hosts_file=Path("/nonexistent"))
-        return HttpClient(ClientOptions(keepalive_seconds=0, dns_cache_seconds=0), resolver=watched)
-
-    def _provider(self, name: str, driver: str, url: str, refs: list[str]) -> ProviderConfiguration:
-        if self._resolver is not None:
-            url = url.replace("127.0.0.1", HOSTS[name])
-        return ProviderConfiguration(
-            name=name,
-            driver=driver,
-            base_url=url,
-            credentials=tuple(refs),
-            max_in_flight=500,
-            policy=self._policy,
-            options=self._options if driver == "morpheus" else {},
-        )
-
-    def _catalog(self) -> None:
-        self.done("account.put", account_id="acme", plan="payg", currency="USD")
-        self.done("account.credit", account_id="acme", amount="100", currency="USD", key="opening")
+    def stock(self) -> None:
+        """Put accounts and models."""
+        self.open_account("acme")
         self.put_model("llama", {"alpha": "llama-3"})
         self.put_model("moral", {"morph": "moral-1"})
         self.put_model("pair", {"alpha": "llama-3", "beta": "llama-3"})
         self.put_model("roam", {"morph": "moral-1", "alpha": "llama-3"})
         self.put_model("base", {"alpha": "base-3"}, learning_stage="Pre-trained")
 
-    def _next_due(self) -> datetime | None:
-        return min((at for _, at in self._oldest_due()), default=None)
+    def calls(self, operation: str, upstream: str = "morph") -> int:
+        """Return how many such calls an upstream has received."""
+        return len(self.server.log(upstream=upstream, operation=operation))
 
-    def _oldest_due(self) -> list[tuple[Step, datetime]]:
-        with self.services.database.reading() as tx:
-            families = (tx.sessions.oldest_due(), tx.placements.oldest_due(), tx.accounts.oldest_due())
-        return [due for family in families for due in family.items()]
+    def http(self) -> HttpClient | None:
+        if self._resolver is None:
+            return None
+        watched = WatchedResolver(self._resolver, names=HOSTS.values(), hosts_file=Path("/nonexistent"))
+        return HttpClient(ClientOptions(keepalive_seconds=0, dns_cache_seconds=0), resolver=watched)

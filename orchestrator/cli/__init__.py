@@ -1,15 +1,9 @@
-"""The command line: parse, call one flow, format. `main` knows every command by its name.
+"""The command line: parse, call one flow, format. `tree` knows every command by its name; `main` is the console script.
 
-sessions, session_jobs, session_options, session_tables, explaining, waiting, endpoints, samples   `session …`
-accounts, account_tables    `account …`
-models                      `model …`
-providers, provider_reports, provider_tables, reconciling, leftover_tables   `provider …` and `reconcile`
-events, following           `events`
-messages                    parked messages
-audit, clock, doctor        `audit`, `clock`, `doctor`
-upkeep, documents           `migrate`, `apply`, `simulator`, and the files that they read
-processes, tree, private_valkey, readiness   `worker`, `scheduler`, `up`
-demo                        `demo`
-sending, reading            how commands send jobs and read the database
-options, output, times, usage, failures      shared: options, formats, times, usage errors, exit codes
+commands   one file for each group of commands
+doctor     `doctor`: is anything wrong here, and what is to be done
+top        `top`: what lives, on one screen that moves
+demo       `demo`: a session's life against simulated platforms
+views      tables and reports
+shared     options, output, errors; how commands send jobs and read the database
 """

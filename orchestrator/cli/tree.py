@@ -1,238 +1,220 @@
-"""A tree of processes. They are forked after everything is imported, restarted when one dies, and stopped together."""
+"""Every command by its name. What a command is made of is imported when it is called or described."""
 
-import logging
-import multiprocessing
-import os
-import select
-import signal
-import sys
-import threading
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from multiprocessing.process import BaseProcess
+from collections.abc import Iterator, MutableMapping
+from enum import StrEnum
+from importlib import import_module
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple, cast
 
-from orchestrator.settings import ConfigurationError
-from orchestrator.tasks.draining import BOUND
-from orchestrator.tasks.liveness import started_again
+import typer
 
-log = logging.getLogger(__name__)
-
-#: Seconds that children have to drain, before they are killed: a little more than they take.
-GRACE = BOUND + 5
-#: A child that dies is started again after 1, 2, 4 … seconds, at most these; one that lived this long starts afresh.
-LONGEST_PAUSE = 30.0
-_LOOK = 0.2
-#: Every so many looks it is asked whether what all rest on is there; so many misses in a row, and it is not.
-_LOOKS_APART, _MISSES = 10, 3
-#: The pause is at its longest from the sixth failure on.
-_MOST_DOUBLINGS = 5
-
-_fork = multiprocessing.get_context("fork")
+from orchestrator import __version__
+from orchestrator.cli.shared.failures import ExplainingGroup
+from orchestrator.cli.shared.options import AsJson
+from orchestrator.cli.shared.output import print_line, print_wide, say
 
 
-def pause_after(failures: int) -> float:
-    """Return the seconds before a retry after so many failures in a row."""
-    return min(2.0 ** min(failures - 1, _MOST_DOUBLINGS), LONGEST_PAUSE)
+class Location(NamedTuple):
+    """Where a command is, or the commands of a noun: then with the help of the noun."""
+
+    module: str
+    name: str = "app"
+    help: str | None = None
 
 
-class _Guard:
-    """Keeps the parent running: a step that raises is logged, and retried after a pause that grows."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._failures = 0
-        self._again_at = 0.0
-
-    def run(self, step: Callable[[], object]) -> None:
-        """Run the step, unless it failed too recently."""
-        now = time.monotonic()
-        if now < self._again_at:
-            return
-        try:
-            step()
-        except Exception as error:  # noqa: BLE001  (children must be supervised, and signals obeyed, whatever fails)
-            self._failures += 1
-            pause = pause_after(self._failures)
-            self._again_at = now + pause
-            log.error(
-                "cannot %s: %s: %s; trying again in %g s", self._what, type(error).__name__, error, pause
-            )
-        else:
-            self._failures = 0
-
-
-@dataclass
-class _Child:
-    name: str
-    target: Callable[[], int]
-    process: BaseProcess | None = None
-    started: float = 0.0
-    deaths: int = 0
-    restarts: int = 0
-    start_at: float = field(default_factory=time.monotonic)
+#: Nouns and commands that are imported when they are needed.
+PLACES = MappingProxyType(
+    {
+        "init": Location("commands.init", "init"),
+        "api": Location("commands.api", "api"),
+        "migrate": Location("commands.upkeep", "migrate"),
+        "apply": Location("commands.upkeep", "apply"),
+        "doctor": Location("doctor", "doctor"),
+        "top": Location("top", "top"),
+        "audit": Location("commands.audit", "audit"),
+        "events": Location("commands.events", "events"),
+        "simulator": Location("commands.upkeep", "simulator"),
+        "reconcile": Location("commands.reconciling", "reconcile"),
+        "session": Location("commands.sessions", help="Create, show, extend and close sessions."),
+        "account": Location("commands.accounts", help="Show, fund and change accounts."),
+        "model": Location("commands.models", help="List and change models."),
+        "provider": Location("commands.providers", help="Upstream platforms."),
+        "clock": Location("commands.clock", help="The store's clock, and its jumps."),
+        "messages": Location("commands.messages", help="List, drop and resend parked messages."),
+        "costs": Location("commands.costs", help="What was spent, burns and is expected."),
+        "token": Location("commands.tokens", help="Who may use the HTTP API."),
+        "webhook": Location("commands.webhooks", help="Where events are sent to."),
+        "policy": Location("commands.policy", help="What other rules would do to the fleet."),
+        "config": Location("commands.configuration", help="What a file would change before a deploy."),
+        "jobs": Location("commands.jobs", help="Print the schema of the jobs."),
+    }
+)
 
 
-class Tree:
-    """Runs every target in a process of its own until it is stopped, or a child's exit code says that it must not
-    run."""
+class Commands(MutableMapping[str, Any]):
+    """Commands by their names, in the order of the help. One of `PLACES` is imported when it is asked for."""
 
-    def __init__(
-        self,
-        targets: Mapping[str, Callable[[], int]],
-        *,
-        grace: float = GRACE,
-        rests_on: Callable[[], bool] = lambda: True,
+    def __init__(self, known: MutableMapping[str, Any]) -> None:
+        self._built: dict[str, Any] = {**known, **dict.fromkeys(PLACES)}
+
+    def __getitem__(self, name: str) -> Any:
+        built = self._built[name]
+        if built is None:
+            built = self._built[name] = _imported(name, PLACES[name])
+        return built
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._built[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._built)
+
+    def __len__(self) -> int:
+        return len(self._built)
+
+
+class LazyGroup(ExplainingGroup):
+    """The root: its commands are imported one by one."""
+
+    def __init__(self, *, commands: MutableMapping[str, Any], **attributes: Any) -> None:
+        super().__init__(commands=cast(Any, Commands(commands)), **attributes)
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """Return the names, and import nothing."""
+        return list(self.commands)
+
+
+def _imported(name: str, place: Location) -> Any:
+    """Return the command of this name, as typer makes it."""
+    found = getattr(import_module(f"orchestrator.cli.{place.module}"), place.name)
+    holder = typer.Typer(add_completion=False)
+    if place.help is None:
+        holder.command(name)(found)
+    else:
+        does_something = found.registered_callback is not None  # without a command behind it
+        holder.add_typer(found, name=name, help=place.help, no_args_is_help=not does_something)
+    command = typer.main.get_group(holder).commands[name]
+    for leaf in _leaves(command):
+        names = {option.name for option in leaf.params}
+        if "as_json" in names and "no_wait" not in names:  # it shows tables
+            leaf.params.append(_wide_option())
+    return command
+
+
+def _leaves(command: Any) -> Iterator[Any]:
+    """Yield the commands that do something: those without commands of their own, and a few of the others."""
+    below = getattr(command, "commands", None)
+    if below is None or command.invoke_without_command:
+        yield command
+    for one in (below or {}).values():
+        yield from _leaves(one)
+
+
+def _wide_option() -> Any:
+    """Return the option `--wide`, as typer makes it. Its callback sets it, so no command takes it as an argument."""
+
+    def shows(
+        _wide: Annotated[
+            bool,
+            typer.Option(
+                "--wide",
+                help="Show all columns, however narrow the terminal is.",
+                callback=lambda value: print_wide(wanted=value),
+                expose_value=False,
+            ),
+        ] = False,
     ) -> None:
-        """Prepare the processes. `rests_on`: what all of them need; when it is gone for good, the tree ends with exit
-        code 1."""
-        self._rests_on = rests_on
-        self._children = [_Child(name, target) for name, target in targets.items()]
-        self._guards = {name: _Guard(f"supervise process {name}") for name in targets}
-        self._misses, self._asking = 0, _Guard("find out whether the private Valkey answers")
-        self._grace = grace
-        self._signals = 0
-        self._alive_read, self._alive_write = os.pipe()
+        pass
 
-    def run(self) -> int:
-        """Supervise until the end, and return the exit code. SIGTERM and SIGINT stop all with time to finish, a second
-        one at once."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-        try:
-            self._supervise()
-        except Exception:
-            log.exception("supervision of the processes here failed: stopping all")
-            return 1
-        finally:
-            self._stop()
-        return int(self._misses >= _MISSES)
-
-    def _supervise(self) -> None:
-        looks = 0
-        while not self._signals and self._misses < _MISSES:
-            for child in self._children:
-                self._guards[child.name].run(partial(self._look_at, child))
-            _sleep(_LOOK)
-            looks += 1
-            if looks % _LOOKS_APART == 0:
-                self._asking.run(self._ask)
-        if self._misses >= _MISSES:
-            log.error(
-                "the private Valkey, which every process here needs, has ended: exiting, to be restarted"
-            )
-
-    def _ask(self) -> None:
-        self._misses = 0 if self._rests_on() else self._misses + 1
-
-    def _on_signal(self, *_: object) -> None:
-        self._signals += 1
-
-    def _look_at(self, child: _Child) -> None:
-        now = time.monotonic()
-        if child.process is not None and not child.process.is_alive():
-            self._note_death(child, now)
-        if child.process is None and now >= child.start_at and not self._signals:
-            self._start(child)
-
-    def _start(self, child: _Child) -> None:
-        _check_that_a_process_can_start()
-        process = _fork.Process(target=self._in_child, args=(child,), name=child.name)
-        process.start()
-        child.process, child.started = process, time.monotonic()
-
-    def _note_death(self, child: _Child, now: float) -> None:
-        assert child.process is not None
-        code = child.process.exitcode
-        child.deaths = 1 if now - child.started > LONGEST_PAUSE else child.deaths + 1
-        pause = pause_after(child.deaths)
-        child.process, child.start_at = None, now + pause
-        child.restarts += 1
-        log.warning("process %s ended with %s; restarting it in %g s", child.name, code, pause)
-
-    def _in_child(self, child: _Child) -> None:
-        """Run the target in a process group of its own, so that Ctrl-C reaches the parent alone. It ends when the
-        parent does."""
-        os.setpgid(0, 0)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        os.close(self._alive_write)
-        threading.Thread(
-            target=_end_with, args=(self._alive_read, self._grace), name="parent", daemon=True
-        ).start()
-        started_again(child.restarts)
-        sys.exit(_ended(child.target))
-
-    def _stop(self) -> None:
-        alive = self._alive()
-        for child in alive:
-            self._send(child, signal.SIGTERM)
-        give_up_at = time.monotonic() + self._grace
-        while self._alive() and self._signals < 2 and time.monotonic() < give_up_at:
-            _sleep(_LOOK / 2)
-        for child in self._alive():
-            log.warning(
-                "process %s did not finish in time; its work is retried when its leases expire", child.name
-            )
-            self._send(child, signal.SIGKILL)
-        for child in alive:
-            if child.process is not None:
-                child.process.join(5)
-
-    def _alive(self) -> list[_Child]:
-        return [child for child in self._children if child.process is not None and child.process.is_alive()]
-
-    @staticmethod
-    def _send(child: _Child, number: signal.Signals) -> None:
-        if child.process is not None and child.process.pid is not None:
-            try:
-                os.kill(child.process.pid, number)
-            except ProcessLookupError:
-                log.debug("process %s had ended already", child.name)
-            except OSError as error:
-                log.warning("cannot send a signal to process %s: %s", child.name, error)
+    holder = typer.Typer(add_completion=False)
+    holder.command()(shows)
+    [option] = typer.main.get_command(holder).params
+    return option
 
 
-def _sleep(seconds: float) -> None:
-    """Pause. If the machine refuses that, go on at once, so that no loop here ends."""
-    try:
-        time.sleep(seconds)
-    except OSError:
-        select.select([], [], [], seconds)
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,  # it shows the values of variables, secrets among them
+    help="Runs model sessions for a platform: creates, pings, stops and bills them.",
+)
 
 
-def _check_that_a_process_can_start() -> None:
-    """Raise OSError where there are too few descriptors, processes or memory for one more: a start that fails
-    halfway would leave its pipes open each time."""
-    ends: list[int] = []
-    try:
-        for _ in range(2):
-            ends.extend(os.pipe())
-        probe = os.fork()
-        if probe == 0:
-            os._exit(0)
-        os.waitpid(probe, 0)
-    finally:
-        for end in ends:
-            os.close(end)
+class PoolName(StrEnum):
+    """The kinds of work."""
+
+    CONTROL = "control"
+    STOP = "stop"
+    CLOSE = "close"
+    OPEN = "open"
+    PING = "ping"
 
 
-def _ended(target: Callable[[], int]) -> int:
-    """Return the exit code of a child. A fault of configuration is logged without a traceback: the next start may
-    work."""
-    try:
-        return target()
-    except ConfigurationError as error:
-        for fault in error.faults:
-            log.error("%s", fault)
-        return 2
+@app.callback()
+def _orchestrator(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=lambda wanted: _say_version(wanted=wanted))
+    ] = False,
+) -> None:
+    pass
 
 
-def _end_with(alive: int, grace: float) -> None:
-    """Wait until the parent is gone, however it ended, then drain this process and exit. The parent holds the pipe's
-    other end."""
-    os.read(alive, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(grace)
-    os._exit(1)
+@app.command()
+def up() -> None:
+    """Run everything in one process tree, with a private Valkey where no broker is named."""
+    _share_metrics()
+    from orchestrator.processes.run import run_up
+
+    raise typer.Exit(run_up(say))
+
+
+@app.command()
+def worker(
+    pool: Annotated[
+        PoolName | None, typer.Option(help="Only this kind of work; all five by default.")
+    ] = None,
+) -> None:
+    """Carry out jobs and wake-ups."""
+    if pool is None:
+        _share_metrics()
+    from orchestrator.processes.run import run_worker
+
+    raise typer.Exit(run_worker(pool.value if pool else None))
+
+
+def _share_metrics() -> None:
+    """Share metrics among the processes of a tree, if a port is set. Call it before anything imports the library."""
+    from orchestrator.observability import shared
+    from orchestrator.settings import load_settings
+
+    if load_settings().metrics_port is not None:
+        shared.prepare()
+
+
+@app.command()
+def scheduler() -> None:
+    """Send the wake-ups. A second one stands by."""
+    from orchestrator.processes.run_scheduler import run_scheduler
+
+    raise typer.Exit(run_scheduler())
+
+
+@app.command()
+def demo(as_json: AsJson = False) -> None:
+    """Play a session's life against simulated platforms."""
+    from orchestrator.processes.extras import require_demo
+
+    require_demo()
+    from orchestrator.cli.demo.play import run_demo
+
+    raise typer.Exit(run_demo(as_json))
+
+
+def _say_version(*, wanted: bool) -> None:
+    if wanted:
+        print_line(f"orchestrator {__version__}")
+        raise typer.Exit

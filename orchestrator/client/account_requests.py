@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from orchestrator.client import fields
 from orchestrator.client.base import Part, Request
@@ -45,6 +48,24 @@ class CreditAccount(Request):
     currency: fields.Currency
     key: fields.Line
     """The same key credits once."""
+
+
+class BudgetAccount(Request):
+    """What the account may spend in each day or month (UTC); without an amount there is no such budget from now on."""
+
+    account_id: fields.Identifier
+    period: Literal["day", "month"]
+    amount: fields.Money | None = None
+    currency: fields.Currency
+    max_burn_per_hour: fields.Money | None = None
+    """No session is admitted beyond this cost per hour, of all that start or run."""
+
+    @model_validator(mode="after")
+    def _has_an_amount_beside_its_rate(self) -> Self:
+        if self.amount is None and self.max_burn_per_hour is not None:
+            sentence = "{} belongs to a budget, so that it needs an {}: without one the budget is taken away"
+            raise fields.fault("amount", sentence, "max_burn_per_hour", "amount")
+        return self
 
 
 class DebitAccount(Request):

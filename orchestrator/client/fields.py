@@ -5,16 +5,18 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from orchestrator.rules.installation.secret_texts import NOT_A_REFERENCE, is_reference
 from orchestrator.rules.sessions.names import MAX_DESCRIPTION, MAX_NAME, line_fault, text_fault
+from orchestrator.rules.states import State
 from orchestrator.rules.text import is_text
 from orchestrator.rules.values import ModelSource, ModelType, OnQuota
-from orchestrator.settings import is_reference
+from orchestrator.validation.wording import where, wrong
 
 #: Ten years, in seconds.
 LONGEST = 315_360_000
@@ -36,21 +38,11 @@ _TIMESTAMP = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 
-Value = TypeVar("Value")
 
-
-def fault(kind: str, sentence: str) -> PydanticCustomError:
-    """Return a fault by its kind (for machines) and a sentence (for people), which names no value."""
-    return PydanticCustomError("request_fault", "{sentence}", {"sentence": sentence, "kind": kind})
-
-
-def _where(holds: Callable[[Value], bool], kind: str, sentence: str) -> AfterValidator:
-    def checked(value: Value) -> Value:
-        if not holds(value):
-            raise fault(kind, sentence)
-        return value
-
-    return AfterValidator(checked)
+def fault(kind: str, sentence: str, *names: str) -> PydanticCustomError:
+    """Return a fault by its kind (for machines) and a sentence (for people), which repeats no value. Other fields
+    that it names are `{}` in it, and given in `names`: a command line has other names for them."""
+    return wrong(sentence, kind, names)
 
 
 def _without_fault(fault_of: Callable[[str], str | None], kind: str) -> AfterValidator:
@@ -70,7 +62,7 @@ def _matching(pattern: str, kind: str, sentence: str, longest: int) -> tuple[Aft
     def matches(text: str) -> bool:
         return compiled.fullmatch(text) is not None
 
-    return _where(matches, kind, sentence), WithJsonSchema(schema)
+    return where(matches, sentence, kind), WithJsonSchema(schema)
 
 
 def _limit(value: object) -> int | str:
@@ -89,22 +81,26 @@ def _overdraft(value: object) -> Decimal | Literal["plan"]:
 
 
 def _money(value: object) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    """Return the amount of a JSON value, or of the Decimal that a service in Python has."""
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise fault(
             "money_type",
             'must be money: a decimal text such as "12.50" (or a whole number), never a fraction',
         )
-    if not _MONEY.fullmatch(str(value)) or not Decimal(value):
+    text = format(value, "f") if isinstance(value, Decimal) else str(value)
+    if not _MONEY.fullmatch(text) or not Decimal(text):
         raise fault(
             "money_format", "must be above 0 and below 10^12, with at most 6 decimal places and no exponent"
         )
-    return Decimal(value)
+    return Decimal(text)
 
 
 def _timestamp(value: object) -> datetime:
-    if isinstance(value, str) and _TIMESTAMP.fullmatch(value):
+    """Return the instant of a JSON text, or of the aware datetime that a service in Python has."""
+    text = value.isoformat() if isinstance(value, datetime) else value
+    if isinstance(text, str) and _TIMESTAMP.fullmatch(text):
         try:
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             pass
     raise fault("timestamp", 'must be an RFC 3339 time with its offset, such as "2025-09-15T15:59:55Z"')
@@ -176,7 +172,7 @@ Currency: TypeAlias = Annotated[
 Reference: TypeAlias = Annotated[
     str,
     Field(max_length=300),
-    _where(is_reference, "reference", "must be env:NAME or file:/path, never the secret itself"),
+    where(is_reference, NOT_A_REFERENCE, "reference"),
 ]
 Money: TypeAlias = Annotated[
     Decimal,
@@ -211,6 +207,8 @@ Timestamp: TypeAlias = Annotated[
     PlainSerializer(_in_utc),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
+Cursor: TypeAlias = Annotated[str, Field(min_length=1, max_length=1000), _ONE_LINE]
+"""Where a page begins, as an earlier page said."""
 PlainText: TypeAlias = Annotated[str, _ONE_LINE]
 """One line, possibly empty; the field adds its bound."""
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=MAX_NAME), _ONE_LINE]
@@ -231,22 +229,23 @@ Nodes: TypeAlias = Annotated[int, Field(ge=1, le=MOST_NODES)]
 EndpointUrl: TypeAlias = Annotated[
     str,
     Field(max_length=2048),
-    _where(
+    where(
         _is_endpoint,
-        "endpoint_url",
         "must be a plain http:// or https:// URL without user, password, query or fragment",
+        "endpoint_url",
     ),
 ]
 Metadata: TypeAlias = Annotated[
     dict[str, Any],
-    _where(
+    where(
         _is_plain,
-        "metadata_text",
         f"must have no control characters in its texts, and at most {METADATA_LEVELS} levels",
+        "metadata_text",
     ),
-    _where(_is_small, "metadata_size", f"must be at most {METADATA_BYTES} bytes as JSON"),
+    where(_is_small, f"must be at most {METADATA_BYTES} bytes as JSON", "metadata_size"),
 ]
 # JSON has no enumerations: their members come as texts.
 OnQuotaField: TypeAlias = Annotated[OnQuota, Field(strict=False)]
 ModelTypeField: TypeAlias = Annotated[ModelType, Field(strict=False)]
 ModelSourceField: TypeAlias = Annotated[ModelSource, Field(strict=False)]
+StateField: TypeAlias = Annotated[State, Field(strict=False)]

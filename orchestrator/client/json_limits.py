@@ -1,14 +1,20 @@
 """Values that no job may contain at any depth, because the database or other readers of JSON cannot keep them."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-Loc: TypeAlias = tuple[str | int, ...]
+from orchestrator.validation.locs import Loc
+
 #: (where, what is wrong, its kind)
 WildFault: TypeAlias = tuple[Loc, str, str]
 
 DEEPEST = 32
+#: The kind of a value that JSON has no type for.
+NO_JSON_TYPE = "json_type"
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_LARGEST = 2**63
 
 
 def wild_faults(arguments: dict[Any, Any]) -> Iterator[WildFault]:
@@ -22,7 +28,8 @@ def wild_faults(arguments: dict[Any, Any]) -> Iterator[WildFault]:
             yield loc, f"is nested more than {DEEPEST} deep", "too_deep"
         else:
             yield from _of_keys(loc, value)
-            waiting += reversed([((*loc, key), below) for key, below in _entries(value)])
+            below = [((*loc, key), one) for key, one in _entries(value) if not _is_plain(one)]
+            waiting += reversed(below)
 
 
 def _entries(value: dict[Any, Any] | list[Any]) -> Iterator[tuple[str | int, Any]]:
@@ -45,15 +52,23 @@ def _of_scalar(loc: Loc, value: Any) -> Iterator[WildFault]:
             return
         case str() if not _is_storable(value):
             yield loc, "holds a NUL character or half a surrogate pair", "unstorable_text"
-        case int() if not -(2**63) <= value < 2**63:
+        case int() if not -_LARGEST <= value < _LARGEST:
             yield loc, "is an integer beyond 64 bits", "integer_range"
         case float() if not math.isfinite(value):
             yield loc, "must be a finite number", "finite_number"
         case str() | int() | float():
             return
         case _:
-            yield loc, "is not a JSON type", "json_type"
+            yield loc, "is not a JSON type", NO_JSON_TYPE
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether this is one of the most common values, which have no fault: batches have thousands of them."""
+    kind = type(value)
+    if kind is str:
+        return _UNSTORABLE.search(value) is None
+    return kind is bool or value is None or (kind is int and -_LARGEST <= value < _LARGEST)
 
 
 def _is_storable(text: str) -> bool:
-    return "\x00" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    return _UNSTORABLE.search(text) is None

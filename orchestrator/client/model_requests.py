@@ -46,22 +46,26 @@ class PutModel(Request):
     @model_validator(mode="after")
     def _is_served_by_somebody(self) -> Self:
         if (self.provider is None) == (self.providers is None):
-            raise fields.fault("providers", "name either provider or providers, in order of preference")
+            either = "name either {} or {}, in order of preference"
+            raise fields.fault("providers", either, "provider", "providers")
         names = self.provider_names
         if len(set(names)) < len(names):
-            raise fields.fault("providers", "name each of providers once")
+            raise fields.fault("providers", "name each of {} once", "providers")
         if (self.provider_model_id is None) == (self.provider_model_ids is None):
-            raise fields.fault("provider_model_ids", "name either provider_model_id or provider_model_ids")
+            names = ("provider_model_id", "provider_model_ids")
+            raise fields.fault("provider_model_ids", "name either {} or {}", *names)
         if self.provider_model_ids is not None and set(self.provider_model_ids) != set(names):
-            raise fields.fault("provider_model_ids", "provider_model_ids must hold one id for each provider")
+            sentence = "{} must hold one id for each provider"
+            raise fields.fault("provider_model_ids", sentence, "provider_model_ids")
         return self
 
     @model_validator(mode="after")
     def _is_complete_for_its_kind(self) -> Self:
         if self.source is ModelSource.PRIVATE and self.owner is None:
-            raise fields.fault("owner", "a private model needs its owner, an account's id")
+            raise fields.fault("owner", "a private model needs its {}, an account's id", "owner")
         if self.type is not ModelType.ASR and not {"size", "learning_stage"} <= self.model_fields_set:
-            raise fields.fault("size", "a model of type LLM or VLM needs size and learning_stage")
+            sentence = "a model of type LLM or VLM needs {} and {}"
+            raise fields.fault("size", sentence, "size", "learning_stage")
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""The two shapes of a job's outcome, as other services read them."""
+"""The two shapes of a job's outcome, as other services read them, and their values as JSON."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,7 +6,10 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from pydantic import BaseModel
+
 from orchestrator.rules.refusals import Refusal
+from orchestrator.rules.values.amounts import money_text
 
 
 def succeeded(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,12 +22,15 @@ def refused(refusal: Refusal) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return the value in JSON's types: times in RFC 3339 and UTC, money as a decimal text."""
+    """Return the value in JSON's types: times in RFC 3339 and UTC, money as a decimal text, requests as objects without
+    the fields that were left out."""
     match value:
+        case BaseModel():
+            return value.model_dump(mode="json", exclude_unset=True)
         case Enum():
             return plain(value.value)
         case Decimal():
-            return format(value, "f")
+            return money_text(value) if value.is_finite() else str(value)
         case datetime():
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         case Mapping():

@@ -3,42 +3,104 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic.json_schema import models_json_schema
 from pydantic_core import ErrorDetails
 
-from orchestrator.client.json_limits import Loc, wild_faults
+from orchestrator.client.json_limits import NO_JSON_TYPE, wild_faults
+from orchestrator.client.outcomes import plain
 from orchestrator.client.requests import JOBS, CreateSession, Request
 from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.validation.locs import Loc, path_of
+from orchestrator.validation.wording import did_you_mean, in_words
 
 #: Faults listed for one request: enough to correct it, however large its batch.
 MOST_FAULTS = 50
 
+_PREFIX = "orchestrator."
 #: A key as people write them; anything else could be a secret in the wrong place and is not repeated.
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
-_Fault: TypeAlias = dict[str, str]
+
+@dataclass(frozen=True, slots=True)
+class RequestFault:
+    """What is wrong with a request, and where; `loc` is empty where it is the request as a whole. A key that could be a
+    secret is `?`."""
+
+    loc: Loc
+    sentence: str
+    """With `{}` for each of the fields that it names."""
+    kind: str
+    names: Sequence[str] = ()
+
+    @property
+    def path(self) -> str:
+        """The place, like `batch[3].count`; `request` for the whole."""
+        return path_of(self.loc) or "request"
+
+    def said(self, name_of: Callable[[str], str] = str) -> str:
+        """Return the sentence; `name_of` gives fields other names."""
+        return self.sentence.format(*map(name_of, self.names)) if self.names else self.sentence
+
+    def as_json(self) -> dict[str, str]:
+        return {"loc": self.path, "msg": self.said(), "type": self.kind}
+
+
+_NOT_AN_OBJECT = RequestFault((), "the keyword arguments must be a JSON object", "dict_type")
+
+
+class InvalidRequest(Refusal):
+    """The keyword arguments are wrong: `faults` are all of them, `details` the first."""
+
+    def __init__(self, faults: Sequence[RequestFault]) -> None:
+        others = len(faults) - 1
+        more = f" ({others} more fault{'s' * (others > 1)})" if others else ""
+        message = f"{faults[0].path}: {faults[0].said()}{more}"
+        details = [fault.as_json() for fault in faults[:MOST_FAULTS]]
+        super().__init__(ErrorCode.INVALID_REQUEST, message, faults=details)
+        self.faults = tuple(faults)
 
 
 def parse(name: str, kwargs: Any) -> Request:
-    """Return the request, or Refusal(INVALID_REQUEST) with `faults`: `loc`, `msg` and `type` of each."""
-    job = JOBS.get(name)
-    if job is None:
-        raise Refusal(ErrorCode.INVALID_REQUEST, f"unknown job; known are {', '.join(JOBS)}", faults=[])
+    """Return the request. Raises InvalidRequest with every fault, and Refusal for a job that does not exist."""
+    job = needs_known_job(name)
     if not isinstance(kwargs, dict):
-        raise _refusal([_fault((), "the keyword arguments must be a JSON object", "dict_type")])
-    wild = [_fault(*found) for found in islice(wild_faults(kwargs), MOST_FAULTS)]
+        raise InvalidRequest([_NOT_AN_OBJECT])
+    wild = _listed(wild_faults(kwargs))
     if wild:
-        raise _refusal(wild)
+        raise InvalidRequest(wild)
     try:
         return job.model_validate(kwargs)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-    raise _refusal([_pydantic_fault(detail) for detail in details])
+        details = error.errors(include_url=False)
+    raise InvalidRequest([_fault(detail) for detail in details])
+
+
+def needs_known_job(name: str) -> type[Request]:
+    """Return the request of the job with this name. Raises Refusal, with the nearest name, where there is none."""
+    if name not in JOBS:
+        verbs = [known.removeprefix(_PREFIX) for known in JOBS]
+        nearest = did_you_mean(name.removeprefix(_PREFIX), verbs, prefix=_PREFIX)
+        message = f"unknown job{nearest}" if nearest else f"unknown job; known are {', '.join(JOBS)}"
+        raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[])
+    return JOBS[name]
+
+
+def arguments_of(request: Request | Mapping[str, Any]) -> dict[str, Any]:
+    """Return a job's keyword arguments as plain JSON, without what a request leaves out. A part may be a request too.
+
+    Raises InvalidRequest that names each value which has no JSON type."""
+    arguments = plain(request)
+    if not isinstance(arguments, dict):
+        raise InvalidRequest([_NOT_AN_OBJECT])
+    faults = _listed(found for found in wild_faults(arguments) if found[2] == NO_JSON_TYPE)
+    if faults:
+        raise InvalidRequest(faults)
+    return arguments
 
 
 def digest(request: CreateSession) -> str:
@@ -61,46 +123,20 @@ def fingerprint(request: Request | None, kwargs: Any) -> str | None:
         return None
 
 
-def schema() -> dict[str, Any]:
-    """Return JSON Schema of all jobs: a property for each task's name."""
-    references, definitions = models_json_schema(
-        [(job, "validation") for job in JOBS.values()], title="Jobs on the queue orchestrator.jobs"
-    )
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": definitions["title"],
-        "description": "Each property is a task's name and describes its keyword arguments.",
-        "type": "object",
-        "properties": {name: dict(references[job, "validation"]) for name, job in JOBS.items()},
-        "$defs": definitions["$defs"],
-    }
-
-
 def _digest(content: Any) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _pydantic_fault(detail: ErrorDetails) -> _Fault:
-    kind = detail.get("ctx", {}).get("kind", detail["type"])
-    return _fault(detail["loc"], detail["msg"], str(kind))
+def _listed(found: Iterable[tuple[Loc, str, str]]) -> list[RequestFault]:
+    listed = islice(found, MOST_FAULTS)
+    return [RequestFault(_shown(loc), sentence, kind) for loc, sentence, kind in listed]
 
 
-def _fault(loc: Loc, message: str, kind: str) -> _Fault:
-    return {"loc": _shown(loc), "msg": message, "type": kind}
+def _fault(detail: ErrorDetails) -> RequestFault:
+    sentence, names = in_words(detail, table="an object"), detail.get("ctx", {}).get("names", ())
+    return RequestFault(_shown(detail["loc"]), sentence, detail["type"], names)
 
 
-def _shown(loc: Iterable[str | int]) -> str:
-    """Return a path like `batch[3].count`; `request` for the whole."""
-    shown = ""
-    for part in loc:
-        shown += f"[{part}]" if isinstance(part, int) else f".{part if _KEY.fullmatch(part) else '?'}"
-    return shown.lstrip(".") or "request"
-
-
-def _refusal(faults: Sequence[Mapping[str, str]]) -> Refusal:
-    first = faults[0]
-    others = len(faults) - 1
-    more = f" ({others} more fault{'s' * (others > 1)})" if others else ""
-    message = f"{first['loc']}: {first['msg']}{more}"
-    return Refusal(ErrorCode.INVALID_REQUEST, message, faults=[dict(fault) for fault in faults[:MOST_FAULTS]])
+def _shown(loc: Loc) -> Loc:
+    return tuple(part if isinstance(part, int) or _KEY.fullmatch(part) else "?" for part in loc)

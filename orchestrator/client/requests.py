@@ -7,21 +7,32 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from orchestrator.client import fields
-from orchestrator.client.account_requests import CreditAccount, DebitAccount, PutAccount, QuotaRequest
+from orchestrator.client.account_requests import (
+    BudgetAccount,
+    CreditAccount,
+    DebitAccount,
+    PutAccount,
+    QuotaRequest,
+)
 from orchestrator.client.base import Part, Request
 from orchestrator.client.model_requests import PutModel
+from orchestrator.client.read_requests import GetAccount, GetSession, ListSessions
 from orchestrator.rules.values import Attach, OnQuota
 
 __all__ = [
     "JOBS",
     "AttachRequest",
+    "BudgetAccount",
     "CloseSession",
     "CreateSession",
     "CreditAccount",
     "DebitAccount",
     "DeleteSession",
     "ExtendSession",
+    "GetAccount",
+    "GetSession",
     "Interactions",
+    "ListSessions",
     "PingSession",
     "ProviderOptions",
     "PutAccount",
@@ -104,9 +115,8 @@ class CloseSession(Request):
     @model_validator(mode="after")
     def _only_operators_confirm(self) -> Self:
         if self.confirm and self.reason != "operator":
-            raise fields.fault(
-                "confirm", 'confirm needs reason "operator": only an operator can prove a close'
-            )
+            sentence = '{} needs {} "operator": only an operator can prove a close'
+            raise fields.fault("confirm", sentence, "confirm", "reason")
         return self
 
     @model_validator(mode="after")
@@ -114,12 +124,11 @@ class CloseSession(Request):
         if not self.force:
             return self
         if self.reason != "operator" or self.detail is None or self.by is None:
-            needs = 'force needs reason "operator", and for the report detail: why, and by: who'
-            raise fields.fault("force", needs)
+            needs = '{} needs {} "operator", and for the report {}: why, and {}: who'
+            raise fields.fault("force", needs, "force", "reason", "detail", "by")
         if self.confirm:
-            raise fields.fault(
-                "force", "force is for a close without proof, confirm for one with it: give one"
-            )
+            sentence = "{} is for a close without proof, {} for one with it: give one"
+            raise fields.fault("force", sentence, "force", "confirm")
         return self
 
 
@@ -133,10 +142,9 @@ class ExtendSession(Request):
 
     @model_validator(mode="after")
     def _extends_something(self) -> Self:
-        if (self.max_duration_seconds, self.max_interactions, self.max_cost) == (None, None, None):
-            raise fields.fault(
-                "nothing", "name at least one of max_duration_seconds, max_interactions, max_cost"
-            )
+        totals = ("max_duration_seconds", "max_interactions", "max_cost")
+        if all(getattr(self, total) is None for total in totals):
+            raise fields.fault("nothing", "name at least one of {}, {}, {}", *totals)
         return self
 
 
@@ -163,9 +171,10 @@ class Interactions(Part):
     @model_validator(mode="after")
     def _ends_after_it_began(self) -> Self:
         if self.at is not None and (self.began is not None or self.ended is not None):
-            raise fields.fault("two_instants", "give at, or began and ended, not both")
+            sentence = "give {}, or {} and {}, not both"
+            raise fields.fault("two_instants", sentence, "at", "began", "ended")
         if self.began is not None and self.ended is not None and self.ended < self.began:
-            raise fields.fault("ended_too_early", "ended is before began")
+            raise fields.fault("ended_too_early", "{} is before {}", "ended", "began")
         return self
 
     @property
@@ -191,6 +200,10 @@ JOBS: Mapping[str, type[Request]] = MappingProxyType(
         "orchestrator.account.put": PutAccount,
         "orchestrator.account.credit": CreditAccount,
         "orchestrator.account.debit": DebitAccount,
+        "orchestrator.account.budget": BudgetAccount,
         "orchestrator.model.put": PutModel,
+        "orchestrator.session.get": GetSession,
+        "orchestrator.session.list": ListSessions,
+        "orchestrator.account.get": GetAccount,
     }
 )

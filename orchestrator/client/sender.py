@@ -1,16 +1,20 @@
 """Send jobs and read their outcomes, over a plain Celery app."""
 
 import re
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.client.options import JOBS_QUEUE, celery_options
-from orchestrator.rules.installation.messages import task_id_fault
+from orchestrator.client.base import Request
+from orchestrator.client.job_methods import TIMEOUT, CallJob, JobMethod, JobMethods, R, T
+from orchestrator.client.options import JOBS_QUEUE, NOOP, celery_options
+from orchestrator.client.parsing import arguments_of, needs_known_job
+from orchestrator.rules.installation.messages import AUTHOR, LONGEST_AUTHOR, task_id_fault
+from orchestrator.rules.installation.secret_texts import redacted_url
 from orchestrator.rules.refusals import ErrorCode, Refusal
-from orchestrator.settings import redacted_url
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -38,58 +42,94 @@ class JobBroken(Exception):
     """The worker failed on the job. This is a defect of ours, which its log describes. The job was not refused."""
 
 
-class JobClient:
+class JobClient(JobMethods):
     """Sends jobs to the orchestrator behind these two URLs."""
 
-    def __init__(self, broker_url: str, result_url: str, *, sentinel_master: str | None = None) -> None:
+    def __init__(
+        self,
+        broker_url: str,
+        result_url: str,
+        *,
+        sentinel_master: str | None = None,
+        author: str | None = None,
+    ) -> None:
+        """Keep the URLs. Celery is imported by the first call that needs the broker. `author`: who sends the jobs, for
+        the history of sessions, at most 100 characters."""
         self._urls = (broker_url, result_url)
-        options = _hasty(celery_options(sentinel_master=sentinel_master))
-        self._results = _app(broker_url, result_url, options)
-        # Over Redis, sending needs no result store: its subscriptions do not survive a lost connection.
-        # Over rpc:// both are one: the reply comes to the sender.
-        answered_to_sender = result_url.startswith("rpc:")
-        self._sender = self._results if answered_to_sender else _app(broker_url, _NO_RESULTS, options)
+        self._headers = {} if author is None else {AUTHOR: author[:LONGEST_AUTHOR]}
+        self._sentinel_master = sentinel_master
+        self._making = threading.Lock()
+        self._made: _Apps | None = None
 
     def check(self) -> None:
         """Raise BrokerUnreachable where the broker does not answer."""
-        with self._reaching_the_broker(), self._sender.connection_for_write() as connection:
+        with self._reaching_the_broker(), self._apps().sender.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=_CONNECT_TIMEOUT)
 
-    def send(self, name: str, kwargs: Mapping[str, Any], task_id: str | None = None) -> str:
+    def send(self, name: str, kwargs: Request | Mapping[str, Any], task_id: str | None = None) -> str:
         """Enqueue a job and return its task id, by which the outcome is found. A repeated send under this id is
-        harmless. Raises Refusal for a task id under which no outcome can be saved."""
+        harmless. Raises Refusal for a job that does not exist, for a task id under which no outcome can be saved, and
+        for values that are no JSON."""
+        if name != NOOP:
+            needs_known_job(name)
         fault = None if task_id is None else task_id_fault(task_id)
         if fault is not None:
             raise Refusal(ErrorCode.INVALID_REQUEST, fault)
+        arguments = arguments_of(kwargs)
         with self._reaching_the_broker():
             if task_id is not None:
                 self._forget(task_id)
             task_id = task_id or str(uuid.uuid4())
-            self._sender.send_task(
-                name, kwargs=dict(kwargs), task_id=task_id, queue=JOBS_QUEUE, ignore_result=False
+            self._apps().sender.send_task(
+                name,
+                kwargs=arguments,
+                task_id=task_id,
+                queue=JOBS_QUEUE,
+                ignore_result=False,
+                headers=self._headers,
             )
         return task_id
 
     def wait(self, task_id: str, timeout: float) -> dict[str, Any] | None:
         """Return the outcome, or None if there is none after `timeout` seconds. Raises JobBroken."""
         give_up_at = time.monotonic() + timeout
-        pause = _FIRST_LOOK
+        waits = pauses()
         with self._reaching_the_broker():
             while not (found := self._look(task_id)) and time.monotonic() < give_up_at:
-                time.sleep(max(0, min(pause, give_up_at - time.monotonic())))
-                pause = min(pause * 1.5, _LONGEST_LOOK)
+                time.sleep(max(0, min(next(waits), give_up_at - time.monotonic())))
         return found
 
     def call(
-        self, name: str, kwargs: Mapping[str, Any], timeout: float = 30, task_id: str | None = None
+        self,
+        name: str,
+        kwargs: Request | Mapping[str, Any],
+        timeout: float = TIMEOUT,
+        task_id: str | None = None,
     ) -> dict[str, Any] | None:
         """Send and wait."""
         return self.wait(self.send(name, kwargs, task_id), timeout)
 
+    def method_for(self, method: JobMethod[R, T]) -> CallJob[R, T]:
+        """Return the function that sends this job and waits for its result."""
+
+        def job(
+            request: R | None = None,
+            /,
+            *,
+            timeout: float = TIMEOUT,
+            task_id: str | None = None,
+            **fields: Any,
+        ) -> T:
+            sent = self.send(method.name, method.arguments(request, fields), task_id)
+            return method.result(self.wait(sent, timeout), sent, timeout)
+
+        return job
+
     def close(self) -> None:
         """Close the connections."""
-        self._sender.close()
-        self._results.close()
+        if self._made is not None:
+            self._made.sender.close()
+            self._made.results.close()
 
     def __enter__(self) -> "JobClient":
         return self
@@ -97,16 +137,22 @@ class JobClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _apps(self) -> "_Apps":
+        with self._making:  # many threads may share a client
+            if self._made is None:
+                self._made = _apps_for(*self._urls, self._sentinel_master)
+            return self._made
+
     def _forget(self, task_id: str) -> None:
         """Delete an outcome that exists already: it may be that of another job, and this job is answered again."""
         with suppress(NotImplementedError):  # by stores that keep nothing
-            self._results.backend.forget(task_id)
+            self._apps().results.backend.forget(task_id)
 
     def _look(self, task_id: str) -> dict[str, Any] | None:
         from celery.exceptions import SecurityError
 
         try:
-            found = self._results.backend.get_task_meta(task_id)
+            found = self._apps().results.backend.get_task_meta(task_id)
         except (ValueError, TypeError, SecurityError):  # a failure that Celery itself cannot read
             raise JobBroken(
                 f"the worker failed on job {task_id}, its error cannot be read: see its log"
@@ -144,6 +190,14 @@ class JobClient:
                 f"{where} does not answer ({_cause(error)}): start it (`orchestrator up`), "
                 "or correct ORCHESTRATOR_BROKER_URL and ORCHESTRATOR_RESULT_URL"
             ) from None
+
+
+def pauses() -> Iterator[float]:
+    """Yield the seconds between two looks for an outcome."""
+    pause = _FIRST_LOOK
+    while True:
+        yield pause
+        pause = min(pause * 1.5, _LONGEST_LOOK)
 
 
 def writes_refused(words: str) -> str:
@@ -193,6 +247,25 @@ def check_broker(broker_url: str, *, sentinel_master: str | None = None) -> None
     """Raise BrokerUnreachable where nothing answers there."""
     with JobClient(broker_url, _NO_RESULTS, sentinel_master=sentinel_master) as client:
         client.check()
+
+
+class _Apps(NamedTuple):
+    """The Celery apps of a client."""
+
+    sender: "Celery"
+    results: "Celery"
+
+
+def _apps_for(broker_url: str, result_url: str, sentinel_master: str | None) -> _Apps:
+    """Return the app that sends and the one that reads outcomes.
+
+    Over Redis, sending needs no result store: its subscriptions do not survive a lost connection. Over rpc:// both are
+    one app, as the reply comes to the sender."""
+    options = _hasty(celery_options(sentinel_master=sentinel_master))
+    results = _app(broker_url, result_url, options)
+    if result_url.startswith("rpc:"):
+        return _Apps(sender=results, results=results)
+    return _Apps(sender=_app(broker_url, _NO_RESULTS, options), results=results)
 
 
 def _app(broker_url: str, result_url: str, options: Mapping[str, Any]) -> "Celery":

@@ -6,17 +6,20 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from orchestrator.providers import aimlapi, openai
-from orchestrator.providers.fpt import driver as fpt
+from orchestrator.providers.drivers import aimlapi, openai
+from orchestrator.providers.drivers.fpt import driver as fpt
+from orchestrator.providers.drivers.huggingface import driver as huggingface
+from orchestrator.providers.drivers.morpheus import driver as morpheus
+from orchestrator.providers.drivers.morpheus_node import driver as morpheus_node
+from orchestrator.providers.drivers.sesterce import driver as sesterce
 from orchestrator.providers.http.client import HttpClient
-from orchestrator.providers.morpheus import driver as morpheus
-from orchestrator.providers.morpheus_node import driver as morpheus_node
 from orchestrator.providers.port.card import Card
 from orchestrator.providers.port.driver import Driver
-from orchestrator.providers.sesterce import driver as sesterce
 from orchestrator.providers.shared.driver_type import DriverType
 from orchestrator.providers.shared.options import DriverOptions
 from orchestrator.providers.shared.patterns import WORDS
+from orchestrator.settings import Fault
+from orchestrator.validation.wording import in_words
 
 DRIVERS: Mapping[str, DriverType] = {
     "openai": openai.TYPE,
@@ -25,6 +28,7 @@ DRIVERS: Mapping[str, DriverType] = {
     "morpheus": morpheus.TYPE,
     "morpheus-node": morpheus_node.TYPE,
     "fpt": fpt.TYPE,
+    "huggingface": huggingface.TYPE,
 }
 
 
@@ -39,12 +43,12 @@ def options_model(driver: str) -> type[DriverOptions]:
     return driver_type(driver).options
 
 
-def option_faults(driver: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the faults of a driver's own keys (without `base_url`), as key and message."""
+def option_faults(driver: str, options: Mapping[str, Any]) -> list[Fault]:
+    """Return the faults of a driver's own keys (without `base_url`)."""
     try:
         options_model(driver).model_validate({"base_url": "http://unused", **options})
     except ValidationError as error:
-        return [(".".join(str(part) for part in fault["loc"]), _said(fault)) for fault in error.errors()]
+        return [Fault(detail["loc"], _said(detail)) for detail in error.errors(include_url=False)]
     return []
 
 
@@ -61,9 +65,7 @@ def driver_type(driver: str) -> DriverType:
     return DRIVERS[driver]
 
 
-def _said(fault: ErrorDetails) -> str:
-    if fault["type"] == "extra_forbidden":
-        return "unknown key"
-    if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] in WORDS:
-        return WORDS[fault["ctx"]["pattern"]]
-    return fault["msg"][:1].lower() + fault["msg"][1:]
+def _said(detail: ErrorDetails) -> str:
+    if detail["type"] == "string_pattern_mismatch":
+        return WORDS[detail["ctx"]["pattern"]]
+    return in_words(detail)

@@ -1,14 +1,18 @@
 """Derive the events of a change from the difference between before and after, so that no change lacks its event."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Account, Placement, Session
+from orchestrator.rules.values.amounts import money_text
+from orchestrator.rules.values.budgets import newly_reached
 
 PREFIX = "orchestrator"
+#: Who changed a session, by which job.
+CHANGED = f"{PREFIX}.session.changed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,13 +27,36 @@ class Event:
 def of_session(before: Session | None, after: Session) -> list[Event]:
     """Return the events of a session's change, in the order in which they happened."""
     kinds = list(_session_kinds(before, after))
+    if not kinds:
+        return []
     data = _session_data(before, after)
-    return [Event(type=f"{PREFIX}.session.{kind}", subject=after.id, data=data) for kind in kinds]
+    if before is None:
+        return list(_at_creation(kinds, data, after))
+    return [_session_event(kind, after, data) for kind in kinds]
 
 
 def of_account(before: Account, after: Account, now: datetime) -> list[Event]:
-    """Return `low_balance`, once for each warning of a shortage. A warning may come with less time left than its
-    threshold."""
+    """Return `budget_reached`, once for each threshold of a budget in its period, and `low_balance`, once for each
+    warning of a shortage."""
+    return [*_budget_events(before, after), *_low_balance(before, after, now)]
+
+
+def _budget_events(before: Account, after: Account) -> Iterator[Event]:
+    for budget in after.budgets:
+        for percent in newly_reached(before.budgets, budget):
+            data = {
+                "account_id": after.id,
+                "period": budget.period.value,
+                "since": None if budget.since is None else budget.since.isoformat(),
+                "percent": percent,
+                "budget": money_text(budget.amount),
+                "currency": after.currency,
+            }
+            yield Event(type=f"{PREFIX}.account.budget_reached", subject=after.id, data=data)
+
+
+def _low_balance(before: Account, after: Account, now: datetime) -> list[Event]:
+    """A warning may come with less time left than its threshold."""
     if after.warned_seconds is None or after.warned_seconds == before.warned_seconds:
         return []
     end = after.funds_end_at or now
@@ -38,7 +65,7 @@ def of_account(before: Account, after: Account, now: datetime) -> list[Event]:
         "seconds_left": max(0, round((end - now).total_seconds())),
         "threshold_seconds": after.warned_seconds,
         "funds_end_at": rfc3339(after.funds_end_at),
-        "balance": str(after.balance),
+        "balance": money_text(after.balance),
         "currency": after.currency,
     }
     return [Event(type=f"{PREFIX}.account.low_balance", subject=after.id, data=data)]
@@ -60,6 +87,18 @@ def of_placement(before: Placement | None, after: Placement) -> list[Event]:
 def rfc3339(at: datetime | None) -> str | None:
     """Return a time as other services read it."""
     return None if at is None else at.isoformat().replace("+00:00", "Z")
+
+
+def _at_creation(kinds: Sequence[str], data: Mapping[str, Any], after: Session) -> Iterator[Event]:
+    """Yield `created`, with that state, and the state that the session enters at once."""
+    created, *entered = kinds
+    yield _session_event(created, after, {**data, "state": State.CREATED.value})
+    for kind in entered:
+        yield _session_event(kind, after, {**data, "previous_state": State.CREATED.value})
+
+
+def _session_event(kind: str, after: Session, data: Mapping[str, Any]) -> Event:
+    return Event(type=f"{PREFIX}.session.{kind}", subject=after.id, data=data)
 
 
 def _session_kinds(before: Session | None, after: Session) -> Iterator[str]:
@@ -105,7 +144,7 @@ def _session_data(before: Session | None, after: Session) -> dict[str, Any]:
         "stop_at_reason": after.stop_at_reason,
         "stop_reason": after.stop_reason,
         "stop_detail": after.stop_detail,
-        "charged": str(after.charged),
+        "charged": money_text(after.charged),
         "currency": after.currency,
     }
     if after.last_verdict is not None:
@@ -174,9 +213,20 @@ def ownership_lost(placement: Placement, foreign: str) -> Event:
     return Event(type=f"{PREFIX}.provider.ownership_lost", subject=placement.provider, data=data)
 
 
+def changed(session_id: str, account_id: str) -> Event:
+    """Return the event of a change that no other event tells of; `by_job` says who made it."""
+    return Event(type=CHANGED, subject=session_id, data={"session_id": session_id, "account_id": account_id})
+
+
+def by_job(event: Event, job: str, author: str, arguments: Mapping[str, Any]) -> Event:
+    """Return the event with who caused it, by which job. `arguments`: how it was changed."""
+    change = {"job": job, "author": author, "arguments": dict(arguments)}
+    return replace(event, data={**event.data, "change": change})
+
+
 def exhausted(account: Account, session: Session) -> Event:
     """Return the event for a balance that cannot pay this session's next block."""
-    data = {"account_id": account.id, "session_id": session.id, "balance": str(account.balance)}
+    data = {"account_id": account.id, "session_id": session.id, "balance": money_text(account.balance)}
     return Event(type=f"{PREFIX}.account.exhausted", subject=account.id, data=data)
 
 
@@ -197,6 +247,6 @@ def _moved(account: Account, amount: str, key: str) -> dict[str, str]:
         "account_id": account.id,
         "amount": amount,
         "key": key,
-        "balance": str(account.balance),
+        "balance": money_text(account.balance),
         "currency": account.currency,
     }

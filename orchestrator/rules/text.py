@@ -3,6 +3,8 @@
 Three places use one table: jobs refuse such characters, answers of platforms lose them, output escapes them.
 """
 
+import re
+from typing import Any
 from unicodedata import category
 
 #: Unicode categories that no line of text contains: controls, lone surrogates, line and paragraph separators.
@@ -11,6 +13,9 @@ _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 #: Control characters that a text of several lines may contain.
 _LAYOUT = frozenset("\n\t\r")
+#: How texts begin that spreadsheets take for formulas, also in the wide letters of East Asian keyboards.
+_FORMULAS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 #: Replaces characters that cannot be stored or shown (U+FFFD).
 REPLACEMENT = "\ufffd"
 
@@ -52,6 +57,16 @@ def escape_json(document: str) -> str:
         f"\\u{ord(character):04x}" if is_unsafe(character) and character not in _LAYOUT else character
         for character in document
     )
+
+
+def csv_cell(value: Any) -> Any:
+    """Put an apostrophe before a text that a spreadsheet would run as a formula: such a text may come from others.
+    Leave numbers as they are."""
+    if not isinstance(value, str):
+        return value
+    cell = escape(value)
+    is_formula = cell.lstrip().startswith(_FORMULAS) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell
 
 
 def _cleaned(character: str) -> str:

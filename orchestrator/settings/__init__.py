@@ -1,23 +1,46 @@
 """What an operator configures: the environment, `orchestrator.toml`, and secrets by reference.
 
-environment    reads `ORCHESTRATOR_*`: the only reader of the environment
-reading        reads `orchestrator.toml`, with `tables`, `policies` and `providers` for its parts
+environment    reads `ORCHESTRATOR_*`: the only reader of these
+unknown        variables with this prefix that nothing reads
+reading        reads `orchestrator.toml` by the pydantic models in `tables` and `providers`; gives each fault its
+               place and its words
 configuration  the checked configuration, frozen, with every default
+changes        lays changed values over it, for a look at what they would do
 secrets        resolves `env:NAME` and `file:/path`
 urls, sockets  URLs of the database and broker; where a private Valkey listens
 file_limit     the limit of open files
-faults         errors of the configuration, each with its path
+faults         errors of the configuration, each with its place
 
 A wrong setting is found at start, together with every other one.
 """
 
-from orchestrator.settings.configuration import AttachRule, Configuration, ProviderConfiguration
-from orchestrator.settings.environment import Settings, load_settings, unknown_variables
-from orchestrator.settings.faults import ConfigurationError, Fault
-from orchestrator.settings.providers import OptionsValidator
-from orchestrator.settings.reading import TABLES, load_configuration
-from orchestrator.settings.secrets import SecretStore, is_reference
-from orchestrator.settings.urls import redacted_url
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.settings.configuration import AttachRule, Configuration, ProviderConfiguration
+    from orchestrator.settings.environment import Settings, load_settings
+    from orchestrator.settings.faults import ConfigurationError, Fault
+    from orchestrator.settings.providers import KnownDriver
+    from orchestrator.settings.reading import TABLES, load_configuration
+    from orchestrator.settings.secrets import SecretStore
+    from orchestrator.settings.unknown import unknown_variables
+
+#: Where each name is. It is imported when it is used: what only reads rows needs the environment and no more.
+_PLACES = {
+    "TABLES": "reading",
+    "AttachRule": "configuration",
+    "Configuration": "configuration",
+    "ConfigurationError": "faults",
+    "Fault": "faults",
+    "KnownDriver": "providers",
+    "ProviderConfiguration": "configuration",
+    "SecretStore": "secrets",
+    "Settings": "environment",
+    "load_configuration": "reading",
+    "load_settings": "environment",
+    "unknown_variables": "unknown",
+}
 
 __all__ = [
     "TABLES",
@@ -25,13 +48,17 @@ __all__ = [
     "Configuration",
     "ConfigurationError",
     "Fault",
-    "OptionsValidator",
+    "KnownDriver",
     "ProviderConfiguration",
     "SecretStore",
     "Settings",
-    "is_reference",
     "load_configuration",
     "load_settings",
-    "redacted_url",
     "unknown_variables",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

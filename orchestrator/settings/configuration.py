@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from orchestrator.rules.admission.quota import AccountTerms, terms_of
 from orchestrator.rules.audit.invariants import Thresholds
-from orchestrator.rules.installation.retention import DeleteAfter, SessionRetention, delete_after
+from orchestrator.rules.installation.retention import LEAST_DAYS, DeleteAfter, SessionRetention, delete_after
+from orchestrator.rules.installation.secret_texts import is_reference
 from orchestrator.rules.upstream.addresses import (
     Network,
     Reach,
@@ -20,7 +23,11 @@ from orchestrator.rules.upstream.addresses import (
     is_loopback,
 )
 from orchestrator.rules.values import ZERO, Account, Plan, Policy
-from orchestrator.settings.secrets import is_reference
+from orchestrator.settings.tables import OF_CONTEXT, Table, within
+from orchestrator.validation.wording import where, wrong
+
+#: Bytes of a stream that holds a few events, and more than any broker has.
+_SMALLEST_STREAM, _LARGEST_STREAM = 65_536, 1_000_000_000_000
 
 #: What a file's [plans.NAME] is laid over.
 BUILT_IN_PLANS: Mapping[str, Plan] = MappingProxyType(
@@ -31,12 +38,36 @@ BUILT_IN_PLANS: Mapping[str, Plan] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AttachRule:
+def _is_host(rule: str) -> bool:
+    scheme, _, rest = rule.lower().rpartition("://")
+    host = rest if scheme in {"http", "https"} else rule
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port
+    except ValueError:
+        return False
+    return bool(parts.hostname) and parts.netloc == host and not set(host) & set("@*? \\")
+
+
+def _is_pattern(ref: str) -> bool:
+    return ref.startswith(("env:", "file:/")) and ref not in {"env:*", "file:/*"}
+
+
+class AttachRule(Table):
     """Secrets that match `secret_ref` may be sent to `host`: `name`, `name:port`, or either after `http://`."""
 
-    secret_ref: str
-    host: str
+    secret_ref: Annotated[
+        str, where(_is_pattern, "must be env:NAME or file:/path, where * stands for any characters of a name")
+    ]
+    host: Annotated[
+        str,
+        where(
+            _is_host,
+            "must be a host's name, with its port unless that is 443 (name:8443); for an endpoint without TLS, after"
+            " its scheme (http://name:8080)",
+        ),
+        AfterValidator(str.lower),
+    ]
 
     @property
     def origin(self) -> SplitResult:
@@ -59,6 +90,8 @@ class ProviderConfiguration:
     max_in_flight: int = 64
     """Requests at once, per worker process."""
     policy: Policy = field(default_factory=Policy)
+    own_policy: tuple[str, ...] = field(default=(), compare=False)
+    """Keys of the policy that the provider's own table holds: a change of `[policy]` does not reach them."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The driver's own keys."""
 
@@ -78,20 +111,40 @@ class ProviderConfiguration:
         return (*self.all_credentials, *self.endpoint_secrets.values())
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RetentionSettings:
+def _stream(size: int) -> int | None:
+    if 0 < size < _SMALLEST_STREAM:
+        raise wrong(f"must be at least {_SMALLEST_STREAM}, or 0: a quarter of the broker's memory")
+    return size or None
+
+
+class RetentionSettings(Table):
     """`[retention]`: what is kept for how long, and how much of it."""
 
-    events_days: float = 30
+    events_days: Annotated[float, within("_days", 1)] = 30
     """Delivered events are pruned after so long."""
-    stream_bytes: int | None = None
+    stream_bytes: Annotated[int, within("_bytes", 0, _LARGEST_STREAM), AfterValidator(_stream)] | None = None
     """What the events may take in the broker's memory; None: a quarter of its `maxmemory`."""
-    sessions: SessionRetention = SessionRetention.KEEP
+    sessions: Annotated[SessionRetention, Field(strict=False)] = SessionRetention.KEEP
     """What becomes of sessions that ended long ago."""
-    sessions_kept_days: float | None = None
+    sessions_kept_days: Annotated[float, within("_days", LEAST_DAYS)] | None = Field(
+        None, validate_default=True
+    )
     """How long a session that is over stays in the live tables; None: for ever."""
-    auto_delete_after_seconds: float | None = None
+    auto_delete_after_seconds: (
+        Annotated[int, within("_seconds", 0), AfterValidator(lambda seconds: seconds or None)] | None
+    ) = None
     """After how long a session that ended is deleted, unless its account's plan says otherwise; None: never."""
+
+    @field_validator("sessions_kept_days")
+    @classmethod
+    def _goes_with_sessions(cls, days: float | None, info: ValidationInfo) -> float | None:
+        """Refuse each of the two keys without the other."""
+        sessions = info.data.get("sessions") if info.context else None
+        if sessions is SessionRetention.KEEP and days is not None:
+            raise wrong('needs sessions: what happens after so many days, "archive" or "delete"', OF_CONTEXT)
+        if sessions in {SessionRetention.ARCHIVE, SessionRetention.DELETE} and days is None:
+            raise wrong(f"must say after how many days ({LEAST_DAYS} or more) to {sessions}", OF_CONTEXT)
+        return days
 
     @property
     def sessions_kept(self) -> timedelta | None:
@@ -99,6 +152,16 @@ class RetentionSettings:
         if self.sessions is SessionRetention.KEEP or self.sessions_kept_days is None:
             return None
         return timedelta(days=self.sessions_kept_days)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookConfiguration:
+    """One `[webhooks.NAME]`."""
+
+    url: str
+    secret_refs: tuple[str, ...]
+    event_types: tuple[str, ...] = ()
+    account_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +177,7 @@ class Configuration:
     canary_url: str | None = None
     """What answers as long as the network works; None: only providers and workers are compared."""
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    webhooks: Mapping[str, WebhookConfiguration] = field(default_factory=dict)
 
     def policy_for(self, provider: str | None) -> Policy:
         """Return the provider's policy, or the general one without a provider or for one that is no longer

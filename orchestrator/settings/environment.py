@@ -1,48 +1,39 @@
 """The environment, prefix `ORCHESTRATOR_`: two URLs, the name of a file, and options of observation."""
 
-import os
-import re
-from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.settings import urls
-from orchestrator.settings.configuration import Configuration
 from orchestrator.settings.faults import ConfigurationError, Fault
 from orchestrator.settings.sockets import private_socket, socket_url
+from orchestrator.validation.wording import checked_by, in_words, wrong
 
 PREFIX = "ORCHESTRATOR_"
-#: Of the tests, and what Kubernetes sets by itself for services with names like ours.
-_NOT_OURS = re.compile(
-    r"ORCHESTRATOR_(TEST_.*|PORT|(.*_)?SERVICE_(HOST|PORT(_.*)?)|(.*_)?PORT_[0-9]+_(TCP|UDP|SCTP)(_.*)?)"
-)
 
 _REMEDIES = {
     "log": 'must be "console" or "json"',
     "metrics_port": 'must be a port between 1 and 65535, or "off"',
+    "api_port": 'must be a port between 1 and 65535, or "off"',
+    "console_read_only": 'must be "true" or "false"',
+    "traces": 'must be "true" or "false"',
 }
 
 
-def _checked_by(check: Callable[[str], str]) -> AfterValidator:
-    """Raise the message of `check` without the value, which may hold a password."""
-
-    def checked(url: str) -> str:
-        try:
-            return check(url)
-        except ValueError as error:
-            raise PydanticCustomError("url", "{sentence}", {"sentence": str(error)}) from None
-
-    return AfterValidator(checked)
+#: Where the HTTP API is served.
+API_PORT = 8800
 
 
 def _port(value: object) -> object:
     return None if value == "off" else value
+
+
+def _api_port(value: object) -> object:
+    """Return the port; Kubernetes sets a URL under this name where a service is called `orchestrator-api`."""
+    return API_PORT if isinstance(value, str) and value.startswith("tcp://") else _port(value)
 
 
 class Settings(BaseSettings):
@@ -50,14 +41,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
-    database_url: Annotated[str, _checked_by(urls.database_url)] = Field(
+    database_url: Annotated[str, checked_by(urls.database_url)] = Field(
         "sqlite:///orchestrator.db", repr=False
     )
     data_dir: Path = Path(".orchestrator")
     """Of the private Valkey: its socket and its append-only file."""
-    broker_url: Annotated[str, _checked_by(urls.broker_url)] = Field("", repr=False)
+    broker_url: Annotated[str, checked_by(urls.broker_url)] = Field("", repr=False)
     """Empty only until derived: the private Valkey of `data_dir`."""
-    result_url: Annotated[str, _checked_by(urls.result_url)] = Field("", repr=False)
+    result_url: Annotated[str, checked_by(urls.result_url)] = Field("", repr=False)
     """Empty only until derived from the broker."""
     sentinel_master: str | None = None
     """The name under which Sentinel knows the master."""
@@ -65,6 +56,15 @@ class Settings(BaseSettings):
     log: Literal["console", "json"] = "console"
     metrics_port: Annotated[Annotated[int, Field(ge=1, le=65535)] | None, BeforeValidator(_port)] = None
     metrics_host: str = "127.0.0.1"
+    traces: bool = False
+    """Record traces with OpenTelemetry; its own variables, `OTEL_…`, say where they are sent to."""
+    api_host: str = "127.0.0.1"
+    api_port: Annotated[Annotated[int, Field(ge=1, le=65535)] | None, BeforeValidator(_api_port)] = API_PORT
+    """None: `orchestrator up` serves no API."""
+    api_forwarded_allow_ips: str = ""
+    """Proxies before the API; the client's address is read from their headers."""
+    console_read_only: bool = False
+    """The console shows everything and changes nothing."""
     fingerprint_key: SecretStr | None = None
     """Keys the fingerprints of secrets that the database keeps."""
 
@@ -83,13 +83,18 @@ class Settings(BaseSettings):
     def _sentinel_has_a_master(self) -> Self:
         speaks_sentinel = "sentinel" in {urls.scheme_of(self.broker_url), urls.scheme_of(self.result_url)}
         if speaks_sentinel and not self.sentinel_master:
-            raise PydanticCustomError("sentinel_master", "must name the master that sentinel:// is asked for")
+            raise wrong("must name the master that sentinel:// is asked for", "sentinel_master")
         return self
 
     @property
     def config_is_explicit(self) -> bool:
         """Whether the file was named by the operator: then it must exist; the default one need not."""
         return "config" in self.model_fields_set
+
+    @property
+    def api_port_is_explicit(self) -> bool:
+        """Whether the operator chose the port: then it must be free; the default one need not be."""
+        return "api_port" in self.model_fields_set
 
     @property
     def private_socket(self) -> Path | None:
@@ -105,49 +110,20 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False, include_context=False)
+        details = error.errors(include_url=False)
     raise ConfigurationError([_fault(detail) for detail in details])
-
-
-def unknown_variables(configuration: Configuration, environ: Mapping[str, str] = os.environ) -> list[Fault]:
-    """Return variables with our prefix that nothing reads: most likely they are misspelt. Their values are not shown.
-    One that the configuration refers to is a secret, whatever its name, and is left out."""
-    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
-    patterns = list(_references(configuration))
-    return [
-        Fault(name, f"unknown variable, it has no effect{_nearest(name)}")
-        for name in sorted(environ)
-        if name.upper().startswith(PREFIX)
-        and name.upper() not in known
-        and not _NOT_OURS.fullmatch(name.upper())
-        and not any(fnmatchcase(f"env:{name}", pattern) for pattern in patterns)
-    ]
-
-
-def _nearest(name: str) -> str:
-    """Return a suggestion, compared by what follows the prefix that all have in common."""
-    near = get_close_matches(
-        name.upper().removeprefix(PREFIX).lower(), Settings.model_fields, n=1, cutoff=0.7
-    )
-    return f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
-
-
-def _references(configuration: Configuration) -> Iterator[str]:
-    for provider in configuration.providers.values():
-        yield from provider.secret_refs
-    yield from (rule.secret_ref for rule in configuration.attach_allowed)
 
 
 def _private_broker(data_dir: object) -> str:
     try:
         return socket_url(private_socket(Path(str(data_dir))))
     except ValueError as error:
-        raise PydanticCustomError("data_dir", "{sentence}", {"sentence": str(error)}) from None
+        raise wrong(str(error), "data_dir") from None
 
 
 def _result_of(broker: str) -> str:
-    """Return the result URL that follows from the broker's. A broker that is refused must not cause a second fault
-    here."""
+    """Return the default result URL for this broker. A wrong broker URL is reported as its own fault only, so return
+    any valid URL for it."""
     try:
         return urls.derived_result_url(urls.broker_url(broker))
     except ValueError:
@@ -156,4 +132,4 @@ def _result_of(broker: str) -> str:
 
 def _fault(detail: ErrorDetails) -> Fault:
     field = str(detail["loc"][0]) if detail["loc"] else detail["type"]
-    return Fault(f"{PREFIX}{field.upper()}", _REMEDIES.get(field, detail["msg"]))
+    return Fault((f"{PREFIX}{field.upper()}",), _REMEDIES.get(field) or in_words(detail))

@@ -1,15 +1,21 @@
-"""Faults of the configuration, each with its path; all of them are reported at once."""
+"""Faults of the configuration, each with its place; all of them are reported at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.validation.locs import Loc, path_of
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`path` says where (`providers.aiml.credentials[1]`), `message` what and what to do. Never a secret."""
+    """`loc` is its place, `message` says what is wrong and what to do. Never a secret."""
 
-    path: str
+    loc: Loc
     message: str
+
+    @property
+    def path(self) -> str:
+        return path_of(self.loc)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"

@@ -1,153 +1,167 @@
-"""Read `[providers.NAME]`: take our own keys, and leave the others to the driver."""
+"""`[providers.NAME]`: our own keys. All others are the driver's, which judges them itself."""
 
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+    field_validator,
+)
+
+from orchestrator.rules.installation.secret_texts import NOT_A_REFERENCE, is_reference
 from orchestrator.rules.values import Policy
-from orchestrator.settings import urls
 from orchestrator.settings.configuration import ProviderConfiguration
 from orchestrator.settings.faults import Fault
-from orchestrator.settings.policies import read_policy
-from orchestrator.settings.secrets import SecretStore, is_reference
-from orchestrator.settings.tables import Table, did_you_mean
+from orchestrator.settings.secrets import SecretStore
+from orchestrator.settings.tables import OF_CONTEXT, POLICY_KEYS, Table, Text, Url, within
+from orchestrator.validation.locs import Loc
+from orchestrator.validation.wording import UNKNOWN_KEY, did_you_mean, wrong
 
-#: Given a provider's own keys, and a `base_url` that is left out where it may be, a driver returns (key, message)
-#: for each fault.
-OptionsValidator: TypeAlias = Callable[[Mapping[str, Any]], Sequence[tuple[str, str]]]
+#: Given a provider's own keys, and a `base_url` that is left out where it may be, a driver returns their faults.
+OptionsValidator: TypeAlias = Callable[[Mapping[str, Any]], Sequence[Fault]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownDriver:
+    """What the file is checked against for each driver."""
+
+    option_faults: OptionsValidator
+    needs_base_url: bool = True
+
+
+#: A driver of an unknown name: that name is the fault, and its options are not judged.
+_UNKNOWN = KnownDriver(option_faults=lambda _options: ())
+#: Where the caller knows of no drivers.
+_ANY = KnownDriver(option_faults=lambda _options: (), needs_base_url=False)
+#: Stands for a credential that the list has already.
+_REPEATED: Final = object()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadingContext:
-    """What a provider's table is checked against."""
+    """What a provider's table is checked against, besides itself."""
 
-    policy: Policy
-    known_drivers: Mapping[str, OptionsValidator] | None
+    known_drivers: Mapping[str, KnownDriver] | None
     """None: the caller knows of no drivers, and accepts any."""
-    drivers_without_url: Collection[str]
     secrets: SecretStore | None
     """None: a missing secret is no fault now."""
 
+    def driver(self, name: str | None) -> KnownDriver:
+        """Return what a driver's table is checked against."""
+        return _ANY if self.known_drivers is None else self.known_drivers.get(name or "", _UNKNOWN)
 
-#: A provider's name stands in rows, metrics and jobs.
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-def read_providers(table: Table, around: ReadingContext) -> Mapping[str, ProviderConfiguration]:
-    found = {}
-    for name, below in table.tables():
-        if _NAME.fullmatch(name) is None:
-            table.fault(name, "must be 1 to 64 letters, digits, dots, dashes or underscores")
-        found[name] = _read_provider(name, below, around)
-    return MappingProxyType(found)
+    def missing(self, ref: object) -> str | None:
+        """Return why the secret is missing, as a sentence; None if it is there, or need not be."""
+        if self.secrets is None or not isinstance(ref, str) or not is_reference(ref):
+            return None
+        return self.secrets.why_missing(ref)
 
 
-def _read_provider(name: str, table: Table, around: ReadingContext) -> ProviderConfiguration:
-    driver = _driver(table, around)
-    active, retired = _credentials(table, around.secrets)
-    base_url = _base_url(table, needed=driver not in around.drivers_without_url)
-    in_flight = table.whole("max_in_flight", 64, least=1)
-    policy = read_policy(table, around.policy)
-    options = table.rest()
-    _check_options(table, driver, options, around)
-    return ProviderConfiguration(
-        name=name,
-        driver=driver,
-        base_url=base_url,
-        credentials=active,
-        retired_credentials=retired,
-        max_in_flight=in_flight,
-        policy=policy,
-        options=MappingProxyType(options),
-    )
-
-
-def _driver(table: Table, around: ReadingContext) -> str:
-    if "driver" not in table.values:
-        table.take("driver")
-        table.fault("driver", "is missing: say which platform's API this provider speaks")
-        return ""
-    driver = table.text("driver")
-    known = around.known_drivers
-    if driver and known is not None and driver not in known:
-        near = did_you_mean(driver, known.keys())
-        table.fault("driver", f"unknown driver{near or ', known are ' + ', '.join(sorted(known))}")
-    return driver
-
-
-def _base_url(table: Table, *, needed: bool) -> str:
-    given = table.text("base_url")
-    if not given:
-        if needed and "base_url" not in table.values:
-            table.fault("base_url", "is missing: give the address of the platform's API (https://…)")
-        return ""
-    try:
-        return urls.base_url(given)
-    except ValueError as error:
-        table.fault("base_url", str(error))
-        return ""
-
-
-def _check_options(table: Table, driver: str, options: Mapping[str, Any], around: ReadingContext) -> None:
-    """Check a driver's options. The driver judges its own keys; one that it does not know may be one of ours, misspelt.
-    A reference must lead to a secret, as a credential must."""
-    for key, value in options.items():
-        if around.secrets and isinstance(value, str) and is_reference(value):
-            missing = around.secrets.why_missing(value)
-            if missing:
-                table.fault(key, missing)
-    validate = (around.known_drivers or {}).get(driver)
-    if validate is None:
-        return
-    absent = driver in around.drivers_without_url and not table.values.get("base_url")
-    for key, message in validate({"base_url": "", **options} if absent else options):
-        near = did_you_mean(key, table.taken) if key in options and "unknown" in message else ""
-        table.fault(key, message if "did you mean" in message else message + near)
-
-
-def _credentials(table: Table, secrets: SecretStore | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the references that take placements, and those that only serve closes."""
-    entries = table.take("credentials")
-    if entries is None:
-        return (), ()
-    if not isinstance(entries, list):
-        table.fault("credentials", 'must be a list (["env:KEY_1"])')
-        return (), ()
-    read = [_credential(table, f"credentials[{n}]", entry) for n, entry in enumerate(entries)]
-    _check_references(table, [ref for ref, _ in read], secrets)
-    active, retired = (
-        [ref for ref, is_retired in read if ref and is_retired is wanted] for wanted in (False, True)
-    )
-    return tuple(active), tuple(retired)
-
-
-def _credential(table: Table, key: str, entry: object) -> tuple[str | None, bool]:
-    """Return the reference (None where its fault is already reported), and whether it is retired."""
-    if not isinstance(entry, dict):
-        return _reference(table, key, entry), False
-    below = Table(path=table.at(key), values=entry, faults=table.faults)
-    ref = _reference(below, "ref", below.take("ref"))
-    retired = below.take("retired")
-    if not isinstance(retired, bool | None):
-        below.fault("retired", "must be true or false")
-    below.refuse_rest()
-    return ref, retired is True
-
-
-def _reference(table: Table, key: str, value: object) -> str | None:
+def _reference(value: object) -> str:
     if isinstance(value, str) and is_reference(value):
         return value
-    table.fault(key, "must be env:NAME or file:/path, never the secret itself")
-    return None
+    raise wrong(NOT_A_REFERENCE)
 
 
-def _check_references(table: Table, refs: Sequence[str | None], secrets: SecretStore | None) -> None:
-    for n, ref in enumerate(refs):
-        if ref is None:
-            continue
-        missing = secrets.why_missing(ref) if secrets else None
-        problem = "is listed twice" if ref in refs[:n] else missing
-        if problem:
-            table.faults.append(Fault(f"{table.path}.credentials[{n}]", problem))
+class CredentialTable(Table):
+    """A credential, and whether it only serves closes."""
+
+    ref: Annotated[str, BeforeValidator(_reference)]
+    retired: bool = False
+
+
+def _credential(
+    entry: object, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
+) -> CredentialTable:
+    """Read a reference, or a table with one."""
+    if entry is _REPEATED:
+        raise wrong("is listed twice", OF_CONTEXT)
+    read: CredentialTable = validate(entry if isinstance(entry, dict) else {"ref": _reference(entry)})
+    missing = info.context.missing(read.ref) if info.context else None
+    if missing:
+        raise wrong(missing, OF_CONTEXT)
+    return read
+
+
+def _marked(entries: Any, info: ValidationInfo) -> Any:
+    """Mark references that stand in the list before, so that the fault has their number."""
+    if not info.context or not isinstance(entries, list):
+        return entries
+    refs = [entry.get("ref") if isinstance(entry, dict) else entry for entry in entries]
+    return [
+        _REPEATED if isinstance(ref, str) and is_reference(ref) and ref in refs[:n] else entries[n]
+        for n, ref in enumerate(refs)
+    ]
+
+
+class _OwnKeys(Table):
+    model_config = ConfigDict(extra="allow")
+
+    driver: Text | None = Field(None, validate_default=True)
+    base_url: Url | None = Field(None, validate_default=True)
+    credentials: Annotated[
+        list[Annotated[CredentialTable, WrapValidator(_credential)]], BeforeValidator(_marked)
+    ] = Field([], examples=['["env:KEY_1"]'])
+    max_in_flight: Annotated[int, within("max_in_flight", 1)] = 64
+
+    @field_validator("driver")
+    @classmethod
+    def _is_known(cls, driver: str | None, info: ValidationInfo) -> str | None:
+        known = info.context.known_drivers if info.context else None
+        if info.context and driver is None:
+            raise wrong("is missing: say which platform's API this provider speaks", OF_CONTEXT)
+        if known is not None and driver not in known:
+            near = did_you_mean(driver or "", known) or f", known are {', '.join(sorted(known))}"
+            raise wrong(f"unknown driver{near}", OF_CONTEXT)
+        return driver
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_given(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is None and info.context and info.context.driver(info.data.get("driver")).needs_base_url:
+            raise wrong("is missing: give the address of the platform's API (https://…)", OF_CONTEXT)
+        return url
+
+    def configuration(self, name: str, policy: Policy) -> ProviderConfiguration:
+        """Return the provider; `policy` holds where it has no keys of its own."""
+        own = self.given()
+        own_policy = own.keys() & POLICY_KEYS.keys()
+        return ProviderConfiguration(
+            name=name,
+            driver=self.driver or "",
+            base_url=self.base_url or "",
+            credentials=tuple(one.ref for one in self.credentials if not one.retired),
+            retired_credentials=tuple(one.ref for one in self.credentials if one.retired),
+            max_in_flight=self.max_in_flight,
+            policy=replace(policy, **{key: own[key] for key in own_policy}),
+            own_policy=tuple(sorted(own_policy)),
+            options=MappingProxyType(self.model_extra or {}),
+        )
+
+
+ProviderTable: type[_OwnKeys] = create_model("ProviderTable", __base__=_OwnKeys, **POLICY_KEYS)
+
+
+def option_faults(provider: ProviderConfiguration, context: ReadingContext) -> Iterator[Fault]:
+    """Yield the faults of the driver's own keys. One that it does not know may be one of ours, misspelt. A reference
+    must lead to a secret, as a credential must."""
+    at: Loc = ("providers", provider.name)
+    for key, value in provider.options.items():
+        missing = context.missing(value)
+        if missing:
+            yield Fault((*at, key), missing)
+    known = context.driver(provider.driver)
+    without_url = not known.needs_base_url and not provider.base_url
+    options = {"base_url": "", **provider.options} if without_url else provider.options
+    for fault in known.option_faults(options):
+        ours = fault.message == UNKNOWN_KEY and len(fault.loc) == 1
+        near = did_you_mean(fault.path, ProviderTable.model_fields) if ours else ""
+        yield Fault((*at, *fault.loc), fault.message + near)

@@ -1,70 +1,196 @@
-"""Read `orchestrator.toml` into a Configuration, and report every fault at once, each with its path."""
+"""Read `orchestrator.toml` into a Configuration, and report every fault at once, each with its place."""
 
+import re
 import tomllib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+from types import MappingProxyType
+from typing import Annotated, Any, TypeAlias, get_args
 
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic_core import ErrorDetails
+
+from orchestrator.rules import webhooks
 from orchestrator.rules.audit.invariants import Thresholds
-from orchestrator.rules.installation.retention import LEAST_DAYS, SessionRetention
-from orchestrator.rules.upstream.addresses import Network, whole_network
-from orchestrator.rules.values import Policy
-from orchestrator.settings.configuration import AttachRule, Configuration, RetentionSettings
-from orchestrator.settings.faults import ConfigurationError, Fault
-from orchestrator.settings.policies import read_plans, read_policy
-from orchestrator.settings.providers import OptionsValidator, ReadingContext, read_providers
-from orchestrator.settings.secrets import SecretStore
-from orchestrator.settings.tables import Table
-from orchestrator.settings.urls import base_url
-
-#: Read by `orchestrator apply`, and welcome in the same file.
-_OF_APPLY = ("models", "accounts")
-#: Bytes of a stream that holds a few events, and more than any broker has.
-_SMALLEST_STREAM, _LARGEST_STREAM = 65_536, 1_000_000_000_000
-#: All that the file may hold.
-TABLES = frozenset(
-    {"policy", "plans", "catalog", "attach", "providers", "audit", "network", "retention", *_OF_APPLY}
+from orchestrator.rules.installation.secret_texts import NOT_A_REFERENCE, is_reference
+from orchestrator.rules.upstream.addresses import whole_network
+from orchestrator.rules.values import Plan, Policy
+from orchestrator.settings.configuration import (
+    BUILT_IN_PLANS,
+    AttachRule,
+    Configuration,
+    RetentionSettings,
+    WebhookConfiguration,
 )
+from orchestrator.settings.faults import ConfigurationError, Fault
+from orchestrator.settings.providers import KnownDriver, ProviderTable, ReadingContext, option_faults
+from orchestrator.settings.secrets import SecretStore
+from orchestrator.settings.tables import OF_CONTEXT, AuditTable, PlanTable, PolicyTable, Table, Url
+from orchestrator.validation.locs import Loc, path_of
+from orchestrator.validation.toml import in_toml
+from orchestrator.validation.wording import did_you_mean, in_words, where, wrong
 
 #: Finds the faults of what is not read here, from the whole file and what was read of it.
 AlsoCheck: TypeAlias = Callable[[Mapping[str, Any], Configuration], Sequence[Fault]]
 
 
-def _nothing_else(_document: Mapping[str, Any], _configuration: Configuration) -> Sequence[Fault]:
-    return ()
+def _named(pattern: str, sentence: str) -> AfterValidator:
+    """Return a validator of the names of tables: it reports a wrong one, and keeps its table."""
+
+    def checked(name: str, info: ValidationInfo) -> str:
+        if info.context and re.fullmatch(pattern, name, re.DOTALL) is None:
+            raise wrong(sentence, OF_CONTEXT)
+        return name
+
+    return AfterValidator(checked)
 
 
-#: Endpoints may come from jobs alone, or from the platform, instance by instance.
-_WITHOUT_URL = frozenset({"fpt", "sesterce"})
+_PlanName: TypeAlias = Annotated[str, _named(r".*\S.*", "must have a name: accounts are put on a plan by it")]
+#: It stands in rows, metrics and jobs.
+_ProviderName: TypeAlias = Annotated[
+    str, _named(r"[A-Za-z0-9._-]{1,64}", "must be 1 to 64 letters, digits, dots, dashes or underscores")
+]
+
+
+class _Catalog(Table):
+    private_required_tags: list[Annotated[str, Field(min_length=1)]] = Field(
+        ["ready"], examples=['["ready"]']
+    )
+
+
+class _Network(Table):
+    canary_url: Url | None = None
+
+
+class _Attach(Table):
+    allowed: Annotated[list[AttachRule], BeforeValidator(lambda given: given or [])] = Field(
+        [], examples=['[{secret_ref = "env:NAME_*", host = "name"}]']
+    )
+    """An empty text or table, 0 and false are no rules, as they were in earlier releases."""
+    private_networks: list[
+        Annotated[str, where(whole_network, "must be a range of addresses (10.0.0.0/8, fd00::/8)")]
+    ] = Field([], examples=['["10.0.0.0/8"]'])
+
+
+def _receiver(url: str) -> str:
+    fault = webhooks.url_fault(url)
+    if fault is not None:
+        raise wrong(fault)
+    return url
+
+
+def _event_type(pattern: str) -> str:
+    fault = webhooks.pattern_fault(pattern)
+    if fault is not None:
+        raise wrong(fault)
+    return pattern
+
+
+class WebhookTable(Table):
+    """What a [webhooks.NAME] may hold."""
+
+    url: Annotated[str, AfterValidator(_receiver)]
+    secrets: list[Annotated[str, where(is_reference, NOT_A_REFERENCE)]] = Field(
+        min_length=1, max_length=webhooks.MOST_SECRETS, examples=['["env:WEBHOOK_SECRET"]']
+    )
+    events: list[Annotated[str, AfterValidator(_event_type)]] = Field(
+        [], examples=['["orchestrator.session.*"]']
+    )
+    accounts: list[Annotated[str, Field(min_length=1)]] = Field([], examples=['["acme"]'])
+
+    def configuration(self) -> WebhookConfiguration:
+        """Return the webhook as the rest of the system uses it."""
+        return WebhookConfiguration(
+            url=self.url,
+            secret_refs=tuple(self.secrets),
+            event_types=tuple(self.events),
+            account_ids=tuple(self.accounts),
+        )
+
+
+class Document(Table):
+    """All that the file may hold."""
+
+    policy: PolicyTable = PolicyTable()
+    plans: dict[_PlanName, PlanTable] = Field(default_factory=dict)
+    catalog: _Catalog = _Catalog()
+    attach: _Attach = _Attach()
+    providers: dict[_ProviderName, ProviderTable] = Field(default_factory=dict)
+    webhooks: dict[_ProviderName, WebhookTable] = Field(default_factory=dict)
+    audit: AuditTable = AuditTable()
+    network: _Network = _Network()
+    retention: RetentionSettings = RetentionSettings()
+    models: Any = None
+    """Read by `orchestrator apply`, and welcome in the same file."""
+    accounts: Any = None
+
+    def configuration(self) -> Configuration:
+        """Return the configuration, with every default filled in."""
+        policy = replace(Policy(), **self.policy.given())
+        plans = {name: _plan(name, table) for name, table in self.plans.items()}
+        providers = {name: table.configuration(name, policy) for name, table in self.providers.items()}
+        return Configuration(
+            policy=policy,
+            plans=MappingProxyType({**BUILT_IN_PLANS, **plans}),
+            catalog_required_tags=tuple(self.catalog.private_required_tags),
+            attach_networks=tuple(map(ip_network, self.attach.private_networks)),
+            attach_allowed=tuple(self.attach.allowed),
+            providers=MappingProxyType(providers),
+            audit=Thresholds(**self.audit.given()),
+            canary_url=self.network.canary_url,
+            retention=self.retention,
+            webhooks=MappingProxyType({name: table.configuration() for name, table in self.webhooks.items()}),
+        )
+
+
+#: All that the file may hold.
+TABLES = frozenset(Document.model_fields)
 
 
 def load_configuration(
     path: Path,
     *,
     required: bool = True,
-    known_drivers: Mapping[str, OptionsValidator] | None = None,
-    drivers_without_url: Collection[str] = _WITHOUT_URL,
+    known_drivers: Mapping[str, KnownDriver] | None = None,
     secrets: SecretStore | None = None,
     require_secrets: bool = True,
-    also_check: AlsoCheck = _nothing_else,
+    also_check: AlsoCheck = lambda _document, _configuration: (),
 ) -> Configuration:
     """Read the file. Raises ConfigurationError with all its faults. A file that is not `required` may be missing: then
     everything has its default."""
-    faults: list[Fault] = []
-    root = Table(path="", values=_parsed(path, required=required), faults=faults)
-    wanted = (secrets or SecretStore()) if require_secrets else None
-    configuration = _read(root, known_drivers, drivers_without_url, wanted)
-    faults += also_check(root.values, configuration)
+    document = _parsed(path, required=required)
+    context = ReadingContext(
+        known_drivers=known_drivers,
+        secrets=(secrets or SecretStore()) if require_secrets else None,
+    )
+    read, faults = validated(document, context)
+    configuration = read.configuration()
+    for provider in configuration.providers.values():
+        faults += option_faults(provider, context)
+    faults += _missing_secrets(configuration, context)
+    faults += also_check(document, configuration)
     if faults:
         raise ConfigurationError(faults)
     return configuration
 
 
+def _missing_secrets(configuration: Configuration, context: ReadingContext) -> list[Fault]:
+    """Return a fault for each secret of a webhook that leads to nothing."""
+    if context.secrets is None:
+        return []
+    reasons = (
+        (("webhooks", name, "secrets", n), context.secrets.why_missing(ref))
+        for name, webhook in configuration.webhooks.items()
+        for n, ref in enumerate(webhook.secret_refs)
+    )
+    return [Fault(loc, reason) for loc, reason in reasons if reason]
+
+
 def _parsed(path: Path, *, required: bool) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         if not required:
             return {}
@@ -74,155 +200,81 @@ def _parsed(path: Path, *, required: bool) -> Mapping[str, Any]:
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 text (byte {error.start})"
     except tomllib.TOMLDecodeError as error:
-        problem = f"is not valid TOML: {error}"
+        problem = f"is not valid TOML: {in_toml(error)}"
     except (ValueError, RecursionError):
         problem = "is not valid TOML: a number is too long, or tables are nested too deeply"
-    raise ConfigurationError([Fault(str(path), problem)])
+    raise ConfigurationError([Fault((str(path),), problem)])
 
 
-def _read(
-    root: Table,
-    known_drivers: Mapping[str, OptionsValidator] | None,
-    drivers_without_url: Collection[str],
-    secrets: SecretStore | None,
-) -> Configuration:
-    policy = _read_policy(root.table("policy"))
-    around = ReadingContext(
-        policy=policy,
-        known_drivers=known_drivers,
-        drivers_without_url=drivers_without_url,
-        secrets=secrets,
-    )
-    attach = root.table("attach")
-    configuration = Configuration(
-        policy=policy,
-        plans=read_plans(root.table("plans")),
-        catalog_required_tags=_read_catalog(root.table("catalog")),
-        attach_networks=_read_networks(attach),
-        attach_allowed=_read_attach(attach),
-        providers=read_providers(root.table("providers"), around),
-        audit=_read_audit(root.table("audit")),
-        canary_url=_read_canary(root.table("network")),
-        retention=_read_retention(root.table("retention")),
-    )
-    root.taken |= set(_OF_APPLY)
-    root.refuse_rest()
-    return configuration
-
-
-def _read_policy(table: Table) -> Policy:
-    policy = read_policy(table, Policy())
-    table.refuse_rest()
-    return policy
-
-
-def _read_audit(table: Table) -> Thresholds:
-    defaults = asdict(Thresholds())
-    bounds = Thresholds(**{key: table.number(key, value, least=1) for key, value in defaults.items()})
-    table.refuse_rest()
-    return bounds
-
-
-def _read_canary(table: Table) -> str | None:
-    given = table.text("canary_url")
-    table.refuse_rest()
+def validated(document: Mapping[str, Any], context: ReadingContext | None) -> tuple[Document, list[Fault]]:
+    """Return the document and its faults. What is wrong is left out of it, so that the rest can be checked further."""
     try:
-        return base_url(given) if given else None
-    except ValueError as error:
-        table.fault("canary_url", str(error))
-        return None
+        return Document.model_validate(document, context=context), []
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+    read, _ = validated(_without(details, document), None)
+    return read, [_fault(detail) for detail in details]
 
 
-def _read_retention(table: Table) -> RetentionSettings:
-    days = table.number("events_days", RetentionSettings().events_days, least=1)
-    most = table.number("stream_bytes", 0, least=0, most=_LARGEST_STREAM, whole=True)
-    if 0 < most < _SMALLEST_STREAM:
-        table.fault(
-            "stream_bytes", f"must be at least {_SMALLEST_STREAM}, or 0: a quarter of the broker's memory"
-        )
-    sessions, kept_days = _read_session_retention(table)
-    delete_after = table.whole("auto_delete_after_seconds", None, least=0)
-    table.refuse_rest()
-    return RetentionSettings(
-        events_days=days,
-        stream_bytes=int(most) or None,
-        sessions=sessions,
-        sessions_kept_days=kept_days,
-        auto_delete_after_seconds=delete_after or None,
-    )
+def _without(details: Sequence[ErrorDetails], document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the document without wrong values. An entry of a list that lacks a key leaves as a whole; what must be a
+    table becomes an empty one. Of a list the last entry leaves first: faults come in the document's order."""
+    kinds = {
+        detail["loc"][:-1] if detail["type"] == "missing" else detail["loc"]: detail["type"]
+        for detail in details
+        if detail["type"] != OF_CONTEXT
+    }
+    for loc in reversed(kinds):
+        if not any(loc[:n] in kinds for n in range(len(loc))):  # else it leaves with what it stands in
+            document = _changed(document, loc, kinds[loc])
+    return document
 
 
-def _read_session_retention(table: Table) -> tuple[SessionRetention, float | None]:
-    """Return what happens to old sessions, and after how many days. Each needs the other."""
-    days = table.number("sessions_kept_days", None, least=LEAST_DAYS)
-    text = table.text("sessions", SessionRetention.KEEP)
-    if text not in set(SessionRetention):
-        table.fault("sessions", 'must be "keep", "archive" or "delete"')
-        return SessionRetention.KEEP, None
-    sessions = SessionRetention(text)
-    if "sessions_kept_days" in table.values and sessions is SessionRetention.KEEP:
-        table.fault("sessions", 'must say what happens after sessions_kept_days: "archive" or "delete"')
-    if "sessions_kept_days" not in table.values and sessions is not SessionRetention.KEEP:
-        table.fault("sessions_kept_days", f"must say after how many days ({LEAST_DAYS} or more) to {text}")
-    return sessions, days
+def _changed(place: Any, loc: Loc, kind: str) -> Any:
+    """Return a copy of the table or list where the place is gone, or an empty table. Only the way there is copied."""
+    copy, key = place.copy(), loc[0]
+    if len(loc) > 1:
+        copy[key] = _changed(copy[key], loc[1:], kind)
+    elif kind == "model_type" and isinstance(place, dict):
+        copy[key] = {}
+    else:
+        del copy[key]
+    return copy
 
 
-def _read_catalog(table: Table) -> tuple[str, ...]:
-    tags = table.texts("private_required_tags", Configuration().catalog_required_tags)
-    table.refuse_rest()
-    return tags
+def _fault(detail: ErrorDetails) -> Fault:
+    loc, kind = detail["loc"], detail["type"]
+    is_name = kind == OF_CONTEXT and loc[-1] == "[key]"  # of a plan or a provider
+    return Fault(loc[:-1] if is_name else loc, in_words(detail) + _hint(loc, kind))
 
 
-def _read_networks(table: Table) -> tuple[Network, ...]:
-    found = []
-    for n, text in enumerate(table.texts("private_networks")):
-        network = whole_network(text)
-        if network is None:
-            table.fault(f"private_networks[{n}]", "must be a range of addresses (10.0.0.0/8, fd00::/8)")
-        else:
-            found.append(network)
-    return tuple(found)
+def _hint(loc: Loc, kind: str) -> str:
+    """Return the key that was meant in place of an unknown one, or an example in place of a wrong type."""
+    *way, key = keys = [part for part in loc if isinstance(part, str)]
+    table = _table_at(way)
+    field = table.model_fields.get(key)
+    if kind == "extra_forbidden":
+        return did_you_mean(key, table.model_fields)
+    if field and field.examples and kind.endswith("_type"):
+        return f"; for example {key} = {field.examples[0]}"
+    return f"; write [{path_of(loc)}]" if kind == "model_type" and len(keys) == len(loc) else ""
 
 
-def _read_attach(table: Table) -> tuple[AttachRule, ...]:
-    entries = table.take("allowed") or []
-    table.refuse_rest()
-    example = '{secret_ref = "env:NAME_*", host = "name"}'
-    if not isinstance(entries, list):
-        table.fault("allowed", f"must be a list of tables ([{example}])")
-        return ()
-    for n, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            table.fault(f"allowed[{n}]", f"must be a table ({example})")
-    return tuple(
-        _read_rule(Table(path=f"{table.path}.allowed[{n}]", values=entry, faults=table.faults))
-        for n, entry in enumerate(entries)
-        if isinstance(entry, dict)
-    )
+def _table_at(keys: Sequence[str]) -> type[BaseModel]:
+    table: type[BaseModel] = Document
+    for key in keys:
+        field = table.model_fields.get(key)  # none for names of plans and providers
+        table = next(_tables_in(field.annotation), table) if field else table
+    return table
 
 
-def _read_rule(table: Table) -> AttachRule:
-    secret_ref, host = table.text("secret_ref"), table.text("host")
-    if not secret_ref.startswith(("env:", "file:/")) or secret_ref in {"env:*", "file:/*"}:
-        table.fault(
-            "secret_ref", "must be env:NAME or file:/path, where * stands for any characters of a name"
-        )
-    if not _is_host(host):
-        table.fault(
-            "host",
-            "must be a host's name, with its port unless that is 443 (name:8443); for an endpoint without TLS, after"
-            " its scheme (http://name:8080)",
-        )
-    table.refuse_rest()
-    return AttachRule(secret_ref=secret_ref, host=host.lower())
+def _tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for below in get_args(annotation):
+        yield from _tables_in(below)
 
 
-def _is_host(rule: str) -> bool:
-    scheme, _, rest = rule.lower().rpartition("://")
-    host = rest if scheme in {"http", "https"} else rule
-    try:
-        parts = urlsplit(f"//{host}")
-        _ = parts.port
-    except ValueError:
-        return False
-    return bool(parts.hostname) and parts.netloc == host and not set(host) & set("@*? \\")
+def _plan(name: str, table: Table) -> Plan:
+    """Return the built-in plan of this name, changed as the file says; a new one where there is none."""
+    return replace(BUILT_IN_PLANS.get(name, Plan(name=name)), **table.given())

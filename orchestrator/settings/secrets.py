@@ -3,47 +3,43 @@
 import hashlib
 import hmac
 import os
-import posixpath
-import re
+import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.rules.installation.secret_texts import NOT_A_REFERENCE, is_reference
 from orchestrator.settings.faults import Fault
 
 FINGERPRINT_KEY = "ORCHESTRATOR_FINGERPRINT_KEY"
 
 #: Bytes read of a secret's file: more is no secret but a mistaken path.
 _LONGEST = 64 * 1024
-_ENVIRONMENT = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,199}")
+#: Seconds after which a file's times show every later change, however coarse the clock of its file system is.
+_WRITTEN_JUST_NOW = 5.0
 #: Without a key of its own an installation's fingerprints still differ from a plain hash found in a table.
 _APPLICATION_KEY = b"session-orchestrator/credential-fingerprint/v1"
 
 
-def is_reference(text: str) -> bool:
-    """Return True for `env:NAME` and for `file:/path` in shortest form (`..` could slip past a rule)."""
-    if text.startswith("file:"):
-        path = text.removeprefix("file:")
-        return path.isprintable() and len(path) <= 1000 and _is_plain(path)
-    return _ENVIRONMENT.fullmatch(text) is not None
+@dataclass(frozen=True, slots=True)
+class _ReadFile:
+    """What a file held, and how it looked then."""
 
-
-def _is_plain(path: str) -> bool:
-    return (
-        path.startswith("/")
-        and path != "/"
-        and not path.startswith("//")
-        and posixpath.normpath(path) == path
-    )
+    looks: tuple[int, ...]
+    found: tuple[str | None, str | None]
 
 
 class SecretStore:
-    """Looks secrets up at each use, so that a changed one is seen without a restart."""
+    """Looks secrets up at each use, so that a changed one is seen without a restart. A file is read again when it has
+    changed, and a fingerprint is computed again when its secret has."""
 
     def __init__(self, environ: Mapping[str, str] | None = None, fingerprint_key: str | None = None) -> None:
         self._environ = os.environ if environ is None else environ
         key = fingerprint_key or self._environ.get(FINGERPRINT_KEY)
         self._key = key.encode() if key else _APPLICATION_KEY
         self._resolved: frozenset[str] = frozenset()
+        self._files: dict[str, _ReadFile] = {}
+        self._fingerprints: dict[str, tuple[str, str]] = {}
 
     def __repr__(self) -> str:
         return "SecretStore()"
@@ -67,21 +63,26 @@ class SecretStore:
     def missing(self, refs: Iterable[str]) -> list[Fault]:
         """Return one fault per reference that leads to nothing."""
         reasons = ((ref, self.why_missing(ref)) for ref in refs)
-        return [Fault(ref, reason) for ref, reason in reasons if reason]
+        return [Fault((ref,), reason) for ref, reason in reasons if reason]
 
     def fingerprint(self, ref: str) -> str | None:
         """Return a value that changes with the secret, and does not reveal it."""
         value = self.get(ref)
         if value is None:
             return None
-        return hmac.new(self._key, value.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()[:32]
+        known, fingerprint = self._fingerprints.get(ref, (None, ""))
+        if known != value:
+            secret = value.encode("utf-8", "surrogateescape")
+            fingerprint = hmac.new(self._key, secret, hashlib.sha256).hexdigest()[:32]
+            self._fingerprints[ref] = value, fingerprint
+        return fingerprint
 
     def _look_up(self, ref: str) -> tuple[str | None, str | None]:
         """Return the secret, or why there is none."""
         if not is_reference(ref):
-            return None, "must be env:NAME or file:/path, never the secret itself"
+            return None, NOT_A_REFERENCE
         kind, _, name = ref.partition(":")
-        return self._from_environment(name) if kind == "env" else _from_file(name)
+        return self._from_environment(name) if kind == "env" else self._from_file(name)
 
     def _from_environment(self, name: str) -> tuple[str | None, str | None]:
         value = self._environ.get(name)
@@ -89,8 +90,25 @@ class SecretStore:
             return None, f"environment variable {name} is not set"
         return _unless_empty(value, f"environment variable {name}")
 
+    def _from_file(self, path: str) -> tuple[str | None, str | None]:
+        """Read the file, unless it looks as it did when it was read last. A file that was written just now may be
+        written again without looking different."""
+        try:
+            seen = os.stat(path)
+        except OSError as error:
+            return None, f"file {path} cannot be read ({error.strerror})"
+        looks = (seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size, seen.st_ino, seen.st_dev)
+        known = self._files.get(path)
+        if known is not None and known.looks == looks:
+            return known.found
+        found = _read(path)
+        just_now = time.time() - max(seen.st_mtime, seen.st_ctime) <= _WRITTEN_JUST_NOW
+        if found[0] is not None and not just_now:  # a failure to read may be over, however the file looks
+            self._files[path] = _ReadFile(looks, found)
+        return found
 
-def _from_file(path: str) -> tuple[str | None, str | None]:
+
+def _read(path: str) -> tuple[str | None, str | None]:
     try:
         with Path(path).open("rb") as file:
             content = file.read(_LONGEST + 1)

@@ -1,163 +1,110 @@
-"""Read one TOML table: each key is taken once, every fault is collected, and keys that are left are unknown."""
+"""The tables of `orchestrator.toml`: their keys, types and bounds. Pydantic checks them and locates each fault."""
 
-import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable
+from dataclasses import fields
 from decimal import Decimal
-from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias
 
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
+
+from orchestrator.rules.audit.invariants import Thresholds
 from orchestrator.rules.billing.money import parse_amount
-from orchestrator.settings.faults import Fault
+from orchestrator.rules.values import Plan, Policy
+from orchestrator.settings import urls
+from orchestrator.validation.wording import checked_by, where, wrong
+
+#: The kind of faults that follow from something else: the value itself is sound.
+OF_CONTEXT = "context"
 
 #: More of anything than one installation has.
-LARGEST = 1_000_000_000
+_LARGEST = 1_000_000_000
 #: What a key's ending says of its unit, and the most of it: ten years.
 _UNITS = {"_seconds": ("seconds", 315_360_000), "_days": ("days", 3_650)}
+#: Seconds: nothing sensible is shorter, and a zero would be a busy loop.
+_SHORTEST = 0.001
+#: Policy keys for which zero is an answer ("at once"); all others count or last something.
+_MAY_BE_ZERO = re.compile(
+    "(dead_after|resolve_after|cleanup_debt_after|brake_max|unusable_after|idle_grace|credential_rest|"
+    "reconcile_min_age|reconcile_confirm|reconcile_clock_skew)_seconds|reconcile_max_share"
+)
+#: Keys of plans that may not be zero.
+_FROM_ONE = frozenset({"max_duration_seconds", "billing_block_seconds", "queue_timeout_seconds"})
 
 
-Default = TypeVar("Default")
+class Table(BaseModel):
+    """Types as TOML gives them ("5" is no number, true is none either); unknown keys are faults."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    def given(self) -> dict[str, Any]:
+        """Return the keys that the file holds."""
+        return {key: value for key, value in self if key in self.model_fields_set}
 
 
-@dataclass(kw_only=True)
-class Table:
-    """A table, its path and the list of faults that it shares with all others of the file."""
+def within(key: str, least: float, most: float | None = None) -> WrapValidator:
+    """Keep a number as it is written, if it is not below `least` nor above `most`: by default what its key's unit
+    allows."""
+    unit, longest = next((of for end, of in _UNITS.items() if key.endswith(end)), ("", _LARGEST))
+    most = longest if most is None else most
 
-    path: str
-    values: Mapping[str, Any]
-    faults: list[Fault]
-    taken: set[str] = field(default_factory=set)
+    def check(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        validate(value)
+        if not least <= value <= most:
+            raise wrong(f"must be between {least:g} and {most} {unit}".rstrip())
+        return value
 
-    def at(self, key: str) -> str:
-        return f"{self.path}.{key}" if self.path else key
-
-    def fault(self, key: str, message: str) -> None:
-        self.faults.append(Fault(self.at(key), message))
-
-    def take(self, key: str) -> Any:
-        """Return the raw value, or None if the key is left out (TOML itself has no null)."""
-        self.taken.add(key)
-        return self.values.get(key)
-
-    def table(self, key: str) -> "Table":
-        """Return the table below `key`; an empty one if it is left out or is no table."""
-        value = self.take(key)
-        if value is not None and not isinstance(value, dict):
-            self.fault(key, f"must be a table ([{self.at(key)}])")
-            value = None
-        return Table(path=self.at(key), values=value or {}, faults=self.faults)
-
-    def tables(self) -> Iterator[tuple[str, "Table"]]:
-        """Yield every key as a table: [plans.*], [providers.*]."""
-        for name in self.values:
-            yield name, self.table(name)
-
-    def text(self, key: str, default: str = "") -> str:
-        value = self.take(key)
-        if value is None:
-            return default
-        if isinstance(value, str) and value.strip():
-            return value
-        self.fault(key, "must be a text that is not empty")
-        return default
-
-    def texts(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        value = self.take(key)
-        if value is None:
-            return default
-        if isinstance(value, list) and all(isinstance(item, str) and item for item in value):
-            return tuple(value)
-        self.fault(key, 'must be a list of texts (["a", "b"])')
-        return default
-
-    def whole(self, key: str, default: Default, *, least: int) -> int | Default:
-        """Return a whole number; `default`, which may be None for "no limit", if it is left out or wrong."""
-        found = self.number(key, default, least=least, whole=True)
-        return int(found) if isinstance(found, int | float) else default
-
-    def number(
-        self, key: str, default: Default, *, least: float, most: float | None = None, whole: bool = False
-    ) -> float | Default:
-        """Return a number within bounds; `least` 0 allows zero, anything else is the smallest allowed. `most`: by
-        default as the key's unit allows."""
-        value = self.take(key)
-        if value is None:
-            return default
-        problem = wrong_number(value, bounds_of(key, least, most), whole=whole)
-        if problem:
-            self.fault(key, problem)
-            return default
-        return float(value) if isinstance(value, float) else int(value)
-
-    def money(self, key: str, default: Decimal) -> Decimal:
-        """Return an amount, zero or more, as a text: TOML's fractions are not exact."""
-        value = self.take(key)
-        if value is None:
-            return default
-        amount = parse_amount(value) if isinstance(value, str) else None
-        if amount is not None and amount >= 0:
-            return amount
-        self.fault(key, 'must be money: a decimal text such as "12.50", with at most 6 decimal places')
-        return default
-
-    def wholes(self, key: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        value = self.take(key)
-        if value is None:
-            return default
-        if not isinstance(value, list):
-            self.fault(key, "must be a list of whole numbers ([900, 300])")
-            return default
-        bounds = bounds_of(key, 1)
-        problems = [(n, wrong_number(item, bounds, whole=True)) for n, item in enumerate(value)]
-        self.faults += [Fault(f"{self.at(key)}[{n}]", problem) for n, problem in problems if problem]
-        return default if any(problem for _, problem in problems) else tuple(value)
-
-    def rest(self) -> dict[str, Any]:
-        """Return every key that was not taken."""
-        return {key: value for key, value in self.values.items() if key not in self.taken}
-
-    def refuse_rest(self) -> None:
-        """Report every key that was not taken: most likely it is misspelt. Call this last."""
-        for key in self.rest():
-            self.fault(key, f"unknown key{did_you_mean(key, self.taken)}")
+    return WrapValidator(check)
 
 
-def did_you_mean(word: str, known: Collection[str]) -> str:
-    near: Sequence[str] = get_close_matches(word, sorted(known), n=1, cutoff=0.7)
-    return f"; did you mean {near[0]}?" if near else ""
+def _amount(value: object) -> Decimal:
+    """Return money, zero or more, from a text: TOML's fractions are not exact."""
+    amount = parse_amount(value) if isinstance(value, str) else None
+    if amount is None or amount < 0:
+        raise wrong('must be money: a decimal text such as "12.50", with at most 6 decimal places')
+    return amount
 
 
-@dataclass(frozen=True, slots=True)
-class NumberBounds:
-    """The least and the most of a number, and its unit if it is a span of time."""
-
-    least: float
-    most: float
-    unit: str = ""
-
-    def __str__(self) -> str:
-        most = str(self.most) if isinstance(self.most, int) else f"{self.most:g}"
-        return f"between {self.least:g} and {most} {self.unit}".rstrip()
+Text: TypeAlias = Annotated[str, where(str.strip, "must be a text that is not empty")]
+Url: TypeAlias = Annotated[Text, checked_by(urls.base_url)]
+_Warnings: TypeAlias = Annotated[
+    list[Annotated[int, within("_seconds", 1)]],
+    AfterValidator(lambda seconds: tuple(sorted(set(seconds), reverse=True))),
+    Field(examples=["[900, 300]"]),
+]
 
 
-def bounds_of(key: str, least: float, most: float | None = None) -> NumberBounds:
-    """Return the bounds of a number by its key: a count, a share and a span have different ones."""
-    unit, longest = next((of for end, of in _UNITS.items() if key.endswith(end)), ("", LARGEST))
-    return NumberBounds(least, longest if most is None else most, unit)
+def _policy_type(key: str, kind: Any) -> Any:
+    if kind not in (int, float):
+        return _Warnings
+    least = 1 if kind is int else 0 if _MAY_BE_ZERO.fullmatch(key) else _SHORTEST
+    return Annotated[kind, within(key, least, 1 if key.endswith("_share") else None)]
 
 
-def wrong_number(value: object, bounds: NumberBounds, *, whole: bool) -> str | None:
-    """Return what is wrong with the number, as a sentence; None if it is right."""
-    kind = "whole number" if whole else "number"
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"must be a finite {kind}, not {value}"
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        return f"must be a {kind}, not {_kind(value)}"
-    if not bounds.least <= value <= bounds.most:
-        return f"must be {bounds}"
-    return None
+def _plan_type(key: str, kind: Any) -> Any:
+    if kind is Decimal:
+        return Annotated[Decimal, BeforeValidator(_amount)]
+    return Annotated[int, within(key, 1 if key in _FROM_ONE else 0)]
 
 
-def _kind(value: object) -> str:
-    names = {bool: "true or false", str: "a text", list: "a list", dict: "a table", float: "a fraction"}
-    return names.get(type(value), "this")
+def _keys_of(values: Any, type_of: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """Return the keys that override the fields of a frozen value, each with its type. Keys that are left out are None
+    and override nothing."""
+    named = [field for field in fields(values) if field.name != "name"]
+    return {field.name: (type_of(field.name, field.type), None) for field in named}
+
+
+POLICY_KEYS = _keys_of(Policy, _policy_type)
+PolicyTable: type[Table] = create_model("PolicyTable", __base__=Table, **POLICY_KEYS)
+PlanTable: type[Table] = create_model("PlanTable", __base__=Table, **_keys_of(Plan, _plan_type))
+_AUDIT_KEYS = _keys_of(Thresholds, lambda key, _kind: Annotated[float, within(key, 1)])
+AuditTable: type[Table] = create_model("AuditTable", __base__=Table, **_AUDIT_KEYS)

@@ -1,8 +1,10 @@
-"""URLs of databases and brokers: which ones are accepted, and how they are shown."""
+"""URLs of databases and brokers: which ones are accepted."""
 
 import re
 from collections.abc import Collection
 from urllib.parse import urlsplit
+
+from orchestrator.rules.installation.secret_texts import split_urls
 
 REDIS_SCHEMES = frozenset({"redis", "rediss", "redis+socket"})
 BROKER_SCHEMES = REDIS_SCHEMES | {"sentinel", "amqp", "amqps"}
@@ -10,13 +12,6 @@ RESULT_SCHEMES = REDIS_SCHEMES | {"sentinel", "rpc"}
 
 _POSTGRESQL = re.compile(r"^postgres(ql)?(\+psycopg)?://", re.IGNORECASE)
 _SEVERAL_HOSTS = re.compile(r"^[a-z+]+://(?:[^/?#]*@)?[^/?#@]+,", re.IGNORECASE)
-_SEVERAL = re.compile(r";(?=[a-z+]+://)", re.IGNORECASE)
-_SECRET_QUERY = re.compile(r"([^?&=]*(?:pass|pwd|secret|token|key|cred)[^?&=]*=)[^&]*", re.IGNORECASE)
-
-
-def redacted_url(url: str) -> str:
-    """Return the URL for messages: without its password, however that is written."""
-    return ";".join(_redacted(part) for part in _SEVERAL.split(url))
 
 
 def database_url(url: str) -> str:
@@ -62,7 +57,7 @@ def base_url(url: str) -> str:
 
 
 def _of_scheme(url: str, schemes: Collection[str]) -> str:
-    for part in _SEVERAL.split(url):
+    for part in split_urls(url):
         if scheme_of(part) not in schemes:
             known = ", ".join(f"{scheme}://" for scheme in sorted(schemes))
             raise ValueError(f"must begin with one of {known}")
@@ -81,14 +76,3 @@ def _check_address(url: str) -> None:
         ) from None
     if any(character.isspace() or not character.isprintable() for character in url):
         raise ValueError("holds a blank or a control character: write it as %20")
-
-
-def _redacted(url: str) -> str:
-    scheme, mark, rest = url.partition("://")
-    if not mark:
-        return "***"
-    user_info, at, address = rest.rpartition("@")  # the last one: a raw @ may be part of the password
-    user, colon, _ = user_info.partition(":")
-    shown = f"{user}:***" if colon else "***"
-    safe_address = _SECRET_QUERY.sub(r"\1***", address)
-    return f"{scheme}://{shown}@{safe_address}" if at else f"{scheme}://{safe_address}"

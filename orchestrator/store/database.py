@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from orchestrator.rules.states import Step
-from orchestrator.store.core.engine import open_engine
+from orchestrator.store.core.engine import BUSY_SECONDS, open_engine
 from orchestrator.store.core.error_classes import OUTAGES, ErrorClass, error_class
 from orchestrator.store.core.identity import Identity
 from orchestrator.store.core.pooler import is_pooled, timeouts
@@ -89,12 +90,14 @@ class Database:
         pool_size: int = 5,
         identity: Identity | None = None,
         pause: Callable[[float], None] = time.sleep,
+        gives_up_after: float | None = None,
     ) -> None:
         """Open the engine. `clock`: given by tests; trusted as it is, unless a `stopwatch` is given with it.
         `keeps_time`: this process notes the time for all others. `pause`: waits so many seconds before a transaction is
-        retried."""
+        retried. `gives_up_after`: seconds after which none is retried, as somebody waits for its answer."""
         self.url = make_url(url)
-        self.engine = open_engine(url, pool_size)
+        self.engine = open_engine(url, pool_size, min(BUSY_SECONDS, (gives_up_after or 2 * BUSY_SECONDS) / 2))
+        self._gives_up_after = gives_up_after
         self._clock = clock if stopwatch is None else None
         self.time = StoreClock(clock, stopwatch or machine_stopwatch(), keeps=keeps_time)
         self._pause = pause
@@ -115,7 +118,7 @@ class Database:
         lease guards every write."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_transient),
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            stop=self._stop(),
             wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.5),
             before_sleep=self._count_retry,
             sleep=self._pause,
@@ -146,6 +149,11 @@ class Database:
                 yield Transaction(connection, self._clock_of(connection), self.identity)
         except SQLAlchemyError as error:
             raise self._outage_of(error) or error from error
+
+    def _stop(self) -> tenacity.stop.stop_base:
+        after = tenacity.stop_after_attempt(ATTEMPTS)
+        late = self._gives_up_after
+        return after if late is None else tenacity.stop_any(after, tenacity.stop_after_delay(late))
 
     def learn_time(self) -> None:
         """Find out the time before a process begins that notes it for others. This may wait for some seconds."""
@@ -230,7 +238,7 @@ class Database:
         """Run one write transaction; return what `work` returned, and the steps that its commit made due."""
         self._look_at_time()
         with self.engine.begin() as connection:
-            unit = Transaction(connection, self._clock_of(connection), self.identity)
+            unit = Transaction(connection, self._clock_of(connection), self.identity, self._lately)
             result = work(unit)
             unit.flush()
         return result, frozenset(unit.due)
@@ -245,6 +253,9 @@ class Database:
     def _look_at_time(self) -> None:
         if self._clock is None:
             self.time.look(self.engine)
+
+    def _lately(self) -> datetime | None:
+        return None if self._clock is not None else self.time.lately()
 
     def _clock_of(self, connection: Connection) -> Clock:
         return self._clock or self.time.of(connection)

@@ -1,8 +1,9 @@
 """Bring a database to the newest schema while workers of the release before go on: `orchestrator migrate`.
 
-Migrations only add (docs/deploying.md). On PostgreSQL none of them holds a lock that others wait for longer than
-`LOCK_TIMEOUT`: one that does not get its locks in that time is rolled back and retried. Indexes of existing tables are
-built concurrently, after everything else."""
+Migrations only add (docs/deploying.md). Each runs in a transaction of its own, so that no table stays locked while a
+later one fills another. On PostgreSQL none of them waits for a lock longer than `LOCK_TIMEOUT`: one that does not get
+its locks in that time is rolled back and retried. Indexes of existing tables are built concurrently, after everything
+else."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +32,11 @@ _LOCK = 7_264_310_552
 LOCK_TIMEOUT, ATTEMPTS = 2.0, 60
 #: Indexes to be dropped once the indexes that replace them exist.
 SUPERSEDED = ("ix_sessions_account_state", "ix_sessions_created", "ix_placements_handle", "ix_sessions_died")
-_LOCK_NOT_AVAILABLE = "55P03"
+#: Indexes by which workers of the release before claim: dropped once none of these workers is left.
+OF_OLD_WORKERS = ("ix_sessions_due", "ix_sessions_due_at_provider")
+_LIVES = "SELECT count(*) > 0 FROM workers WHERE seen_at > now() - interval '10 minutes'"
+#: SQLSTATEs of a migration that steps back: a lock that it did not get in time, and a deadlock.
+_HELD_UP = ("55P03", "40P01")
 
 Say = Callable[[str], None]
 
@@ -47,8 +52,12 @@ class SchemaState(StrEnum):
 
 
 def upgrade(database: Database, revision: str = "head", say: Say = lambda _line: None) -> str:
-    """Run every missing migration, in one transaction, then build the missing indexes; return the revision reached.
-    `say` gets one line for each."""
+    """Run every missing migration, each in its transaction, then build the missing indexes; return the revision
+    reached. `say` gets one line for each.
+
+    Indexes of the release before are dropped too; while its workers may live, only by the next run."""
+    with database.engine.connect() as connection:
+        before = current(connection)
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_stepped_back),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -56,15 +65,24 @@ def upgrade(database: Database, revision: str = "head", say: Say = lambda _line:
         before_sleep=lambda _state: say("a table is in use: released the locks, retrying"),
         reraise=True,
     )
-    reached: str = retrying(_migrate, database, revision, say)
+    reached = before or ""
+    for one in _missing(before, revision):
+        reached = retrying(_migrate, database, one, say)
     if revision == "head" and database.engine.dialect.name == "postgresql":
         _make_indexes(database, say)
+        _drop_indexes(database, say, changed=before != reached)
     return reached
 
 
 def current(connection: Connection) -> str | None:
     """Return the revision that the database is at; None if it was never migrated."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def revision_of(database: Database) -> str | None:
+    """Return the same of a database that is not open yet."""
+    with database.engine.connect() as connection:
+        return current(connection)
 
 
 def newest() -> str:
@@ -111,11 +129,26 @@ def missing_indexes(connection: Connection) -> list[Index]:
     return [index for table in metadata.sorted_tables for index in table.indexes if not there.get(index.name)]
 
 
+def unused_indexes(connection: Connection) -> list[str]:
+    """Return the indexes that are there for workers of the release before: they make each update dearer."""
+    there = _indexes(connection)
+    return [name for name in OF_OLD_WORKERS if name in there]
+
+
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory(str(_HERE))
 
 
+def _missing(before: str | None, revision: str) -> list[str]:
+    """Return the revisions to run, one after another, to get from `before` to `revision`."""
+    known = revisions()
+    end = known.index(newest() if revision == "head" else revision)
+    begin = known.index(before) + 1 if before in known else 0
+    return known[begin : end + 1]
+
+
 def _migrate(database: Database, revision: str, say: Say) -> str:
+    """Run the migration of this revision, unless another process has done so meanwhile."""
     with database.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -126,7 +159,7 @@ def _migrate(database: Database, revision: str, say: Say) -> str:
 
 
 def _stepped_back(error: BaseException) -> bool:
-    return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", "") == _LOCK_NOT_AVAILABLE
+    return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", "") in _HELD_UP
 
 
 def _make_indexes(database: Database, say: Say) -> None:
@@ -144,6 +177,20 @@ def _make_indexes(database: Database, say: Say) -> None:
             finally:
                 index.dialect_options["postgresql"]["concurrently"] = False
         for name in SUPERSEDED:
+            connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
+
+
+def _drop_indexes(database: Database, say: Say, *, changed: bool) -> None:
+    """Drop what only workers of the release before use. `changed`: this run has changed the schema, so the workers
+    that live began before it."""
+    engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with _taking_turns(database.engine), engine.connect() as connection:
+        _lift_timeouts(connection)
+        left = unused_indexes(connection)
+        if left and changed and connection.execute(text(_LIVES)).scalar_one():
+            say(f"workers use {', '.join(left)}: restart them, then run `orchestrator migrate` again")
+            return
+        for name in left:
             connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
 
 

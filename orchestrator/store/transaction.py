@@ -1,102 +1,183 @@
 """One transaction, with every family of named queries, and the wake-ups that its commit sends."""
 
+from __future__ import annotations  # the families are imported when they are used
+
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sqlalchemy import Connection
 
 from orchestrator.rules.states import Step
+from orchestrator.store.core.gathering import Gathering
 from orchestrator.store.core.identity import Identity
-from orchestrator.store.queries.accounts import Accounts
-from orchestrator.store.queries.ahead import Ahead
-from orchestrator.store.queries.alarms import Alarms
-from orchestrator.store.queries.archive import Archive
-from orchestrator.store.queries.audit import Audit
-from orchestrator.store.queries.audit_findings import Findings
-from orchestrator.store.queries.audit_live import LiveAudit
-from orchestrator.store.queries.brakes import Brakes
-from orchestrator.store.queries.charges import Charges
-from orchestrator.store.queries.claims import Claims
-from orchestrator.store.queries.clock import ClockRows
-from orchestrator.store.queries.contacts import Contacts
-from orchestrator.store.queries.credentials import Credentials
-from orchestrator.store.queries.due import Due
-from orchestrator.store.queries.groups import Groups
-from orchestrator.store.queries.inbox import Inbox
-from orchestrator.store.queries.installation import Installation
-from orchestrator.store.queries.installation_alarms import InstallationAlarms
-from orchestrator.store.queries.leases import Leases
-from orchestrator.store.queries.ledger import Ledger
-from orchestrator.store.queries.leftovers import Leftovers
-from orchestrator.store.queries.meters import Meters
-from orchestrator.store.queries.models import Models
-from orchestrator.store.queries.newcomers import Newcomers
+from orchestrator.store.queries.clock import ConnectionClock
 from orchestrator.store.queries.outbox import Outbox
-from orchestrator.store.queries.parked import Parked
-from orchestrator.store.queries.pings import Pings
-from orchestrator.store.queries.placements import Placements
-from orchestrator.store.queries.queues import Queues
-from orchestrator.store.queries.retention import Retention
-from orchestrator.store.queries.sessions import Sessions
-from orchestrator.store.queries.sightings import Sightings
-from orchestrator.store.queries.waits import Waits
-from orchestrator.store.queries.workers import Workers
+
+if TYPE_CHECKING:
+    from orchestrator.rules.values import Account
+    from orchestrator.store.queries.accounts import Accounts
+    from orchestrator.store.queries.ahead import Ahead
+    from orchestrator.store.queries.alarms import Alarms
+    from orchestrator.store.queries.archive import Archive
+    from orchestrator.store.queries.audit import Audit
+    from orchestrator.store.queries.audit_findings import Findings
+    from orchestrator.store.queries.audit_live import LiveAudit
+    from orchestrator.store.queries.brakes import Brakes
+    from orchestrator.store.queries.charge_entries import ChargeEntries
+    from orchestrator.store.queries.charges import Charges
+    from orchestrator.store.queries.claims import Claims
+    from orchestrator.store.queries.clock import ClockRows
+    from orchestrator.store.queries.contacts import Contacts
+    from orchestrator.store.queries.costs import Costs
+    from orchestrator.store.queries.credentials import Credentials
+    from orchestrator.store.queries.due import DueWork
+    from orchestrator.store.queries.groups import Groups
+    from orchestrator.store.queries.inbox import Inbox
+    from orchestrator.store.queries.installation import Installation
+    from orchestrator.store.queries.installation_alarms import InstallationAlarms
+    from orchestrator.store.queries.leases import Leases
+    from orchestrator.store.queries.ledger import Ledger
+    from orchestrator.store.queries.leftovers import Leftovers
+    from orchestrator.store.queries.lookups import Lookups
+    from orchestrator.store.queries.many_accounts import ManyAccounts
+    from orchestrator.store.queries.meters import Meters
+    from orchestrator.store.queries.minutes import Minutes
+    from orchestrator.store.queries.models import Models
+    from orchestrator.store.queries.newcomers import Newcomers
+    from orchestrator.store.queries.pages import Pages
+    from orchestrator.store.queries.parked import Parked
+    from orchestrator.store.queries.pings import Pings
+    from orchestrator.store.queries.placements import Placements
+    from orchestrator.store.queries.queues import Queues
+    from orchestrator.store.queries.recent import Recent
+    from orchestrator.store.queries.recordings import Recordings
+    from orchestrator.store.queries.retention import Retention
+    from orchestrator.store.queries.sessions import Sessions
+    from orchestrator.store.queries.sightings import Sightings
+    from orchestrator.store.queries.tokens import Tokens
+    from orchestrator.store.queries.waits import Waits
+    from orchestrator.store.queries.webhooks import Webhooks
+    from orchestrator.store.queries.workers import Workers
+
+Q = TypeVar("Q")
+
+
+class Family(Generic[Q]):
+    """A family of queries of a transaction. It is imported and built when it is first used: a command that lists
+    sessions needs few of them."""
+
+    def __init__(self, place: str, *given: str) -> None:
+        """`place`: its module and its class; `given`: attributes of the transaction that it takes."""
+        self._place, self._given = place, given
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, tx: Transaction, owner: type) -> Q:
+        module, _, kind = self._place.partition(".")
+        build = getattr(import_module(f"orchestrator.store.queries.{module}"), kind)
+        family: Q = build(tx.connection, *(getattr(tx, name) for name in self._given))
+        vars(tx)[self._name] = family
+        return family
 
 
 class Transaction:
-    """Locks are taken in one order everywhere: account, session, placement, credential."""
+    """Locks are taken in one order everywhere: account, session, placement, credential.
+
+    Each family of queries takes the connection, and the attributes that are named here."""
+
+    installation: Family[Installation] = Family("installation.Installation", "identity")
+    sessions: Family[Sessions] = Family("sessions.Sessions", "_writes", "outbox", "due")
+    newcomers: Family[Newcomers] = Family("newcomers.Newcomers")
+    recordings: Family[Recordings] = Family("recordings.Recordings", "outbox")
+    groups: Family[Groups] = Family("groups.Groups")
+    charges: Family[Charges] = Family("charges.Charges", "outbox")
+    due_work: Family[DueWork] = Family("due.DueWork")
+    queues: Family[Queues] = Family("queues.Queues", "due")
+    pings: Family[Pings] = Family("pings.Pings")
+    placements: Family[Placements] = Family("placements.Placements", "_writes", "outbox", "due")
+    claims: Family[Claims] = Family("claims.Claims")
+    leftovers: Family[Leftovers] = Family("leftovers.Leftovers")
+    sightings: Family[Sightings] = Family("sightings.Sightings")
+    accounts: Family[Accounts] = Family("accounts.Accounts", "_writes", "outbox", "due")
+    many_accounts: Family[ManyAccounts] = Family("many_accounts.ManyAccounts", "_writes")
+    credentials: Family[Credentials] = Family("credentials.Credentials")
+    contacts: Family[Contacts] = Family("contacts.Contacts")
+    charge_entries: Family[ChargeEntries] = Family("charge_entries.ChargeEntries")
+    costs: Family[Costs] = Family("costs.Costs")
+    models: Family[Models] = Family("models.Models")
+    ledger: Family[Ledger] = Family("ledger.Ledger", "_writes")
+    inbox: Family[Inbox] = Family("inbox.Inbox")
+    pages: Family[Pages] = Family("pages.Pages")
+    recent: Family[Recent] = Family("recent.Recent")
+    lookups: Family[Lookups] = Family("lookups.Lookups")
+    parked: Family[Parked] = Family("parked.Parked")
+    leases: Family[Leases] = Family("leases.Leases")
+    clock: Family[ClockRows] = Family("clock.ClockRows")
+    ahead: Family[Ahead] = Family("ahead.Ahead")
+    brakes: Family[Brakes] = Family("brakes.Brakes")
+    alarms: Family[Alarms] = Family("alarms.Alarms")
+    installation_alarms: Family[InstallationAlarms] = Family("installation_alarms.InstallationAlarms")
+    waits: Family[Waits] = Family("waits.Waits")
+    workers: Family[Workers] = Family("workers.Workers")
+    tokens: Family[Tokens] = Family("tokens.Tokens")
+    meters: Family[Meters] = Family("meters.Meters")
+    retention: Family[Retention] = Family("retention.Retention")
+    archive: Family[Archive] = Family("archive.Archive")
+    audit: Family[Audit] = Family("audit.Audit")
+    live_audit: Family[LiveAudit] = Family("audit_live.LiveAudit")
+    findings: Family[Findings] = Family("audit_findings.Findings")
+    minutes: Family[Minutes] = Family("minutes.Minutes")
+    webhooks: Family[Webhooks] = Family("webhooks.Webhooks")
 
     _now: datetime | None = None
 
     def __init__(
-        self, connection: Connection, clock: Callable[[], datetime], identity: Identity | None = None
+        self,
+        connection: Connection,
+        clock: Callable[[], datetime],
+        identity: Identity | None = None,
+        lately: Callable[[], datetime | None] = lambda: None,
     ) -> None:
-        self.connection, self._clock = connection, clock
+        self.connection, self._clock, self._lately = connection, clock, lately
         self.identity = identity or Identity()
-        self.installation = Installation(connection, self.identity)
         self.due: set[Step] = set()
+        self._writes = Gathering(connection)
         self.outbox = Outbox(connection, self._decided_at, self.identity)
-        self.sessions = Sessions(connection, self.outbox, self.due)
-        self.newcomers = Newcomers(connection)
-        self.groups = Groups(connection)
-        self.charges = Charges(connection, self.outbox)
-        self.due_work = Due(connection)
-        self.queues = Queues(connection, self.due)
-        self.pings = Pings(connection)
-        self.placements = Placements(connection, self.outbox, self.due)
-        self.claims = Claims(connection)
-        self.leftovers = Leftovers(connection)
-        self.sightings = Sightings(connection)
-        self.accounts = Accounts(connection, self.outbox, self.due)
-        self.credentials = Credentials(connection)
-        self.contacts = Contacts(connection)
-        self.models = Models(connection)
-        self.ledger = Ledger(connection)
-        self.inbox = Inbox(connection)
-        self.parked = Parked(connection)
-        self.leases = Leases(connection)
-        self.clock = ClockRows(connection)
-        self.ahead = Ahead(connection)
-        self.brakes = Brakes(connection)
-        self.alarms = Alarms(connection)
-        self.installation_alarms = InstallationAlarms(connection)
-        self.waits = Waits(connection)
-        self.workers = Workers(connection)
-        self.meters = Meters(connection)
-        self.retention = Retention(connection)
-        self.archive = Archive(connection)
-        self.audit = Audit(connection)
-        self.live_audit = LiveAudit(connection)
-        self.findings = Findings(connection)
 
     def now(self) -> datetime:
         """Read the store's clock. Read it once, after the locks, and pass it on: later events bear this time."""
         self._now = self._clock()
         return self._now
 
+    def lock_account(self, account_id: str) -> tuple[Account, datetime] | None:
+        """Lock an account that no other transaction holds, and read the clock after that, in one statement. Return None
+        where another holds it, or there is none."""
+        trusted = self._clock.begin_reading() if isinstance(self._clock, ConnectionClock) else None
+        if trusted is None:
+            account = self.accounts.lock(account_id, waits=False)
+            return None if account is None else (account, self.now())
+        locked = self.accounts.lock_and_read_clock(account_id)
+        if locked is None:
+            return None
+        self._now = trusted(locked[1])
+        return locked[0], self._now
+
+    def arrived(self) -> datetime:
+        """Return the time as this process measures it, for what only records when something came in: no statement, and
+        no decision."""
+        return self._lately() or self._clock()
+
     def flush(self) -> None:
         """Write the collected events, in one statement at the end."""
         self.outbox.flush()
+
+    def together(self) -> AbstractContextManager[None]:
+        """Gather the changes of locked rows made within it, and write them in few statements at its end."""
+        return self._writes.together()
 
     def _decided_at(self) -> datetime:
         """Return the instant on which this transaction decides: the last that it read."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Select, Table, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.rules.states import Step
@@ -12,6 +12,7 @@ from orchestrator.rules.values import Placement, Session
 from orchestrator.store.core.error_classes import ErrorClass, error_class
 from orchestrator.store.core.rows import snapshot
 from orchestrator.store.queries.audit import ACCOUNTS, ARCHIVED, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
+from orchestrator.store.queries.next_steps import STEPS
 
 #: Tables, and their key, with rows of a session, a placement or an account.
 _PLACES = (
@@ -56,10 +57,7 @@ def set_aside(
 ) -> Sequence[str]:
     """Postpone the unreadable due rows there to `until`, so that others can be claimed; return their ids."""
     table = SESSIONS if step is Step.PING else PLACEMENTS
-    due = (table.c.next_step == step, table.c.provider == provider, table.c.next_step_at <= now)
-    ids = connection.execute(
-        select(table.c.id).where(*due).order_by(table.c.next_step_at).limit(_MOST)
-    ).scalars()
+    ids = connection.execute(_due(step, provider, now).limit(_MOST)).scalars()
 
     def read(some: Sequence[str]) -> None:
         for place, key, kind in _READ[table.name]:
@@ -69,6 +67,15 @@ def set_aside(
     bad = list(_failing(list(ids), read))
     connection.execute(update(table).where(table.c.id.in_(bad)).values(next_step_at=until))
     return bad
+
+
+def _due(step: Step, provider: str, now: datetime) -> Select[str]:
+    if step is Step.PING:
+        due = (STEPS.c.step == step, STEPS.c.provider == provider, STEPS.c.at <= now)
+        return select(STEPS.c.session_id).where(*due).order_by(STEPS.c.at)
+    here = PLACEMENTS.c.next_step == step, PLACEMENTS.c.provider == provider
+    due = (*here, PLACEMENTS.c.next_step_at <= now)
+    return select(PLACEMENTS.c.id).where(*due).order_by(PLACEMENTS.c.next_step_at)
 
 
 def _failing(ids: Sequence[str], read: Callable[[Sequence[str]], Any]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from orchestrator.flows.engine.crowd import LINES_OF_JOBS, OF_ANSWERS, OF_JOBS, 
 from orchestrator.flows.engine.loop import EventLoop
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.operations.deliver_events import Sink, with_the_log
+from orchestrator.flows.operations.webhooks import sync_webhooks
 from orchestrator.flows.upstream.credentials import sync_credentials
 from orchestrator.rules.installation.liveness import CONTROL, KINDS
 from orchestrator.rules.states import Step
@@ -28,6 +29,7 @@ from orchestrator.tasks.outage import Outage
 from orchestrator.tasks.parked_copies import copies_behind
 from orchestrator.tasks.parking import Parking
 from orchestrator.tasks.runner import Runners
+from orchestrator.tasks.wake_ups import OF_STEP, WAKE_UPS, queue_of
 from orchestrator.tasks.waker import Waker, WakeUps
 
 
@@ -62,7 +64,8 @@ class Process:
     @property
     def surroundings(self) -> ticks.TickContext:
         """The context for the ticks of this process."""
-        return ticks.TickContext(services=self._ready().services, sinks=self._sinks)
+        built = self._ready()
+        return ticks.TickContext(services=built.services, sinks=self._sinks, webhooks=built.webhooks)
 
     def prepare(self) -> None:
         """Build now what the first task would build. Raises the same errors."""
@@ -112,7 +115,7 @@ class Process:
 
     def wake(self, steps: frozenset[Step]) -> None:
         """Ring the bells of these due steps here, and publish the wake-ups for other processes. Returns at once."""
-        names = [ticks.OF_STEP[step] for step in steps]
+        names = [OF_STEP[step] for step in steps]
         for name in names:
             self.runners.ring(name)
         self._waker(names)
@@ -134,7 +137,7 @@ class Process:
             crowd=Crowd(*OF_JOBS, LINES_OF_JOBS) if self._kind == CONTROL else Crowd(*OF_ANSWERS),
         )
         built.services.database.learn_time()
-        built.services.slots.on_free = lambda step: self.runners.ring(ticks.OF_STEP[step])
+        built.services.slots.on_free = lambda step: self.runners.ring(OF_STEP[step])
         stream = connect(
             self._settings.broker_url,
             sentinel_master=self._settings.sentinel_master,
@@ -142,6 +145,8 @@ class Process:
         )
         self._sinks = with_the_log(stream)
         sync_credentials(built.services)
+        if self._kind == CONTROL:
+            sync_webhooks(built.services)
         return built
 
 
@@ -158,13 +163,13 @@ def make_app(
     app: Celery = Celery(
         "orchestrator", broker=settings.broker_url, backend=settings.result_url, set_as_current=False
     )
-    queues = [ticks.queue_of(one) for one in KINDS]
+    queues = [queue_of(one) for one in KINDS]
     app.conf.update(celery_options([JOBS_QUEUE, *queues], sentinel_master=settings.sentinel_master))
     app.conf.update(_worker_options())
     process = Process(app, settings, kind, connections)
     app.conf.worker_consumer = consumer_that_parks(process.parking)
     app.set_default()
-    for name in ticks.TICKS:
+    for name in WAKE_UPS:
         make_task: Any = app.task(
             name=name,
             base=AnyArguments,

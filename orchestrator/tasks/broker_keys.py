@@ -10,7 +10,7 @@ from orchestrator.client import stream
 from orchestrator.client.options import JOBS_QUEUE
 from orchestrator.rules.installation.liveness import KINDS
 from orchestrator.tasks import parked_copies
-from orchestrator.tasks.ticks import queue_of
+from orchestrator.tasks.wake_ups import queue_of
 
 _CHANNEL: Any = kombu_redis.Channel  # its type hints lack some of its keys
 #: Redis' TTL of a key without expiry.

@@ -31,14 +31,15 @@ def guarded_transport(transport: type[Any], parking: Parking) -> type[Any]:
 
 
 def _guarded_channel(channel: type[Any], parking: Parking) -> type[Any]:
-    class GuardedChannel(channel):  # type: ignore[misc]
+    class GuardedChannel(_keeping_its_client(channel)):  # type: ignore[misc]
         """Remembers the entry that it reads, so that it can be parked whatever fails on it."""
 
         QoS = restoring_safely(timed_by_broker(channel.QoS), parking)
         _entry: tuple[str, bytes] | None
 
         def _create_client(self, *args: Any, **kwargs: Any) -> Any:
-            return _watched(super()._create_client(*args, **kwargs), self._remember)
+            client = super()._create_client(*args, **kwargs)
+            return _watched(client, self._remember) if args or kwargs else client  # the others read no entry
 
         def _remember(self, key: bytes, entry: bytes) -> None:
             self._entry = key.decode().rsplit(self.sep, 1)[0], entry
@@ -57,6 +58,25 @@ def _guarded_channel(channel: type[Any], parking: Parking) -> type[Any]:
                 return True
 
     return GuardedChannel
+
+
+def _keeping_its_client(channel: type[Any]) -> type[Any]:
+    """Return the channel, with one client for all commands that wait for their answers. kombu makes one for each
+    message that is taken or acknowledged, which costs more than the command; threads may share one."""
+
+    class KeepingChannel(channel):  # type: ignore[misc]
+        _kept: tuple[Any, Any] | None = None
+        """A pool of connections, and its client."""
+
+        def _create_client(self, *args: Any, **kwargs: Any) -> Any:
+            if args or kwargs:  # a client for the event loop
+                return super()._create_client(*args, **kwargs)
+            kept = self._kept
+            if kept is None or kept[0] is not self.pool:  # there is another pool after a lost connection
+                kept = self._kept = self.pool, super()._create_client()
+            return kept[1]
+
+    return KeepingChannel
 
 
 def _watched(client: Any, seen: Callable[[bytes, bytes], None]) -> Any:

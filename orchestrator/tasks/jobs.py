@@ -16,7 +16,8 @@ from orchestrator.flows.engine.crowd import LOOK_AGAIN, AccountBusy
 from orchestrator.flows.engine.failures import log_failure
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.jobs.perform import failed_at_every_try, give_up, perform
-from orchestrator.rules.installation.messages import RETRY_AFTER
+from orchestrator.observability import tracing
+from orchestrator.rules.installation.messages import AUTHOR, LONGEST_AUTHOR, RETRY_AFTER
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.store.core.error_classes import ErrorClass, error_class
 from orchestrator.store.database import StoreError, StoreOutage
@@ -94,7 +95,8 @@ def _job(name: str, services: Callable[[], Services]) -> Any:
         assert task_id is not None
         ready = _ready(self, services)
         try:
-            return perform(ready, task_id, name, list(args) if args else kwargs)
+            with tracing.called_by((self.request.headers or {}).get("traceparent")):
+                return perform(ready, task_id, name, list(args) if args else kwargs, author=author_of(self))
         except StoreOutage as error:
             _again(self, error)
         except AccountBusy as error:  # meanwhile this thread does other accounts' jobs
@@ -150,6 +152,12 @@ def _failures(task: "Task[..., Any]") -> int:
     return failures if isinstance(failures, int) else 0
 
 
+def author_of(task: "Task[..., Any]") -> str | None:
+    """Return who sent the job, where its message says so."""
+    author = (task.request.headers or {}).get(AUTHOR)
+    return author[:LONGEST_AUTHOR] if isinstance(author, str) and author.isprintable() and author else None
+
+
 def _longer_than_last(task: "Task[..., Any]") -> float:
     """Return the seconds until a job of a busy account is retried. They vary, so that jobs that came together are
     retried apart."""
@@ -167,6 +175,8 @@ def _again(
     the job itself has failed; None: as before. The error may contain the statement's parameters, so only its kind
     leaves the process."""
     headers: Any = {FAILURES: _failures(task) if failures is None else failures, RETRY_AFTER: after}
+    if (author := author_of(task)) is not None:
+        headers[AUTHOR] = author
     try:
         raise task.retry(exc=RuntimeError(f"not done yet: {_kind(error)}"), countdown=0, headers=headers)
     except Reject as unsent:  # it cannot be sent either: its message stays, and is delivered again

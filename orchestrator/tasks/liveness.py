@@ -1,15 +1,18 @@
 """How a process reports that it lives: one row, written every few seconds by a thread of its own."""
 
 import logging
+import mmap
 import os
 import random
 import socket
+import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from importlib.metadata import version
 
+from orchestrator import __version__
+from orchestrator.rules.installation.liveness import KINDS, SCHEDULER
 from orchestrator.rules.values import Worker
 from orchestrator.store.database import Database, StoreError
 from orchestrator.store.transaction import Transaction
@@ -25,6 +28,7 @@ _DELETE_EACH = 1000
 #: A fault's text is cut to this length.
 LONGEST_FAULT = 200
 
+_INSTANT, _PLACES = struct.Struct("d"), (*KINDS, SCHEDULER)
 _restarts = 0
 
 
@@ -32,6 +36,34 @@ def started_again(times: int) -> None:
     """Record in this process how many times its tree has started it before."""
     global _restarts
     _restarts = times
+
+
+class SharedBeats:
+    """When the heartbeat of each kind of process last ran, in memory that a process shares with those it forks."""
+
+    def __init__(self) -> None:
+        self._at: mmap.mmap | None = None
+
+    def expect(self, kinds: Iterable[str]) -> None:
+        """Begin to keep it, before the forks; these kinds start now."""
+        self._at = mmap.mmap(-1, _INSTANT.size * len(_PLACES))
+        for kind in kinds:
+            self.note(kind)
+
+    def note(self, kind: str) -> None:
+        """Note that the heartbeat of this kind runs, if it is kept."""
+        if self._at is not None:
+            _INSTANT.pack_into(self._at, _INSTANT.size * _PLACES.index(kind), time.monotonic())
+
+    def silence(self, kind: str) -> float:
+        """Return the seconds since its heartbeat last ran. All processes of a machine have one monotonic clock."""
+        assert self._at is not None, "expect() comes first"
+        at: float = _INSTANT.unpack_from(self._at, _INSTANT.size * _PLACES.index(kind))[0]
+        return time.monotonic() - at
+
+
+#: Those of the tree to which this process belongs.
+BEATS = SharedBeats()
 
 
 class Pulse:
@@ -74,7 +106,7 @@ class Pulse:
             kind=self.kind,
             host=socket.gethostname(),
             pid=os.getpid(),
-            version=version("session-orchestrator"),
+            version=__version__,
             started_at=now - timedelta(seconds=tick - self._began),
             seen_at=now,
             clock_offset_seconds=round(wall - now.timestamp(), 3),
@@ -135,6 +167,7 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._ended.is_set():
+            BEATS.note(self._pulse.kind)
             self._guarded()
             self._ended.wait(EVERY * (1 + VARIED * random.uniform(-1, 1)))
 

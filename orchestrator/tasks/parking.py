@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.client.outcomes import refused
-from orchestrator.client.parsing import schema
+from orchestrator.client.schemas import schema
 from orchestrator.flows.operations.parked_messages import MOST_KEPT, park
 from orchestrator.observability import metrics
 from orchestrator.rules.installation.message_head import shape_of, shown_name

@@ -16,7 +16,7 @@ from orchestrator.settings import Settings
 from orchestrator.store.database import StoreOutage
 from orchestrator.tasks.draining import CALLS_END_WITHIN, PINGS_END_WITHIN, Drain
 from orchestrator.tasks.liveness import Heartbeat
-from orchestrator.tasks.ticks import queue_of
+from orchestrator.tasks.wake_ups import queue_of
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -44,8 +44,9 @@ class Pool:
 
 
 POOLS: Mapping[str, Pool] = {
-    CONTROL: Pool(queues=(JOBS_QUEUE, queue_of(CONTROL)), threads=24, connections=8),
-    **{kind: Pool(queues=(queue_of(kind),)) for kind in (STOP, CLOSE, OPEN, PING)},
+    CONTROL: Pool(queues=(JOBS_QUEUE, queue_of(CONTROL)), threads=24, connections=12),
+    OPEN: Pool(queues=(queue_of(OPEN),), connections=8),
+    **{kind: Pool(queues=(queue_of(kind),)) for kind in (STOP, CLOSE, PING)},
 }
 
 

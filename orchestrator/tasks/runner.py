@@ -66,7 +66,7 @@ class Runner:
         self._pulse = pulse
         self._bell = Bell()
         self._leaving = threading.Event()
-        self._pipeline: Pipeline[Any] | None = None
+        self._pipeline: Pipeline[Any, Any] | None = None
         self._failing = Sayer()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -118,16 +118,17 @@ class Runner:
             runs += 1
             if not repeats(self._tick):
                 return
-            if runs >= AT_ONCE:
-                self._leaving.wait(BREATH)
+            pause = max(self._tick.pause_seconds, BREATH if runs >= AT_ONCE else 0.0)
+            if pause > 0 and self._leaving.wait(pause):
+                return
 
     def _run_once(self) -> int:
         around = self._surroundings()
-        if self._tick.flow is None:
+        if self._tick.step is None:
             tally = self._tick.run(around)
             return int(getattr(tally, "claimed", tally) or 0)
         if self._pipeline is None:
-            self._pipeline = Pipeline(around.services, self._tick.flow, failed=self._not_settled)
+            self._pipeline = Pipeline(around.services, self._tick.step, failed=self._not_settled)
         return self._pipeline.claim()
 
     def _not_settled(self, error: Exception) -> None:

@@ -14,7 +14,7 @@ from orchestrator.rules.installation.liveness import KINDS
 from orchestrator.rules.installation.messages import UnackedMessage, UnreadableMessage, read_unacked
 from orchestrator.tasks.parking import Parking, RefusedMessage
 from orchestrator.tasks.reasons import is_of_the_broker, reason_of
-from orchestrator.tasks.ticks import queue_of
+from orchestrator.tasks.wake_ups import queue_of
 
 #: The queue reported for an entry that does not name one of ours.
 NO_QUEUE = "unacked"

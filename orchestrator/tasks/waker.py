@@ -12,8 +12,8 @@ from typing import Any
 from celery import Celery
 
 from orchestrator.client.options import direct_queue
-from orchestrator.tasks import ticks
 from orchestrator.tasks.saying import Sayer
+from orchestrator.tasks.wake_ups import WAKE_UPS, queue_of
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class WakeUps:
     def send(self, name: str) -> bool:
         """Send one wake-up, without a retry, since the next one comes anyway. Return False if enough are waiting.
         Raises the broker's error."""
-        queue = ticks.queue_of(ticks.TICKS[name].kind)
+        queue = queue_of(WAKE_UPS[name].kind)
         if self._waiting(queue) >= MANY:
             return False
         self._app.send_task(name, queue=queue, ignore_result=True, retry=False)

@@ -21,6 +21,8 @@ from tests.emptying import empty
 from tests.servers import Postgres
 from tests.world import MINUTE, World
 
+pytestmark = pytest.mark.slow
+
 #: Constraints that would refuse a violation: with a defect of ours they would be missing too.
 HINDRANCES = (
     "uq_placements_serving",
@@ -42,8 +44,7 @@ class Scene:
     def __init__(self, world: World) -> None:
         self.world = world
         self.archived = self._archived()
-        world.done("account.put", account_id="idle", plan="payg", currency="USD")
-        world.done("account.credit", account_id="idle", amount="5", currency="USD", key="opening")
+        world.open_account("idle", amount="5")
         self.stopped = world.run_session("llama")
         world.pass_time(2 * MINUTE)
         world.done("session.close", session_id=self.stopped)
@@ -75,8 +76,7 @@ class Scene:
         ]
 
     def _archived(self) -> str:
-        self.world.done("account.put", account_id="past", plan="payg", currency="USD")
-        self.world.done("account.credit", account_id="past", amount="5", currency="USD", key="opening")
+        self.world.open_account("past", amount="5")
         session_id = self.world.run_session("llama", account_id="past")
         self.world.pass_time(2 * MINUTE)
         self.world.done("session.close", session_id=session_id)
@@ -86,7 +86,8 @@ class Scene:
         retention = RetentionSettings(sessions=SessionRetention.ARCHIVE, sessions_kept_days=40)
         services = self.world.services
         worker = replace(services, config=replace(services.config, retention=retention))
-        assert archive_sessions(worker, rest=lambda _seconds: None) == 1
+        archived = archive_sessions(worker, rest=lambda _seconds: None)
+        assert archived == 1
         return session_id
 
     def put_back(self) -> None:
@@ -114,7 +115,7 @@ class Scene:
 
 
 def _is_counted_by_triggers(table: Table) -> bool:
-    return table.name in {"session_counts", "session_groups"}
+    return table.name in {"session_counts", "session_groups", "next_steps", "daily_costs"}
 
 
 def _of_the_audit() -> list[Table]:

@@ -22,7 +22,7 @@ GARBLED = [
 
 
 @pytest.mark.parametrize(("column", "whose", "statement"), GARBLED, ids=["session", "placement", "at once"])
-def test_it_is_told_of_with_its_column_and_all_others_are_judged(
+def test_it_is_reported_with_its_column_and_all_others_are_judged(
     scene: Scene, column: str, whose: str, statement: str
 ) -> None:
     garble(scene, whose, statement)
@@ -36,7 +36,7 @@ def test_it_is_told_of_with_its_column_and_all_others_are_judged(
     assert found[Invariant.LEASES].subject == scene.created
 
 
-def test_an_event_is_told_of_by_its_session(scene: Scene) -> None:
+def test_an_event_is_reported_by_its_session(scene: Scene) -> None:
     if scene.world.services.database.engine.dialect.name == "postgresql":
         return  # it takes nothing but JSON
     garble(scene, "stopped", "UPDATE outbox SET data = '{' WHERE subject = :id")
@@ -45,7 +45,7 @@ def test_an_event_is_told_of_by_its_session(scene: Scene) -> None:
     assert (found.subject, found.detail) == (scene.stopped, "it cannot be read: outbox.data")
 
 
-def test_an_orphan_is_told_of_by_itself(scene: Scene) -> None:
+def test_an_orphan_is_reported_by_itself(scene: Scene) -> None:
     [placement] = scene.world.placements(scene.stopped)
     garble(
         scene,

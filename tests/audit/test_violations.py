@@ -13,6 +13,7 @@ from orchestrator.store.queries.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENT
 from orchestrator.store.queries.audit_live import CREDENTIALS, LEASES
 from tests.audit.conftest import Scene
 from tests.emptying import unguarded
+from tests.store.stage import statements
 from tests.world import HOUR, MINUTE, SECOND
 
 Plant = Callable[[Connection, Scene], None]
@@ -102,6 +103,11 @@ def _forget_a_group(c: Connection, _scene: Scene) -> None:
     assert c.execute(text(counted)).rowcount == 1
 
 
+def _forget_a_step(c: Connection, _scene: Scene) -> None:
+    one = "SELECT id FROM sessions WHERE state = 'running' ORDER BY id LIMIT 1"
+    assert c.execute(text(f"DELETE FROM next_steps WHERE session_id = ({one})")).rowcount == 1
+
+
 def _of_the_archive(statement: str, *, pays: str | None = None) -> Plant:
     """Change the archive of `past` in a way that triggers refuse; `pays`: the change of that account's balance."""
 
@@ -154,13 +160,13 @@ PLANTED: dict[str, tuple[Invariant, Plant]] = {
         Invariant.STEPS,
         of_session("stopped", next_step="stop", next_step_at=HOUR),
     ),
-    "a ping that nobody claims": (Invariant.OVERDUE, of_session("running", next_step_at=-HOUR)),
-    "a close that nobody claims": (
+    "a ping that is not claimed": (Invariant.OVERDUE, of_session("running", next_step_at=-HOUR)),
+    "a close that is not claimed": (
         Invariant.OVERDUE,
         of_placement("stopping", next_step_at=-HOUR, lease_until=None),
     ),
-    "an account that nobody charges": (Invariant.OVERDUE, of_account("acme", next_step_at=-HOUR)),
-    "a stop whose instant has passed": (
+    "an account that is not charged": (Invariant.OVERDUE, of_account("acme", next_step_at=-HOUR)),
+    "a stop after its instant": (
         Invariant.OVERDUE,
         of_session("running", stop_at=-HOUR, declared_end_at=-HOUR, stop_at_reason="provider_ended"),
     ),
@@ -173,21 +179,24 @@ PLANTED: dict[str, tuple[Invariant, Plant]] = {
     "a lease on a row at rest": (Invariant.LEASES, of_session("stopped", lease_token="t", lease_until=HOUR)),
     "a lease longer than any": (Invariant.LEASES, of_session("running", lease_token="t", lease_until=DAY)),
     "a key leased for ever": (Invariant.LEASES, _lease_a_key_for_ever),
-    "a change that no event tells of": (Invariant.TRANSITIONS, _forget_events("stopped", "running")),
-    "a last change that no event tells of": (
+    "a change without an event": (Invariant.TRANSITIONS, _forget_events("stopped", "running")),
+    "a last change without an event": (
         Invariant.TRANSITIONS,
         _forget_events("stopping", "stopping", "unproven"),
     ),
-    "a session that no event tells of": (Invariant.TRANSITIONS, _forget_events("created")),
+    "a session without an event": (Invariant.TRANSITIONS, _forget_events("created")),
     "two placements that serve": (Invariant.SERVING, _copy_placement("running", "running")),
     "a key with two placements": (Invariant.CREDENTIALS, _copy_placement("stopping", "created")),
     "a stopped session that is served": (Invariant.LEAKS, of_placement("stopped", state="open", handle=None)),
-    "a stopping session that nobody closes": (
+    "a stopping session that is not being closed": (
         Invariant.LEAKS,
         of_placement("stopping", state="open", **NO_STEP),
     ),
     "a close without a proof": (Invariant.PROOFS, of_placement("stopped", proof=None)),
-    "a forced close of nobody": (Invariant.FORCED, of_placement("stopped", forced_at=-HOUR, forced_by="me")),
+    "a forced close without a session": (
+        Invariant.FORCED,
+        of_placement("stopped", forced_at=-HOUR, forced_by="me"),
+    ),
     "a deleted session that stops": (Invariant.DELETED, of_session("stopping", deleted_at=-HOUR)),
     "more sessions than the plan had": (
         Invariant.QUOTA,
@@ -219,6 +228,7 @@ PLANTED: dict[str, tuple[Invariant, Plant]] = {
     "a scheduler that fell silent": (Invariant.SCHEDULER, _silence_the_scheduler),
     "an account that cannot be read": (Invariant.ROWS, _garble_an_account),
     "a session that was not counted": (Invariant.COUNTS, _forget_to_count),
+    "a session that claims do not find": (Invariant.STEPS, _forget_a_step),
     "sessions that run and were summed up wrongly": (Invariant.COUNTS, _forget_a_group),
     "an archived session that was changed": (
         Invariant.ARCHIVE,
@@ -325,3 +335,20 @@ def test_what_is_missing_or_changed_in_the_archive_is_found(scene: Scene, statem
 
 def test_every_check_has_its_violation() -> None:
     assert {check for check, _ in PLANTED.values()} == set(Invariant)
+
+
+def test_many_balances_that_differ_are_added_up_again_in_one_statement(scene: Scene) -> None:
+    database = scene.world.services.database
+
+    def asked() -> int:
+        with statements(database) as seen:
+            assert scene.audit()
+        return sum("LEFT OUTER JOIN audit_balances" in statement for statement, _ in seen)
+
+    with database.engine.begin() as connection:
+        of_account("idle", balance=6)(connection, scene)
+    of_one = asked()
+    with database.engine.begin() as connection:
+        connection.execute(update(ACCOUNTS).values(balance=ACCOUNTS.c.balance + 1))
+    assert asked() == of_one
+    assert scene.audit()[Invariant.BALANCE] == 3

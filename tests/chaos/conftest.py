@@ -10,6 +10,8 @@ import pytest
 
 from tests.processes.conftest import _failed, nursery, pytest_runtest_makereport
 
+pytestmark = pytest.mark.chaos
+
 __all__ = ["nursery", "pytest_runtest_makereport"]
 
 

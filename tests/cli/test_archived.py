@@ -15,7 +15,8 @@ def test_an_archived_session_is_shown_and_listed(cli: Cli, world: World, session
     session_id = ended(world)
     before = cli("session", "show", session_id, "--json").json
     world.jump(41 * DAY)
-    assert archive(world, sessions) == 1
+    archived = archive(world, sessions)
+    assert archived == 1
 
     shown = cli("session", "show", session_id, "--json").json
     assert shown["archived_at"] is not None

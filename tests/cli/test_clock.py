@@ -44,7 +44,7 @@ def test_a_jump_turns_one_line_of_doctor_red_with_its_remedy(
 
 
 @pytest.mark.parametrize(("ahead", "words"), [(1, "3600 s ahead"), (-1, "3600 s behind")])
-def test_a_jump_that_no_worker_has_seen_is_told_of_all_the_same(
+def test_a_jump_that_no_worker_has_seen_is_reported_all_the_same(
     cli: Cli, world: World, ahead: int, words: str
 ) -> None:
     """The row holds this machine's measurement; since then its clock was set, and no process runs."""

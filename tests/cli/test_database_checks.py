@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import make_url
 
 from orchestrator.cli.doctor.database import described_timeouts
-from orchestrator.cli.failures import Complaint
+from orchestrator.cli.shared.failures import Complaint
 from orchestrator.store.core.pooler import TIMEOUTS
 from tests.cli.conftest import Cli
 

@@ -15,6 +15,9 @@ import pytest
 
 from orchestrator.cli.demo.scenes import SCENES
 from orchestrator.cli.demo.stage import NotUp, set_stage
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 ALL = "from orchestrator.cli.demo.play import run_demo; raise SystemExit(run_demo(as_json=True))"
 
@@ -43,7 +46,6 @@ def directory() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.slow
 def test_everything_happens_as_it_has_to_within_a_minute(directory: Path) -> None:
     began = time.monotonic()
     process = _demo(directory, ALL)
@@ -57,7 +59,6 @@ def test_everything_happens_as_it_has_to_within_a_minute(directory: Path) -> Non
     _assert_nothing_left(directory)
 
 
-@pytest.mark.slow
 def test_what_did_not_happen_is_named_and_the_logs_are_kept(directory: Path) -> None:
     process = _demo(directory, WRONG)
     output, _ = process.communicate(timeout=120)
@@ -72,11 +73,10 @@ def test_what_did_not_happen_is_named_and_the_logs_are_kept(directory: Path) -> 
     assert _processes_of(directory) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_told_to_leave_it_takes_everything_along(directory: Path, number: signal.Signals) -> None:
+def test_asked_to_leave_it_takes_everything_along(directory: Path, number: signal.Signals) -> None:
     process = _demo(directory, ALL)
-    _wait_until(lambda: any(directory.glob("*/data/valkey.sock")))
+    eventually(lambda: any(directory.glob("*/data/valkey.sock")), "the demo")
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -129,10 +129,3 @@ def _processes_of(directory: Path) -> list[str]:
         if int(path.name) != os.getpid() and str(directory) in line + cwd:
             found.append(line)
     return found
-
-
-def _wait_until(happened: Any, seconds: float = 30) -> None:
-    give_up_at = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < give_up_at, "it did not come up"
-        time.sleep(0.05)

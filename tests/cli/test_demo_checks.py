@@ -140,7 +140,7 @@ def test_a_refusal_counts_only_for_its_reason(answer: Answer, code: str, happene
 
 
 @pytest.mark.parametrize(
-    ("told", "reason", "happened", "ok"),
+    ("reported", "reason", "happened", "ok"),
     [
         pytest.param(["running", "stopping", "stopped"], "dead", "running → stopping → stopped (dead)", True),
         pytest.param(
@@ -151,19 +151,19 @@ def test_a_refusal_counts_only_for_its_reason(answer: Answer, code: str, happene
         pytest.param([], None, "no event of it came", False),
     ],
 )
-def test_a_life_counts_only_as_it_was_told(
-    told: list[str], reason: str | None, happened: str, ok: bool
+def test_a_life_counts_only_as_it_was_reported(
+    reported: list[str], reason: str | None, happened: str, ok: bool
 ) -> None:
     world = a_world(seconds=0.1)
     actor = Actor("zoe", world)
     session = actor.create("chat", "llama")
-    for number, kind in enumerate(told):
+    for number, kind in enumerate(reported):
         world.watch.take(an_event(kind, number, stop_reason=reason))
     actor.expect_states(session, "running", "stopping", "stopped", reason="dead")
     assert [(check.happened, check.ok) for check in actor.checks] == [(happened, ok)]
 
 
-def test_an_event_that_comes_twice_is_told_once() -> None:
+def test_an_event_that_comes_twice_is_reported_once() -> None:
     world = a_world()
     for _ in range(2):
         world.watch.take(an_event("running"))

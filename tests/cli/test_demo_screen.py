@@ -64,6 +64,17 @@ def test_the_table_has_a_row_for_each_session_and_one_for_all_that_were_never_st
     assert rows[1:] == [["zoe", "20", "sessions", "llama", "created"]]
 
 
+def test_the_table_fits_into_80_columns() -> None:
+    long = a_session(
+        "a-session-with-a-long-name", "stopping", stop_reason="balance_exhausted", provider="gateway"
+    )
+    written = io.StringIO()
+    ping = {"at": "2026-01-01T12:00:00Z", "verdict": "MISCONFIGURED", "latency_ms": 1, "detail": ""}
+    Console(file=written, width=80).print(tables.of_sessions([long | {"last_ping": ping}] * 3, 7.2))
+    assert max(map(len, written.getvalue().splitlines())) <= 80
+    assert written.getvalue().count("balance_exhausted") == 3, "one line each, and nothing cut that matters"
+
+
 @pytest.mark.parametrize(
     ("checks", "view", "last_line"),
     [

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,21 @@ from orchestrator.rules.installation.clock import KnownTime
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.rules.installation.liveness import DEATHS, KINDS, SCHEDULER
 from orchestrator.rules.installation.messages import ParkedMessage
+from orchestrator.rules.values import Webhook
 from orchestrator.settings import Settings
 from orchestrator.store.transaction import Transaction
 from orchestrator.tasks.jobs import register
 from orchestrator.tasks.liveness import Pulse
 from tests.cli.conftest import Cli
+from tests.receiver import an_event_for
 from tests.world import World
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 #: Celery's own use of redis-py is deprecated, and the worker here shares the process with the tests.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning"),
+]
 Act = Callable[[Transaction], object]
 
 
@@ -167,6 +172,14 @@ def message_is_parked(tx: Transaction) -> None:
     )
 
 
+def event_was_given_up(tx: Transaction) -> None:
+    now = tx.now()
+    tx.webhooks.insert(
+        Webhook(name="shop", url="https://x.example", secret_refs=(), place=0, next_at=now, created_at=now)
+    )
+    tx.webhooks.put([replace(an_event_for("shop", now), dead_at=now)])
+
+
 def key_is_paused(tx: Transaction) -> None:
     tx.credentials.pause("alpha", "env:ALPHA", "it is refused", tx.now())
 
@@ -213,7 +226,7 @@ FAULTS: Mapping[str, tuple[Fault, str]] = {
     "database": (variable("ORCHESTRATOR_DATABASE_URL", "sqlite:////nowhere/orchestrator.db"), "/nowhere"),
     "configuration file": (file_is_gone, "ORCHESTRATOR_CONFIG"),
     "database file": (lambda _place: database_file().chmod(0o644), "chmod 600"),
-    "revision": (sql("DROP INDEX ix_sessions_due"), "orchestrator migrate"),
+    "revision": (sql("DROP INDEX ix_next_steps_due"), "orchestrator migrate"),
     "clock": (in_the_database(clock_jumps), "orchestrator clock accept"),
     "writes": (
         sql("CREATE TRIGGER full BEFORE INSERT ON leases BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"),
@@ -241,6 +254,7 @@ FAULTS: Mapping[str, tuple[Fault, str]] = {
     "machines": (alarmed(InstallationAlarmKind.LOCAL_FAULT), "host-7: look at its name servers"),
     "network": (alarmed(InstallationAlarmKind.NETWORK_DOWN), "host-7: look at its name servers"),
     "messages": (in_the_database(message_is_parked), "orchestrator messages list"),
+    "webhooks": (in_the_database(event_was_given_up), "events were given up (shop 1)"),
     "unknown providers": (provider_is_gone, "Name it again"),
     "providers": (in_the_database(key_is_paused), "orchestrator provider check"),
 }

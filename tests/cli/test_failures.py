@@ -1,5 +1,6 @@
 """Bad input and bad surroundings: a message, an exit code, no stack trace, no change."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ PLAN = ["--plan", "payg", "--currency", "USD"]
 MODEL = ["model", "put", "m", "--provider", "alpha", "--provider-model-id", "x", "--type", "ASR"]
 PRICE = ["--price-per-node-hour", "1", "--currency", "USD"]
 BAD = [
-    pytest.param([*CREATE, "--nodes", "0"], 2, "--nodes: Input should be greater", id="no nodes"),
+    pytest.param([*CREATE, "--nodes", "0"], 2, "--nodes: must be 1 or more", id="no nodes"),
     pytest.param(
         [*CREATE, "--max-cost", "1e3"], 2, "--max-cost: must be above 0", id="money with an exponent"
     ),
@@ -73,7 +74,9 @@ BAD = [
     pytest.param(["account", "put", "a", *PLAN, "--max-nodes", "x"], 2, "--max-nodes: ", id="no limit"),
     pytest.param(["reconcile", "--force", "--max-share", "0.1"], 2, "give one", id="two shares"),
     pytest.param([*MODEL, "--owner", "o"], 2, "--price-per-node-hour is missing", id="no price"),
-    pytest.param([*MODEL, *PRICE, "--source", "private"], 2, "needs its --owner", id="nobody's model"),
+    pytest.param(
+        [*MODEL, *PRICE, "--source", "private"], 2, "needs its --owner", id="a model without an owner"
+    ),
     pytest.param(
         [*MODEL, *PRICE, "--id-at", "alpha=x"],
         2,
@@ -97,17 +100,54 @@ def test_bad_input(cli: Cli, world: World, arguments: list[str], code: int, word
     assert cli("session", "list", "--json").json == []
 
 
-def test_several_faults_are_told_one_a_line_by_the_options_that_were_typed(cli: Cli) -> None:
-    said = cli("session", "create", "--account", "a b", "--model", "c d", "--json")
+def test_several_faults_are_reported_one_a_line_by_the_options_that_were_typed(cli: Cli) -> None:
+    said = cli("session", "create", "--account", "a b", "--model", "c d")
     assert (said.code, said.out) == (2, "")
-    assert "session create --help" in said.err
+    assert "session create -h" in said.err
     assert [line.split(":")[0] for line in said.err.splitlines() if "must be" in line] == [
         "│ --account",
         "│ --model",
     ]
 
 
-def test_faults_of_a_model_in_a_file_are_told_by_the_keys_of_the_file(cli: Cli, tmp_path: Path) -> None:
+def test_wrong_usage_is_an_error_object_for_programs(cli: Cli) -> None:
+    said = cli("session", "create", "--account", "a b", "--model", "llama", "--nodes", "0", "--json")
+    assert (said.code, said.out) == (2, "")
+    error = json.loads(said.err)
+    assert (error["code"], {fault["loc"] for fault in error["details"]["faults"]}) == (
+        "invalid_request",
+        {"account_id", "nodes"},
+    )
+    assert {*error["details"]["faults"][0]} == {"loc", "msg", "type"}
+    unknown = cli("session", "list", "--nothing", "--json")
+    assert (unknown.code, json.loads(unknown.err)["code"]) == (2, "invalid_request")
+
+
+def test_what_a_command_needs_and_lacks_is_an_error_object_too(
+    cli: Cli, config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lost = json.loads(cli("session", "close", "x", "--json").err)
+    assert (lost["code"], "does not answer" in lost["message"]) == ("unavailable", True)
+    assert "hidden-password" not in str(lost)
+    config.write_text('[providers.a]\ndriver = "odd"\nbase_url = "x"\n')
+    wrong = json.loads(cli("provider", "list", "--json").err)
+    assert (wrong["code"], len(wrong["details"]["faults"])) == ("invalid_configuration", 2)
+    monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", f"sqlite:///{tmp_path}/absent.db")
+    assert json.loads(cli("session", "list", "--json").err)["code"] == "unavailable"
+
+
+def test_a_value_that_cannot_be_read_is_reported_in_plain_words(cli: Cli) -> None:
+    for arguments, words in (
+        (["session", "list", "--limit", "many"], "must be a whole number"),
+        (["session", "list", "--limit", "0"], "must be 1 or more"),
+        (["reconcile", "--max-share", "2"], "must be 1 or less"),
+    ):
+        said = cli(*arguments)
+        assert (said.code, words in " ".join(said.err.split())) == (2, True), said.err
+        assert "Input should" not in said.err
+
+
+def test_faults_of_a_model_in_a_file_are_reported_by_the_keys_of_the_file(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "m.toml"
     file.write_text('id = "m"\nprovider = "alpha"\nprovider_model_id = "x"\ntype = "ASR"\ncurrency = "usd"\n')
     said = cli("model", "put", "--file", str(file))
@@ -118,9 +158,9 @@ def test_faults_of_a_model_in_a_file_are_told_by_the_keys_of_the_file(cli: Cli, 
     ]
 
 
-def test_what_is_unknown_is_told_with_the_command_that_helps(cli: Cli) -> None:
+def test_what_is_unknown_is_reported_with_the_command_that_helps(cli: Cli) -> None:
     said = cli("account", "show", "nobody")
-    assert said.code == 1
+    assert said.code == 3
     assert said.err.startswith(
         "error unknown_account: account nobody is unknown: put it first (`orchestrator "
     )
@@ -164,7 +204,8 @@ def test_an_empty_database_asks_to_be_migrated_and_then_works(
     first, again = cli("migrate"), cli("migrate")
     assert first.out == again.out != "\n"
     assert "0001: " in first.err
-    assert again.err == ""
+    assert f"migrated from an empty database to revision {first.out.strip()}" in first.err
+    assert again.err == f"the database was at revision {again.out.strip()} already: nothing to do\n"
     assert cli("session", "list", "--json").json == []
 
 
@@ -172,7 +213,7 @@ def test_a_database_of_a_later_release_is_left_alone(cli: Cli, world: World) -> 
     world.services.database.transact(
         lambda tx: tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     )
-    assert cli("session", "list").code == 0, "what it added is in nobody's way"
+    assert cli("session", "list").code == 0, "what it added blocks no command"
     revision = next(finding for finding in cli("doctor", "--json").json if finding["check"] == "revision")
     assert revision["ok"]
     assert "newer than this release's" in revision["detail"]

@@ -6,9 +6,11 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from orchestrator.cli import private_valkey
+from orchestrator.processes import private_valkey
 from orchestrator.settings import Settings
-from tests.processes.platform import eventually
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 
 def test_one_that_outlived_its_tree_and_its_guard_is_stopped_before_another_starts(tmp_path: Path) -> None:

@@ -12,15 +12,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Cli
 from tests.world import World
+
+pytestmark = pytest.mark.slow
 
 ORCHESTRATOR = [sys.executable, "-m", "orchestrator"]
 
 
 def test_help_is_there_without_the_heavy_libraries() -> None:
     code = (
-        "import sys\nfrom orchestrator.cli.main import app\n"
+        "import sys\nfrom orchestrator.cli.tree import app\n"
         "try: app(['--help'])\nexcept SystemExit: pass\n"
         "print([m for m in ('celery', 'sqlalchemy', 'aiohttp', 'pydantic') if m in sys.modules])"
     )
@@ -31,7 +35,7 @@ def test_help_is_there_without_the_heavy_libraries() -> None:
     assert "session" in done.stdout
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_reported() -> None:
     done = subprocess.run(
         [*ORCHESTRATOR, "--version"], check=False, capture_output=True, text=True, timeout=60
     )
@@ -55,7 +59,7 @@ def test_following_prints_each_new_event_until_it_is_interrupted(cli: Cli, world
             process.kill()  # otherwise the `with` waits for it for ever
 
 
-def test_the_simulator_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+def test_the_simulator_serves_until_it_is_asked_to_stop(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     with subprocess.Popen(
         [*ORCHESTRATOR, "simulator", "--ready-file", str(ready)], stdout=subprocess.PIPE
@@ -76,10 +80,24 @@ def test_a_forecast_fits_a_terminal_of_a_hundred_columns(cli: Cli, world: World)
     subprocess.run(command, check=True, stdout=its, stderr=its, env=env, timeout=60)
     os.close(its)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", "".join(_everything_from(ours))).splitlines()
-    [row] = [line for line in lines if line.lstrip().startswith(session_id)]
+    [row] = [line for line in lines if line.lstrip().startswith(session_id[:8])]
     assert all(word in row for word in ("running", "2.40", "max_duration"))
     assert max(map(len, lines)) <= 100
     assert "next block" in cli("account", "forecast", "acme").out, "a file has all"
+
+
+def test_costs_fit_a_terminal_of_eighty_columns(cli: Cli, world: World) -> None:
+    world.put_model("a-model-with-a-name-as-long-as-any", {"alpha": "llama-3"}, price_per_node_hour="123.45")
+    world.run_session("a-model-with-a-name-as-long-as-any")
+    ours, its = pty.openpty()
+    command = [*ORCHESTRATOR, "costs", "--by", "model"]
+    env = os.environ | {"COLUMNS": "80", "TERM": "xterm"}
+    subprocess.run(command, check=True, stdout=its, stderr=its, env=env, timeout=60)
+    os.close(its)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", "".join(_everything_from(ours))).splitlines()
+    [row] = [line for line in lines if line.lstrip().startswith("a-model")]
+    assert "123.45" in row
+    assert max(map(len, lines)) <= 80
 
 
 def _everything_from(terminal: int) -> Iterator[str]:

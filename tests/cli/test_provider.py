@@ -18,7 +18,7 @@ from orchestrator.rules.values import Brake
 from orchestrator.store.queries.brakes import scope_of
 from orchestrator.store.transaction import Transaction
 from tests.cli.conftest import Cli
-from tests.providers.stage import TEMPLATE
+from tests.drivers.fpt import TEMPLATE
 from tests.world import MINUTE, World
 
 WALLET = "0x" + "ab" * 20
@@ -72,7 +72,9 @@ def brake(world: World, provider: str, credential: str | None = None) -> None:
     world.services.database.transact(lambda tx: tx.brakes.engage(held))
 
 
-def test_what_works_is_told_with_the_price_of_a_ping(cli: Cli, world: World, configured: Configured) -> None:
+def test_what_works_is_reported_with_the_price_of_a_ping(
+    cli: Cli, world: World, configured: Configured
+) -> None:
     url = world.server.add_upstream("aiml", "aimlapi", ["sk-alpha"], ["gpt"])
     configured("aiml", "aimlapi", url)
     model_at(world, "aiml", "gpt")
@@ -263,9 +265,9 @@ def test_the_terms_of_a_platform_come_first(cli: Cli, world: World, config: Path
 
 
 @pytest.mark.parametrize("command", ["check", "release-brake"])
-def test_an_unknown_provider_is_told_with_the_known_names(cli: Cli, world: World, command: str) -> None:
+def test_an_unknown_provider_is_reported_with_the_known_names(cli: Cli, world: World, command: str) -> None:
     said = cli("provider", command, "alhpa")
-    assert (said.code, said.out) == (1, "")
+    assert (said.code, said.out) == (3, "")
     assert "provider alhpa is unknown; known: alpha, morph" in said.err
 
 
@@ -311,8 +313,8 @@ def test_the_list_tells_brakes_waits_and_meters(cli: Cli, world: World) -> None:
         "detail": "alpha is braked: 6 of 10 sessions fell ill\nmorph env:MORPH_2 is paused: 401 Invalid API key\n"
         "alpha env:ALPHA: out of balance: 402 top up\n`orchestrator provider check NAME` says what to do",
     }
-    told = {"credential": "env:ALPHA", "model": "llama", "wait_until": rfc3339(later)}
-    assert found["alpha"]["model_waits"] == [told | {"credential": None, "model": "pair"}, told]
+    reported = {"credential": "env:ALPHA", "model": "llama", "wait_until": rfc3339(later)}
+    assert found["alpha"]["model_waits"] == [reported | {"credential": None, "model": "pair"}, reported]
     assert found["morph"]["model_waits"] == []
     states = {key["ref"]: key for key in found["morph"]["credentials"]}
     assert states["env:MORPH_1"]["state"] == "rate-limited"

@@ -1,16 +1,20 @@
 """Commands that read: JSON is the object itself, tables are for people."""
 
 import csv
+import io
+import json
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.output import print_table_as_csv
+from orchestrator.cli.shared.output import print_table_as_csv
 from orchestrator.flows.operations.deliver_events import deliver_events
 from orchestrator.flows.reports import views
 from orchestrator.rules.text import escape
 from tests.cli.conftest import Cli
-from tests.world import MINUTE, World
+from tests.world import HOUR, MINUTE, World
 
 
 def test_sessions_are_listed_as_an_array_newest_first(cli: Cli, world: World) -> None:
@@ -21,7 +25,9 @@ def test_sessions_are_listed_as_an_array_newest_first(cli: Cli, world: World) ->
     assert [session["id"] for session in sessions] == [second, first]
     assert sessions[0]["state"] == "running"
     assert len(cli("session", "list", "--json", "--limit", "1").json) == 1
-    assert cli("session", "list", "--json", "--account", "other").json == []
+    unknown = cli("session", "list", "--account", "other")
+    assert (unknown.code, unknown.out) == (3, "")
+    assert unknown.err == "account other is unknown: `orchestrator account list` has all\n"
     assert cli("session", "list", "--json", "--state", "failed", "--state", "queued").json == []
     assert cli("session", "list", "--json", "--unproven").json == []
 
@@ -62,8 +68,9 @@ def test_an_endpoint_is_handed_out_only_while_running(cli: Cli, world: World, st
     session_id = world.create_session(start=start)
     refused = cli("session", "endpoint", session_id, "--json")
     assert (refused.code, refused.out) == (1, "")
-    assert "error invalid_state: " in refused.err
-    assert said in refused.err
+    error = json.loads(refused.err)
+    assert error["code"] == "invalid_state"
+    assert said in error["message"]
 
 
 def test_an_endpoint_names_the_secret_and_shows_it_only_when_asked(cli: Cli, world: World) -> None:
@@ -166,8 +173,8 @@ def test_no_text_of_a_csv_is_a_formula_and_numbers_stay_numbers(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     print_table_as_csv(("text", "amount", "n"), [{"text": text, "amount": Decimal("-0.02"), "n": -3}])
-    _, [told, amount, n] = csv.reader(capsys.readouterr().out.splitlines())
-    assert told == ("'" if text in FORMULAS else "") + escape(text)
+    _, [reported, amount, n] = csv.reader(capsys.readouterr().out.splitlines())
+    assert reported == ("'" if text in FORMULAS else "") + escape(text)
     assert (amount, n) == ("-0.02", "-3")
 
 
@@ -195,12 +202,71 @@ def test_a_forecast_tells_how_long_the_money_lasts(cli: Cli, world: World) -> No
     world.done("account.put", account_id="poor", plan="contract", currency="USD", overdraft_limit="0.20")
     world.done("account.credit", account_id="poor", amount="0.40", currency="USD", key="1")
     session_id = world.run_session(account_id="poor", nodes=2)
-    told = cli("account", "forecast", "poor", "--json").json  # long after the world's clock
-    assert (told["burn_per_hour"], told["available"], told["seconds_left"]) == ("2.40", "0.00", 0)
-    assert (told["funds_end_at"], told["funds_end_session_id"]) == ("2026-01-01T12:15:00Z", session_id)
-    assert [(one["id"], one["cost"]) for one in told["sessions"]] == [(session_id, "0.60")]
+    reported = cli("account", "forecast", "poor", "--json").json  # long after the world's clock
+    assert (reported["burn_per_hour"], reported["available"], reported["seconds_left"]) == ("2.40", "0.00", 0)
+    assert (reported["funds_end_at"], reported["funds_end_session_id"]) == (
+        "2026-01-01T12:15:00Z",
+        session_id,
+    )
+    assert [(one["id"], one["cost"]) for one in reported["sessions"]] == [(session_id, "0.60")]
     assert "2.40 USD" in cli("account", "forecast", "poor").out
     assert cli("account", "forecast", "acme", "--json").json["funds_end_at"] is None
+
+
+def test_costs_are_shown_by_account_model_provider_and_day(cli: Cli, world: World) -> None:
+    world.run_session(stop={"max_duration_seconds": 3600})
+    world.pass_time(2 * HOUR)
+    for by, key in (("account", "acme"), ("model", "llama"), ("provider", "alpha"), ("day", "2026-01-01")):
+        found = cli("costs", "--by", by, "--since", "2026-01-01", "--json").json
+        assert [(one["key"], one["spent"]) for one in found["items"]] == [(key, "1.20")]
+        assert [(one["currency"], one["spent"]) for one in found["totals"]] == [("USD", "1.20")]
+    assert "1.20" in cli("costs", "--since", "2026-01-01").out
+    unknown = cli("costs", "--account", "nobody")
+    assert (unknown.code, "account nobody is unknown" in unknown.err) == (3, True)
+    wrong = cli("costs", "--since", "yesterday")
+    assert (wrong.code, "--since" in wrong.err) == (2, True)
+    later = cli("costs", "--since", "2999-01-01")
+    assert (later.code, "2999-01-01 lies in the future" in later.err) == (2, True)
+
+
+def test_events_name_how_much_of_a_budget_is_used(cli: Cli, world: World) -> None:
+    world.done("account.budget", account_id="acme", period="day", amount="0.40", currency="USD")
+    world.run_session()
+    world.pass_time(12 * MINUTE)
+    assert "50 % of 0.40 USD a day" in cli("events", "--subject", "acme").out
+
+
+def test_charges_are_exported(cli: Cli, world: World, tmp_path: Path) -> None:
+    world.run_session(stop={"max_duration_seconds": 3600})
+    world.pass_time(2 * HOUR)
+    days = ("--since", "2026-01-01", "--until", "2026-01-02")
+    written = cli("costs", "export", "--out", str(tmp_path / "january.csv"), *days)
+    assert (written.code, "1 rows" in written.err) == (0, True)
+    [row] = csv.DictReader(io.StringIO((tmp_path / "january.csv").read_text()))
+    assert (row["BilledCost"], row["ConsumedQuantity"]) == ("1.200000", "1.000000000")
+    parquet = cli("costs", "export", "--format", "focus-parquet", "--out", str(tmp_path / "j.parquet"), *days)
+    assert (parquet.code, (tmp_path / "j.parquet").exists()) == (0, True)
+    for wrong in (
+        ("--out", str(tmp_path / "x.csv"), "--since", "2026-01-02", "--until", "2026-01-01"),
+        ("--out", str(tmp_path / "no-such-folder" / "x.csv")),
+        ("--out", str(tmp_path / "x.csv"), "--account", "nobody"),
+        ("--out", str(tmp_path)),
+    ):
+        refused = cli("costs", "export", *wrong)
+        assert refused.code in (1, 2, 3), refused
+        assert "Traceback" not in refused.err
+
+
+def test_an_export_since_a_day_of_this_month_goes_up_to_now(cli: Cli, world: World, tmp_path: Path) -> None:
+    def said(since: date) -> str:
+        return cli("costs", "export", "--out", str(tmp_path / "charges.csv"), "--since", str(since)).err
+
+    today = datetime.now(UTC).date()
+    first = today.replace(day=1)
+    before = first - timedelta(days=1)
+    assert any(f"from {first} to {day}" in said(first) for day in (today, today + timedelta(days=1)))
+    assert f"from {before} to {before}" in said(before), "a month that is over is exported by itself"
+    assert "lies in the future" in said(today + timedelta(days=3))
 
 
 def test_models_are_listed(cli: Cli, world: World) -> None:
@@ -239,7 +305,9 @@ def test_events_are_the_latest_ones_oldest_first(cli: Cli, world: World) -> None
         ("1.0", "orchestrator.session.running")
     ]
     assert "session.running" in cli("events").out
-    assert cli("events", "--json", "--subject", "nobody").json == []
+    assert cli("events", "--json", "--subject", "morph").json == [], "a provider without events"
+    unknown = cli("events", "--json", "--subject", "nobody")
+    assert (unknown.code, unknown.out, json.loads(unknown.err)["code"]) == (3, "", "unknown_subject")
 
 
 def test_what_is_unknown_is_refused_with_the_contracts_code(cli: Cli) -> None:
@@ -248,10 +316,13 @@ def test_what_is_unknown_is_refused_with_the_contracts_code(cli: Cli) -> None:
         (["session", "endpoint", "nope"], "unknown_session"),
         (["account", "show", "nope"], "unknown_account"),
         (["account", "ledger", "nope"], "unknown_account"),
+        (["session", "explain", "nope"], "unknown_session"),
     ):
         said = cli(*arguments, "--json")
-        assert (said.code, said.out) == (1, "")
-        assert said.err.startswith(f"error {code}: ")
+        assert (said.code, said.out) == (3, "")
+        error = json.loads(said.err)
+        assert (error["code"], error["details"][f"{code.removeprefix('unknown_')}_id"]) == (code, "nope")
+        assert cli(*arguments).err.startswith(f"error {code}: {error['message']}")
 
 
 def test_the_schema_of_jobs_is_json(cli: Cli) -> None:

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from orchestrator.cli import samples
-from orchestrator.cli.samples import LANGUAGES, Sample
+from orchestrator.flows.reports import samples
+from orchestrator.flows.reports.samples import LANGUAGES, Sample
 from tests.cli.conftest import Cli
 from tests.world import World
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.shared.person import person
 from tests.cli.conftest import Cli
 from tests.flows.test_by_hand import an_orphan
 from tests.world import MINUTE, World
@@ -23,6 +24,11 @@ def test_a_session_lives_from_create_to_delete(cli: Cli, worker: World) -> None:
     assert cli("session", "ping", "mine", "--json").json["next_step"] == "ping"
     assert cli("session", "extend", "mine", "--max-duration", "1200", "--json").code == 0
     assert worker.session("mine").max_duration_seconds == 1200
+    extend = f"extend by {person()}: max_duration_seconds 1200"
+    for shown in ("show", "explain"):
+        text = " ".join(cli("session", shown, "mine").out.split())
+        assert f"create by {person()}" in text
+        assert extend in text
     closed = cli("session", "close", "mine", "--operator", "--detail", "maintenance", "--json").json
     assert (closed["state"], closed["stop_reason"]) == ("stopping", "operator")
     worker.settle()
@@ -45,8 +51,12 @@ def test_a_close_of_what_is_over_says_why_and_since_when(cli: Cli, worker: World
     assert again.code == 0
     assert f"session {session_id} is already stopped (operator: maintenance), since " in again.out
     assert "ago (2026-01-01 12:" in again.out.splitlines()[0]
-    told = cli("session", "close", session_id, "--json").json
-    assert (told["found_state"], told["state"], told["stop_reason"]) == ("stopped", "stopped", "operator")
+    reported = cli("session", "close", session_id, "--json").json
+    assert (reported["found_state"], reported["state"], reported["stop_reason"]) == (
+        "stopped",
+        "stopped",
+        "operator",
+    )
 
 
 def test_a_close_is_forced_with_who_and_why_and_stays_in_the_report(cli: Cli, worker: World) -> None:
@@ -106,13 +116,16 @@ def test_the_same_task_id_has_one_outcome(cli: Cli, worker: World) -> None:
 
 
 def test_a_refusal_says_its_code_and_changes_nothing(cli: Cli, worker: World) -> None:
-    said = cli("session", "create", "--account", "nobody", "--model", "llama", "--json")
-    assert (said.code, said.out) == (1, "")
+    as_json = cli("session", "create", "--account", "nobody", "--model", "llama", "--json")
+    assert (as_json.code, as_json.out) == (3, "")
+    error = json.loads(as_json.err)
+    assert (error["code"], error["details"]) == ("unknown_account", {"account_id": "nobody"})
+    said = cli("session", "create", "--account", "nobody", "--model", "llama")
     assert said.err.startswith(
         "error unknown_account: account nobody is unknown: put it first (`orchestrator account put nobody "
     )
     said = cli("session", "create", "--account", "acme", "--model", "nothing")
-    assert (said.code, "orchestrator.model.put" in said.err) == (1, False)
+    assert (said.code, "orchestrator.model.put" in said.err) == (3, False)
     assert said.err.startswith(
         "error unknown_model: model nothing is unknown: put it first (`orchestrator model put nothing "
     )
@@ -122,7 +135,7 @@ def test_a_refusal_says_its_code_and_changes_nothing(cli: Cli, worker: World) ->
 def test_waiting_ends_when_the_session_runs_or_will_not(cli: Cli, worker: World) -> None:
     create = [*CREATE, "--session-id", "mine"]
     early = cli(*create, "--wait-running", "0.3")
-    assert early.code == 1
+    assert early.code == 4
     assert "still starting" in early.err
     worker.settle()
     assert cli(*create, "--wait-running", "5", "--json").json["state"] == "running"
@@ -157,12 +170,12 @@ def test_models_are_put_by_options_or_from_a_file(cli: Cli, worker: World, tmp_p
     assert {"m/1", "m2", "m3"} <= {model["id"] for model in cli("model", "list", "--json").json}
 
 
-def test_without_a_worker_the_job_waits_and_the_task_id_is_told(
+def test_without_a_worker_the_job_waits_and_the_task_id_is_reported(
     cli: Cli, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ORCHESTRATOR_BROKER_URL", valkey_url)
     late = cli(*CREATE, "--timeout", "0.2", "--task-id", "mine")
-    assert (late.code, late.out) == (1, "")
+    assert (late.code, late.out) == (4, "")
     assert "may still run" in late.err
     assert "--task-id mine" in late.err
     assert cli(*CREATE, "--no-wait", "--task-id", "other").out == "other\n"
@@ -184,3 +197,13 @@ def test_a_task_id_of_another_job_is_a_conflict(cli: Cli, worker: World) -> None
         "error conflict: this task id was used before, for the job orchestrator.account.put"
     )
     assert cli(*put, "--json").json == first.json, "and the first job keeps its outcome"
+
+
+def test_a_budget_is_taken_away_without_its_currency(cli: Cli, worker: World) -> None:
+    budget = ("account", "budget", "acme", "--period", "day", "--amount")
+    bare = cli(*budget, "5")
+    assert (bare.code, "--currency" in bare.err) == (2, True), bare.err
+    assert [one["amount"] for one in cli(*budget, "5", "--currency", "USD", "--json").json["budgets"]] == [
+        "5.00"
+    ]
+    assert cli(*budget, "none", "--json").json["budgets"] == []

@@ -4,7 +4,7 @@ import json
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
-from orchestrator.client import refused, succeeded
+from orchestrator.client import StopRequest, plain, refused, succeeded
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import State
 
@@ -25,3 +25,7 @@ def test_a_refusal_has_code_message_and_details() -> None:
         "ok": False,
         "error": {"code": "insufficient_balance", "message": "needs 1.20 USD", "details": {"needed": "1.20"}},
     }
+
+
+def test_a_request_in_a_result_is_plain_json_without_what_was_left_out() -> None:
+    assert plain({"stop": StopRequest(max_cost=Decimal("1.50"))}) == {"stop": {"max_cost": "1.5"}}

@@ -1,15 +1,27 @@
 """Jobs as other services send them: accepted ones, refused ones, and the text of the refusal."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from orchestrator.client import JOBS, CreateSession, PutModel, Request, digest, parse, schema
+from orchestrator.client import (
+    JOBS,
+    AttachRequest,
+    CreateSession,
+    Interactions,
+    PutModel,
+    Request,
+    StopRequest,
+    digest,
+    parse,
+    schema,
+)
 from orchestrator.client.fields import METADATA_BYTES
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.values import Model, ModelSource, ModelType, OnQuota
@@ -38,6 +50,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "session.record_interactions": {"batch": [{**SESSION, "count": 1}]},
     "account.put": {"account_id": "acme", "plan": "payg", "currency": "USD"},
     "account.credit": {"account_id": "acme", "amount": "25.00", "currency": "USD", "key": "k"},
+    "account.budget": {"account_id": "acme", "period": "month", "amount": "250.00", "currency": "USD"},
     "account.debit": {
         "account_id": "acme",
         "amount": "25.00",
@@ -47,6 +60,9 @@ SMALLEST: dict[str, dict[str, Any]] = {
         "author": "ops",
     },
     "model.put": MODEL,
+    "session.get": SESSION,
+    "session.list": {},
+    "account.get": {"account_id": "acme"},
 }
 
 
@@ -326,7 +342,7 @@ def test_a_create_with_everything() -> None:
             {"force": True, "reason": "operator", "detail": "why not"},
             "request",
             "force",
-            id="forced by nobody",
+            id="forced without a name",
         ),
         pytest.param(
             "session.close",
@@ -399,7 +415,7 @@ def test_what_is_refused(name: str, changes: dict[str, Any], loc: str, kind: str
 
 
 def test_a_missing_field_is_named() -> None:
-    with pytest.raises(Refusal, match="account_id: Field required"):
+    with pytest.raises(Refusal, match="account_id: is missing"):
         parse("orchestrator.session.create", {"model_id": "m"})
 
 
@@ -410,13 +426,13 @@ def test_a_model_that_chats_needs_its_size() -> None:
     parse("orchestrator.model.put", {**without, "type": "ASR"})
 
 
-def test_every_fault_is_told_and_the_message_names_the_first() -> None:
+def test_every_fault_is_reported_and_the_message_names_the_first() -> None:
     refused = refusal("session.create", {"nodes": 0, "start": 1, "name": ""})
     assert [fault["loc"] for fault in refused.details["faults"]] == ["name", "nodes", "start"]
-    assert refused.message == "name: String should have at least 1 character (2 more faults)"
+    assert refused.message == "name: must have 1 or more characters (2 more faults)"
 
 
-def test_of_a_large_batch_not_every_fault_is_told() -> None:
+def test_of_a_large_batch_not_every_fault_is_reported() -> None:
     refused = refusal("session.record_interactions", {"batch": [{}] * 9_000})
     assert len(refused.details["faults"]) == 50
     assert "(17999 more faults)" in refused.message
@@ -430,7 +446,12 @@ def test_arguments_that_are_no_object(kwargs: object) -> None:
 
 def test_an_unknown_job_is_refused() -> None:
     with pytest.raises(Refusal, match=r"unknown job; known are orchestrator.session.create"):
-        parse("orchestrator.session.destroy", {})
+        parse("orchestrator.invoice", {})
+
+
+def test_a_misspelt_job_is_refused_with_the_nearest() -> None:
+    with pytest.raises(Refusal, match=r"unknown job; did you mean orchestrator.session.delete\?"):
+        parse("orchestrator.session.delet", {})
 
 
 def test_metadata_is_measured_as_compact_json() -> None:
@@ -484,7 +505,7 @@ def test_a_model_of_several_providers_keeps_their_order() -> None:
     ("one", "other", "same"),
     [
         pytest.param({}, {"session_id": "s"}, True, id="the session id is no content"),
-        pytest.param({}, {"nodes": 1, "stop": {}, "on_quota": "reject"}, True, id="defaults, told or not"),
+        pytest.param({}, {"nodes": 1, "stop": {}, "on_quota": "reject"}, True, id="defaults, given or not"),
         pytest.param(
             {"stop": {"max_cost": "1.20"}}, {"stop": {"max_cost": "01.2"}}, True, id="money, however written"
         ),
@@ -565,3 +586,28 @@ def test_no_message_repeats_what_was_given(field: str, name: str, wrap: str) -> 
         _, refused = tried(name, SMALLEST[name.removeprefix("orchestrator.")] | {field: value})
         if refused is not None:
             assert "hunter2" not in refused.message + json.dumps(dict(refused.details))
+
+
+def test_a_service_in_python_gives_amounts_times_and_choices_as_its_own_types() -> None:
+    noon = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=1)))
+    request = CreateSession(
+        account_id="acme",
+        model_id="llama",
+        on_quota=OnQuota.QUEUE,
+        stop=StopRequest(max_cost=Decimal("1.50")),
+        attach=AttachRequest(endpoint_url="https://h/v1", secret_ref="env:KEY", model="x", ends_at=noon),
+    )
+    sent = request.model_dump(mode="json", exclude_unset=True)
+    assert (sent["stop"]["max_cost"], sent["attach"]["ends_at"]) == ("1.5", "2026-01-01T11:00:00Z")
+    assert parse("orchestrator.session.create", sent) == request
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "-1", "0", "1E+12", "0.0000001"])
+def test_amounts_in_python_have_the_same_bounds(amount: str) -> None:
+    with pytest.raises(ValidationError, match="must be above 0"):
+        StopRequest(max_cost=Decimal(amount))
+
+
+def test_a_time_in_python_needs_its_offset() -> None:
+    with pytest.raises(ValidationError, match="with its offset"):
+        Interactions(session_id="s-1", count=1, at=datetime(2026, 1, 1, 12))  # noqa: DTZ001

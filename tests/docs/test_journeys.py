@@ -16,5 +16,5 @@ def test_the_page_names_the_files() -> None:
     }
     unlisted = {name: set(trace) - listed[name] for name, trace in traces().items()}
     assert all(len(files) <= BUSY for files in unlisted.values()), (
-        f"write the page anew (python -m tests.tools.journey): {unlisted}"
+        f"write the page again (python -m tests.tools.journey): {unlisted}"
     )

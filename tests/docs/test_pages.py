@@ -38,3 +38,25 @@ def test_every_page_is_reached_from_the_readme() -> None:
         for there in ((page.parent / link).resolve() for link in links if "://" not in link):
             ahead += sorted(there.glob("*.md")) if there.is_dir() else [there]
     assert reached >= set(PAGES)
+
+
+def test_every_file_that_the_map_names_is_there() -> None:
+    named = re.findall(r"`([\w/]+(?:/|\.py))`", (ROOT / "ARCHITECTURE.md").read_text())
+    places = [ROOT, ROOT / "orchestrator", *(ROOT / "orchestrator").iterdir()]
+    assert len(named) > 50
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
+
+
+def test_every_name_of_the_code_that_the_map_names_is_there() -> None:
+    """Names like `AccountWork.planned`, `after_ping` or `PRECEDENCE` stand in the code as definitions or attributes."""
+    words = set(
+        re.findall(
+            r"\w+",
+            "\n".join(
+                path.read_text()
+                for path in [*(ROOT / "orchestrator").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+            ),
+        )
+    )
+    named = re.findall(r"`(\w+(?:\.\w+)*)`", (ROOT / "ARCHITECTURE.md").read_text())
+    assert [name for name in named if not set(name.split(".")) <= words] == []

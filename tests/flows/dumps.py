@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orchestrator.store.tables.base import metadata
+from orchestrator.store.tables import metadata
 from tests.world import World
 
 

@@ -1,26 +1,36 @@
 """A worker that runs its three verbs one by one, so that a story can crash or delay it in between."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.flows.engine.provider_steps import (
+    Answer,
+    Claimed,
+    ProviderStep,
+    ask,
+    claim_at,
+    claim_everywhere,
+    release,
+    settle,
+)
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.steps.claims import Answer, Claimed, ask, claim
-from orchestrator.flows.steps.close_due import _terms as close_terms
-from orchestrator.flows.steps.close_due import settle_close
-from orchestrator.flows.steps.open_due import ask_to_open, open_terms, settle_open
-from orchestrator.flows.steps.ping import ping_due
-from orchestrator.flows.steps.ping.send_pings import Pinged, send
-from orchestrator.flows.steps.resolve_due import ask_to_resolve
-from orchestrator.flows.steps.targets import order_of, target_of
+from orchestrator.flows.steps.close_due import CLOSE
+from orchestrator.flows.steps.open_due import OPEN, OpenStep
+from orchestrator.flows.steps.ping.ping_due import PING
+from orchestrator.flows.steps.placement_steps import PlacementStep
+from orchestrator.flows.steps.resolve_due import RESOLVE
+from orchestrator.flows.steps.targets import OpenContext, order_of
 from orchestrator.providers.port.driver import Driver, Placed
 from orchestrator.rules.states import Step
-from tests.flows.claiming import claim_pings
 
-SETTLE: Mapping[Step, Callable[[Services, Answer[Any]], None]] = {
-    Step.OPEN: settle_open,
-    Step.RESOLVE: settle_open,
-    Step.CLOSE: settle_close,
-}
+STEPS: Mapping[Step, ProviderStep[Any, Any]] = {one.step: one for one in (OPEN, RESOLVE, CLOSE, PING)}
+
+
+class _OpenAllTheSame(OpenStep):
+    """Send the open, though the lease was lost after the last look at it."""
+
+    async def ask(self, services: Services, driver: Driver, claimed: Claimed[OpenContext]) -> Placed:
+        return await driver.open(order_of(services, claimed))
 
 
 class Hands:
@@ -29,57 +39,39 @@ class Hands:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def claim(self, step: Step) -> list[Claimed]:
+    def claim(self, step: Step) -> list[Claimed[Any]]:
         """Claim everything that is due for this step."""
-        return claim(self._services, step, close_terms if step is Step.CLOSE else open_terms)
+        return claim_everywhere(self._services, STEPS[step])
 
-    def claim_one(self, step: Step) -> Claimed:
+    def claim_one(self, step: Step) -> Claimed[Any]:
         """Claim the one placement that is due."""
         [claimed] = self.claim(step)
         return claimed
 
-    def act(self, claimed: Claimed) -> Answer[Any]:
+    def act(self, claimed: Claimed[Any]) -> Answer[Any, Any]:
         """Call the provider; its answer is not written yet."""
+        return self._services.loop.run(ask(self._services, STEPS[claimed.step], claimed))
 
-        async def question(_services: Services, driver: Driver, one: Claimed) -> Any:
-            match one.step:
-                case Step.OPEN:
-                    return await ask_to_open(self._services, driver, one)
-                case Step.RESOLVE:
-                    return await ask_to_resolve(self._services, driver, one)
-                case _:
-                    target = target_of(
-                        self._services, one.placement, None, to_ping=False, now=one.at, send_by=one.send_by
-                    )
-                    return await driver.close(target)
-
-        return self._services.loop.run(ask(self._services, claimed.step, claimed, question))
-
-    def act_all_the_same(self, claimed: Claimed) -> Answer[Any]:
+    def act_all_the_same(self, claimed: Claimed[Any]) -> Answer[Any, Any]:
         """Send the open, though the lease was lost after the last look at it."""
+        return self._services.loop.run(ask(self._services, _OpenAllTheSame(), claimed))
 
-        async def question(_services: Services, driver: Driver, one: Claimed) -> Any:
-            return await driver.open(order_of(self._services, one))
-
-        return self._services.loop.run(ask(self._services, claimed.step, claimed, question))
-
-    def opened(self, claimed: Claimed) -> tuple[Answer[Any], str]:
+    def opened(self, claimed: Claimed[Any]) -> tuple[Answer[Any, Any], str]:
         """Open at the provider, successfully; return the answer, and the handle in it."""
         answer = self.act(claimed)
         assert isinstance(answer.said, Placed), answer.said
         return answer, answer.said.handle
 
-    def settle(self, answer: Answer[Any]) -> None:
-        """Write it down."""
-        self._services.slots.release(answer.claimed.step, answer.claimed.placement.provider)
-        SETTLE[answer.claimed.step](self._services, answer)
+    def settle(self, *answers: Answer[Any, Any]) -> None:
+        """Write them down. A failure is raised."""
+        pings = [answer for answer in answers if answer.claimed.step is Step.PING]
+        settle(self._services, PING, pings)
+        for answer in answers:
+            step = STEPS[answer.claimed.step]
+            if isinstance(step, PlacementStep):
+                release(self._services, step, [answer.claimed])
+                step.settle_or_give_back(self._services, answer)
 
-    def ping(self, provider: str) -> list[Pinged]:
+    def ping(self, provider: str) -> list[Answer[Any, Any]]:
         """Claim the pings that are due there, and send them; nothing is written."""
-        claims = claim_pings(self._services, provider)
-        probes = [send(self._services, claimed) for claimed in claims]
-        return [self._services.loop.run(probe) for probe in probes]
-
-    def settle_pings(self, pinged: list[Pinged]) -> None:
-        """Write them down."""
-        ping_due.settle(self._services, pinged)
+        return [self.act(claimed) for claimed in claim_at(self._services, PING, provider)]

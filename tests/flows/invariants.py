@@ -7,6 +7,7 @@ from orchestrator.rules.states import TERMINAL, UNENDED, PlacementState, State
 from orchestrator.rules.values import Placement, Session
 from orchestrator.store.core.rows import snapshot
 from orchestrator.store.queries.sessions import SESSIONS
+from tests.due import due_at, step_of
 from tests.world import World
 
 #: Every row in one of these has work to come.
@@ -41,8 +42,8 @@ def _the_provider_is_content(world: World, placements: list[Placement], leaked: 
         for placement in unended
         if placement.handle is None and placement.credential is not None
     }
-    strangers = [s for s in world.server.open_sessions() if s.id not in ours and s.key not in unsure]
-    assert len(strangers) == leaked, strangers
+    unknown = [s for s in world.server.open_sessions() if s.id not in ours and s.key not in unsure]
+    assert len(unknown) == leaked, unknown
 
 
 def _the_ledger_is_the_balance(world: World, sessions: list[Session]) -> None:
@@ -66,12 +67,10 @@ def _the_ledger_is_the_balance(world: World, sessions: list[Session]) -> None:
 
 
 def _every_live_row_has_a_step(sessions: list[Session], placements: list[Placement]) -> None:
-    steps = [(s.next_step, s.next_step_at) for s in sessions] + [
-        (p.next_step, p.next_step_at) for p in placements
-    ]
+    steps = [(step_of(s), due_at(s)) for s in sessions] + [(step_of(p), due_at(p)) for p in placements]
     assert all((step is None) == (at is None) for step, at in steps)
-    assert all(session.next_step is not None for session in sessions if session.state in LIVE)
-    assert all(placement.next_step is not None for placement in placements if placement.state in PENDING)
+    assert all(step_of(session) is not None for session in sessions if session.state in LIVE)
+    assert all(step_of(placement) is not None for placement in placements if placement.state in PENDING)
 
 
 def _what_is_over_is_over(world: World, sessions: list[Session]) -> None:

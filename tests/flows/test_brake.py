@@ -12,6 +12,8 @@ from orchestrator.rules.values import Policy
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, World
 
+pytestmark = pytest.mark.slow
+
 SHORT = Policy(brake_max_seconds=300)
 
 
@@ -19,8 +21,7 @@ SHORT = Policy(brake_max_seconds=300)
 def short(any_world: MakeWorld) -> World:
     """A brake holds for five minutes; `pair` is served by alpha, then beta."""
     world = any_world(policy=SHORT)
-    world.done("account.put", account_id="firm", plan="contract", currency="USD")
-    world.done("account.credit", account_id="firm", amount="1000", currency="USD", key="opening")
+    world.open_account("firm", "contract", "1000")
     return world
 
 
@@ -126,10 +127,10 @@ def test_a_neighbour_that_fails_now_and_then_keeps_no_dead_session(any_world: Ma
     dead, neighbour = world.run_session("other"), world.run_session()
     alive = world.session(dead).last_alive_at
     for _ in range(100):
-        told = world.events("alpha")
+        reported = world.events("alpha")
         world.server.clear_faults()
         world.server.fault("dead", upstream="alpha", operation="chat", model="base-3")
-        if world.session(dead).failures and told.count("braked") == told.count("released"):
+        if world.session(dead).failures and reported.count("braked") == reported.count("released"):
             world.server.fault("dead", upstream="alpha", operation="chat", model="llama-3")
         world.pass_time(10 * SECOND)
     assert world.events("alpha").count("braked") > 4

@@ -1,9 +1,13 @@
 """A server with one slot that serves its user is busy, not dead."""
 
+import pytest
+
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy
 from tests.flows.conftest import MakeWorld
 from tests.world import MINUTE, SECOND, START, World
+
+pytestmark = pytest.mark.slow
 
 RECORD = "session.record_interactions"
 #: The ping's deadline is real time: a short one.
@@ -33,7 +37,7 @@ def test_a_busy_server_is_left_its_session(make_world: MakeWorld) -> None:
     assert world.events(session_id)[-1] == "running", "no doubt, and no recovery"
 
 
-def test_it_is_told_once_and_dead_at_last(make_world: MakeWorld) -> None:
+def test_it_is_reported_once_and_dead_at_last(make_world: MakeWorld) -> None:
     world = make_world(policy=QUICK)
     session_id = world.run_session()
     world.server.fault("busy", upstream="alpha")

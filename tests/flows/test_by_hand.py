@@ -13,9 +13,12 @@ from orchestrator.flows.reports.measure import measure
 from orchestrator.providers.port.driver import Placed
 from orchestrator.rules.states import PlacementState, State, Step
 from orchestrator.store.queries.placements import PLACEMENTS
+from tests.due import step_of
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
 from tests.world import HOUR, MINUTE, START, World
+
+pytestmark = pytest.mark.slow
 
 FORCE = {"reason": "operator", "force": True, "by": "ann@desk", "detail": "the contract there has ended"}
 CONFIRM = {"reason": "operator", "confirm": True, "detail": "seen in the console"}
@@ -68,8 +71,8 @@ def test_a_forced_close_is_kept_with_who_why_and_what_it_may_have_cost(make_worl
             "why": "the contract there has ended",
         }
         assert (entry["money_at_risk"], entry["unproven_since"]) == ("1.20", None)
-    [told] = world.view(session_id)["forced_closes"]
-    assert (told["by"], told["money_at_risk"]) == ("ann@desk", "1.20")
+    [reported] = world.view(session_id)["forced_closes"]
+    assert (reported["by"], reported["money_at_risk"]) == ("ann@desk", "1.20")
     assert world.events(session_id)[-2:] == ["close_forced", "stopped"]
     reading = measure(world.services.database, ())
     assert (reading.unproven, reading.at_risk, reading.forced) == (0, {"USD": Decimal(0)}, 1)
@@ -105,7 +108,8 @@ def test_an_open_whose_outcome_is_unknown_can_be_forced_and_its_late_handle_is_a
     session_id = world.create_session("moral")
     slow = Hands(world.another_worker())
     answer, _ = slow.opened(slow.claim_one(Step.OPEN))
-    assert world.done("session.close", session_id=session_id, **FORCE)["state"] == "stopped"
+    result = world.done("session.close", session_id=session_id, **FORCE)
+    assert result["state"] == "stopped"
     [placement] = world.placements(session_id)
     assert (placement.state, placement.forced_by) == (PlacementState.CLOSED, "ann@desk")
     slow.settle(answer)
@@ -120,7 +124,7 @@ def test_an_unknown_outcome_can_be_forced_too(make_world: MakeWorld) -> None:
     world.settle()
     world.done("session.close", session_id=session_id, **FORCE)
     [placement] = world.placements(session_id)
-    assert (placement.state, placement.next_step) == (PlacementState.CLOSED, None)
+    assert (placement.state, step_of(placement)) == (PlacementState.CLOSED, None)
 
 
 def test_nobody_forces_a_close_unnamed(make_world: MakeWorld) -> None:
@@ -158,7 +162,8 @@ def test_an_orphan_can_be_ended_by_hand(world: World, how: dict[str, Any], kept:
 def test_an_orphan_that_no_id_closes_waits_for_its_end_whatever_is_asked(world: World) -> None:
     orphan = an_orphan(world)
     before = orphans(world)
-    assert world.done("session.close", session_id=orphan)["state"] == "closing"
+    result = world.done("session.close", session_id=orphan)
+    assert result["state"] == "closing"
     assert orphans(world) == before
 
 
@@ -172,10 +177,10 @@ def test_an_orphan_is_not_proven_closed_before_its_own_end(world: World, end: da
     world.settle()
     [left] = orphans(world)
     assert (left["state"], left["proof"]) == ("closing", None)
-    assert "nothing here can close by its id" in left["last_answer"]
+    assert "cannot close this orphan by its id" in left["last_answer"]
 
 
-def test_an_open_that_may_have_left_more_is_told_of_until_that_has_ended(world: World) -> None:
+def test_an_open_that_may_have_left_more_is_reported_until_that_has_ended(world: World) -> None:
     world.server.fault("error_after_effect", operation="open", times=1)
     session_id = world.create_session("moral", stop={"max_duration_seconds": 600})
     world.settle()

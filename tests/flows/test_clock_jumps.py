@@ -21,8 +21,11 @@ from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy
 from orchestrator.store.queries.audit import ACCOUNTS, PLACEMENTS, SESSIONS
 from tests.flows.conftest import MakeWorld
-from tests.store.stage import PATIENCE, meanwhile
+from tests.store.stage import meanwhile
+from tests.waiting import PATIENCE
 from tests.world import HOUR, MINUTE, SECOND, START, World
+
+pytestmark = pytest.mark.slow
 
 NEAR = 5 * SECOND
 jumps = pytest.mark.parametrize("jump", [HOUR, -HOUR, 2 * HOUR, -2 * HOUR], ids=str)
@@ -219,9 +222,11 @@ def test_what_an_operator_accepts_has_passed(world: World) -> None:
     world.clock.store_is_ahead = HOUR
     world.settle()
     watch_clock(world.services)
-    assert accept_clock(world.services.database) is not None
+    accepted = accept_clock(world.services.database)
+    assert accepted is not None
     assert world.events("installation") == ["clock_jumped", "recovered"]
-    assert accept_clock(world.services.database) is None
+    accepted = accept_clock(world.services.database)
+    assert accepted is None
 
     world.clock.now += 2 * SECOND
     world.settle()
@@ -259,7 +264,8 @@ def test_what_was_charged_for_time_that_did_not_pass_is_reversed(misled: tuple[W
     world, (kept, ended, begun) = misled
     world.clock.store_is_ahead = timedelta(0)
     world.settle()
-    assert accept_clock(world.services.database) is not None
+    accepted = accept_clock(world.services.database)
+    assert accepted is not None
     world.clock.now += 2 * SECOND
     watch_clock(world.services)
     world.settle()
@@ -350,7 +356,8 @@ def test_a_correction_waits_for_the_next_worker_however_late_it_comes(
 ) -> None:
     world, (kept, ended, begun) = misled
     world.clock.store_is_ahead = timedelta(0)
-    assert accept_clock(world.another_worker("boot-2").database) is not None
+    accepted = accept_clock(world.another_worker("boot-2").database)
+    assert accepted is not None
     world.clock.now += later  # no worker runs
     world.services = world.another_worker("boot-2")
     world.settle()
@@ -479,7 +486,7 @@ def _write(world: World, statement: str, session_id: str) -> None:
 def nothing_lies_ahead(world: World) -> bool:
     """Return whether no row has a time later than now."""
     happened = (
-        (SESSIONS, (*PAST_OF_SESSION, "stopped_at", "ended_at")),
+        (SESSIONS, (*PAST_OF_SESSION, "stopped_at", "ended_at", "leased_at")),
         (PLACEMENTS, PAST_OF_PLACEMENT),
         (ACCOUNTS, PAST_OF_ACCOUNT),
     )

@@ -9,9 +9,12 @@ import pytest
 from orchestrator.flows.steps.close_due import close_due
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Plan
+from tests.due import due_at
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
 from tests.world import HOUR, MINUTE, SECOND, START, World
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_close_that_fails_is_unproven_until_it_is_proven(world: World) -> None:
@@ -41,11 +44,11 @@ def test_a_close_is_retried_ever_more_slowly_and_for_ever(world: World) -> None:
     waits = []
     for _ in range(12):
         before = world.placements(session_id)[0]
-        assert before.next_step_at is not None
-        world.pass_time(before.next_step_at - world.clock.now)
+        assert before.due is not None
+        world.pass_time(before.due.at - world.clock.now)
         after = world.placements(session_id)[0]
-        assert after.next_step_at is not None
-        waits.append((after.next_step_at - world.clock.now).total_seconds())
+        assert after.due is not None
+        waits.append((after.due.at - world.clock.now).total_seconds())
     assert waits[:6] == [2, 4, 8, 16, 32, 64]
     assert waits[-3:] == [600, 600, 600]
 
@@ -57,7 +60,7 @@ def test_closes_that_failed_together_do_not_come_back_together(world: World) -> 
         world.done("session.close", session_id=session_id)
     spread = iter([-1.0, 1.0])
     close_due(replace(world.services, jitter=lambda: next(spread)))
-    again = sorted(world.placements(session_id)[0].next_step_at or START for session_id in sessions)
+    again = sorted(due_at(world.placements(session_id)[0]) or START for session_id in sessions)
     assert again == [START + 1.8 * SECOND, START + 2.2 * SECOND]
 
 
@@ -115,12 +118,14 @@ def test_no_open_is_sent_while_another_call_of_its_key_is_under_way(make_world: 
     slow = Hands(world.another_worker())
     claimed = slow.claim_one(Step.OPEN)
     confirm = {"session_id": first, "reason": "operator", "confirm": True}
-    assert world.done("session.close", **confirm)["state"] == "stopped"
+    result = world.done("session.close", **confirm)
+    assert result["state"] == "stopped"
     assert world.refused("session.create", account_id="acme", model_id="moral") == "no_capacity"
     assert world.calls("open") == 0
     world.server.fault("no_bids", operation="open", times=1)
     slow.settle(slow.act_all_the_same(claimed))
-    assert world.session(world.run_session("moral")).state is State.RUNNING
+    session_id = world.run_session("moral")
+    assert world.session(session_id).state is State.RUNNING
 
 
 def test_a_key_whose_caller_died_rests_before_its_next_session(make_world: MakeWorld) -> None:
@@ -131,7 +136,8 @@ def test_a_key_whose_caller_died_rests_before_its_next_session(make_world: MakeW
     world.jump(9 * MINUTE)  # its lease ends now
     assert world.refused("session.create", account_id="acme", model_id="moral") == "no_capacity"
     world.jump(31 * SECOND)
-    assert world.session(world.run_session("moral")).state is State.RUNNING
+    session_id = world.run_session("moral")
+    assert world.session(session_id).state is State.RUNNING
 
 
 def test_a_confirmation_during_a_close_leaves_the_books_in_order(any_world: MakeWorld) -> None:
@@ -181,10 +187,10 @@ def test_a_close_waits_until_a_claimed_ping_can_no_longer_begin(world: World, mo
     pinged = hands.ping(provider)
     world.done("session.close", session_id=session_id)
     [placement] = world.placements(session_id)
-    assert placement.next_step_at == world.clock.now + timedelta(seconds=1.1)
+    assert due_at(placement) == world.clock.now + timedelta(seconds=1.1)
     world.settle()
     assert world.session(session_id).state is State.STOPPING
-    hands.settle_pings(pinged)
+    hands.settle(*pinged)
     assert world.session(session_id).state is State.STOPPING, "the stop stands"
     world.pass_time(2 * SECOND)
     assert world.session(session_id).state is State.STOPPED

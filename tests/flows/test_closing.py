@@ -2,10 +2,14 @@
 
 import pytest
 
-from orchestrator.rules.states import PlacementState, State, StopReason
+from orchestrator.client.close_many import CloseMany
+from orchestrator.flows.jobs.close_many import planned
+from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Plan
+from tests.due import due_at
 from tests.flows.claiming import claim_pings
 from tests.flows.conftest import MakeWorld
+from tests.flows.hands import Hands
 from tests.world import HOUR, MINUTE, SECOND, START, World
 
 
@@ -22,7 +26,8 @@ def test_a_queued_session_just_stops_and_lets_the_next_one_through(world: World)
     world.jump(SECOND)
     second = world.create_session(on_quota="queue")
     assert world.view(second)["queue_position"] == 2
-    assert world.done("session.close", session_id=first)["state"] == "stopped"
+    result = world.done("session.close", session_id=first)
+    assert result["state"] == "stopped"
     assert world.view(second)["queue_position"] == 1
     world.done("session.close", session_id=running[0])
     world.settle()
@@ -45,7 +50,8 @@ def test_a_session_that_warms_up_is_closed_with_proof(world: World) -> None:
     session_id = world.create_session("moral")
     world.settle()
     assert world.session(session_id).state is State.STARTING
-    assert world.done("session.close", session_id=session_id)["state"] == "stopping"
+    result = world.done("session.close", session_id=session_id)
+    assert result["state"] == "stopping"
     world.pass_time(2 * SECOND)
     assert world.session(session_id).state is State.STOPPED
     assert world.session(session_id).charged == 0
@@ -74,7 +80,8 @@ def test_a_deleted_session_frees_its_place_and_its_name(make_world: MakeWorld, s
         assert world.refused("session.delete", session_id=session_id) == "invalid_state"
         world.done("session.close", session_id=session_id)
         world.settle()
-    assert world.done("session.delete", session_id=session_id)["deleted_at"] is not None
+    result = world.done("session.delete", session_id=session_id)
+    assert result["deleted_at"] is not None
     assert world.events(session_id)[-1] == "deleted"
     other = world.create_session(name="mine", start=False)
     assert other != session_id
@@ -93,7 +100,7 @@ def test_what_never_ran_fails_and_what_ran_stops(world: World) -> None:
     assert world.events(session_id) == ["created", "starting", "failed"]
 
 
-def test_an_operators_close_is_told_apart(world: World) -> None:
+def test_an_operators_close_is_distinguished(world: World) -> None:
     session_id = world.run_session()
     world.done("session.close", session_id=session_id, reason="operator", detail="maintenance")
     world.settle()
@@ -120,7 +127,8 @@ def test_an_operator_confirms_what_nobody_can_prove(world: World) -> None:
 def test_a_confirmation_alone_stops_and_ends_a_running_session(world: World) -> None:
     session_id = world.run_session()
     confirm = {"session_id": session_id, "reason": "operator", "confirm": True}
-    assert world.done("session.close", **confirm)["state"] == "stopped"
+    result = world.done("session.close", **confirm)
+    assert result["state"] == "stopped"
     assert world.events(session_id)[-2:] == ["stopping", "stopped"]
 
 
@@ -134,7 +142,7 @@ def test_a_ping_that_may_be_about_to_begin_is_hidden_by_no_other(world: World) -
     assert claim_pings(other, "morph") == []
     world.done("session.close", session_id=session_id)
     [placement] = world.placements(session_id)
-    assert placement.next_step_at == claimed_at + 1.1 * SECOND, "no ping begins after the close"
+    assert due_at(placement) == claimed_at + 1.1 * SECOND, "no ping begins after the close"
     world.pass_time(MINUTE)
     assert world.session(session_id).state is State.STOPPED
 
@@ -146,3 +154,51 @@ def test_a_ping_that_was_asked_for_waits_a_second_for_the_one_under_way(world: W
     world.done("session.ping", session_id=session_id)
     world.jump(1.1 * SECOND)
     [_] = claim_pings(world.another_worker(), "morph")
+
+
+def test_a_close_without_proof_is_tried_again_when_it_is_asked_for_again(any_world: MakeWorld) -> None:
+    world = any_world()
+    session_id = world.run_session("moral")
+    fault = world.server.fault("close_fails", operation="close")
+    world.done("session.close", session_id=session_id)
+    world.pass_time(HOUR)
+    tried = world.calls("close")
+    [waiting] = world.placements(session_id)
+    assert waiting.due is not None
+    assert waiting.due.at > world.clock.now + MINUTE
+    world.server.remove_fault(fault)
+    again = world.done("session.close", session_id=session_id)
+    assert (again["state"], again["found_state"]) == ("stopping", "stopping")
+    world.settle()
+    assert world.calls("close") == tried + 1
+    assert world.session(session_id).state is State.STOPPED
+    assert world.session(session_id).stopped_at == START, "what was decided stays"
+
+
+def test_a_close_that_is_under_way_is_not_tried_beside_itself(world: World) -> None:
+    session_id = world.run_session("moral")
+    world.server.fault("close_fails", operation="close")
+    world.done("session.close", session_id=session_id)
+    world.pass_time(10 * MINUTE)
+    [waiting] = world.placements(session_id)
+    assert waiting.due is not None
+    world.clock.now = waiting.due.at
+    hands = Hands(world.services)
+    claimed = hands.claim_one(Step.CLOSE)
+    before = world.placements(session_id)
+    world.done("session.close", session_id=session_id)
+    assert world.placements(session_id) == before
+    world.jump(HOUR)
+    world.server.clear_faults()
+    world.settle()
+    assert claimed.placement.id == waiting.id
+
+
+def test_conditions_on_unproven_closes_leave_the_states_of_the_request_in_force(world: World) -> None:
+    session_id = world.run_session("moral")
+    world.server.fault("close_fails", operation="close")
+    world.done("session.close", session_id=session_id)
+    world.pass_time(30 * MINUTE)
+    with world.services.database.reading() as tx:
+        assert planned(tx, CloseMany(where="unproven"))["count"] == 1
+        assert planned(tx, CloseMany(where="unproven", state=["running"]))["count"] == 0

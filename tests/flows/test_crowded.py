@@ -19,10 +19,13 @@ from orchestrator.flows.steps.stop_due import stop_due
 from orchestrator.rules.states import PlacementState, State, StopReason
 from orchestrator.rules.values import Verdict
 from orchestrator.store.transaction import Transaction
+from tests.due import token_of
 from tests.flows.conftest import MakeWorld, _worlds
-from tests.processes.platform import eventually
-from tests.store.stage import PATIENCE, meanwhile, wait_until_blocked
+from tests.store.stage import meanwhile, wait_until_blocked
+from tests.waiting import PATIENCE, eventually
 from tests.world import MINUTE, SECOND, World
+
+pytestmark = pytest.mark.slow
 
 CREDIT = {"amount": "1", "currency": "USD"}
 
@@ -200,6 +203,6 @@ def test_a_ping_whose_account_is_held_is_sent_again_soon(pg_world: MakeWorld) ->
         let_go()
         assert waits.result(PATIENCE)["ok"]
     session = world.session(session_id)
-    assert (session.lease_token, session.last_verdict) == (None, Verdict.ALIVE)
+    assert (token_of(session), session.last_verdict) == (None, Verdict.ALIVE)
     world.pass_time(5 * SECOND)
     assert world.session(session_id).last_verdict is Verdict.THROTTLED

@@ -16,12 +16,14 @@ from tests.flows.conftest import MakeWorld
 from tests.flows.test_archive import archive, ended, findings, numbers
 from tests.world import HOUR, World
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 
 
 def deleting(world: World, seconds: float | None) -> Services:
     """Return the world's worker, where the installation deletes after so long."""
-    retention = replace(world.services.config.retention, auto_delete_after_seconds=seconds)
+    retention = world.services.config.retention.model_copy(update={"auto_delete_after_seconds": seconds})
     return replace(world.services, config=replace(world.services.config, retention=retention))
 
 
@@ -45,7 +47,8 @@ def test_a_session_that_ended_stops_counting(
     world.jump(1.5 * HOUR)
     assert world.refused("session.create", account_id="acme", model_id="llama") == "quota_total_exceeded"
 
-    assert delete_ended(deleting(world, installation)) == deleted
+    count = delete_ended(deleting(world, installation))
+    assert count == deleted
     assert (world.session(session_id).deleted_at is not None) == bool(deleted)
     assert world.session(created).deleted_at is None, "one that never started is not over"
     if deleted:
@@ -59,12 +62,15 @@ def test_an_archived_session_is_deleted_as_well(any_world: MakeWorld, sessions: 
     world = any_world()
     session_id = ended(world)
     world.jump(41 * DAY)
-    assert archive(world, sessions) == 1
+    archived = archive(world, sessions)
+    assert archived == 1
     assert numbers(world)["quota"]["sessions"][0] == 1
-    assert delete_ended(deleting(world, 3600)) == 1
+    deleted = delete_ended(deleting(world, 3600))
+    assert deleted == 1
     assert world.events(session_id)[-1] == "deleted"
     assert numbers(world)["quota"]["sessions"][0] == 0
-    assert delete_ended(deleting(world, 3600)) == 0
+    deleted = delete_ended(deleting(world, 3600))
+    assert deleted == 0
     assert findings(world) == []
 
 
@@ -83,7 +89,8 @@ def test_one_that_cannot_be_read_keeps_no_other_from_being_deleted(
     garble(world, "UPDATE sessions SET attach = '[7]' WHERE id = :id", bad)
     _all_but_one_are_deleted(world, good, bad, caplog)
     garble(world, "UPDATE sessions SET attach = NULL WHERE id = :id", bad)
-    assert delete_ended(deleting(world, 3600)) == 1
+    deleted = delete_ended(deleting(world, 3600))
+    assert deleted == 1
 
 
 def test_an_archived_one_that_cannot_be_read_keeps_no_other_from_being_deleted(
@@ -93,7 +100,8 @@ def test_an_archived_one_that_cannot_be_read_keeps_no_other_from_being_deleted(
     world = make_world()
     *good, bad = _four_that_ended(world)
     world.jump(41 * DAY)
-    assert archive(world) == 4
+    archived = archive(world)
+    assert archived == 4
     garble(world, "UPDATE archived_sessions SET record = 'garbage' WHERE id = :id", bad)
     _all_but_one_are_deleted(world, good, bad, caplog)
 
@@ -111,10 +119,11 @@ def _all_but_one_are_deleted(
 ) -> None:
     for deleted in (3, 0):
         caplog.clear()
-        assert delete_ended(deleting(world, 3600)) == deleted
-        told = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
-        assert len(told) == 1
-        assert bad in told[0]
+        count = delete_ended(deleting(world, 3600))
+        assert count == deleted
+        reported = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+        assert len(reported) == 1
+        assert bad in reported[0]
     for session_id in good:
         assert world.events(session_id)[-1] == "deleted"
     assert world.events(bad)[-1] == "stopped"
@@ -130,13 +139,15 @@ def test_an_account_that_cannot_be_read_keeps_no_other_from_having_sessions_dele
     world.jump(3 * HOUR)
     garble(world, "UPDATE accounts SET quota = '[7]' WHERE id = :id", "acme")
 
-    assert delete_ended(deleting(world, 3600)) == 1
+    deleted = delete_ended(deleting(world, 3600))
+    assert deleted == 1
     assert world.events(other)[-1] == "deleted"
-    told = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
-    assert len(told) == 1
-    assert "account acme" in told[0]
+    reported = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+    assert len(reported) == 1
+    assert "account acme" in reported[0]
     garble(world, "UPDATE accounts SET quota = NULL WHERE id = :id", "acme")
-    assert delete_ended(deleting(world, 3600)) == len(mine)
+    deleted = delete_ended(deleting(world, 3600))
+    assert deleted == len(mine)
 
 
 @pytest.mark.parametrize("archived", [False, True])
@@ -148,7 +159,8 @@ def test_what_should_have_been_deleted_and_is_not_makes_retention_late(
     ended(world)
     world.jump(41 * DAY)
     if archived:
-        assert archive(world) == 1
+        archived_now = archive(world)
+        assert archived_now == 1
 
     def late() -> dict[str, timedelta]:
         with world.services.database.reading() as tx:
@@ -157,5 +169,6 @@ def test_what_should_have_been_deleted_and_is_not_makes_retention_late(
 
     assert late().keys() == {"deletions"}
     assert abs(late()["deletions"] - (41 * DAY - HOUR)) <= HOUR
-    assert delete_ended(deleting(world, installation)) == 1
+    deleted = delete_ended(deleting(world, installation))
+    assert deleted == 1
     assert late() == {}

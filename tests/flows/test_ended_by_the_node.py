@@ -7,6 +7,8 @@ from orchestrator.rules.states import PlacementState, State, StopReason
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, World
 
+pytestmark = pytest.mark.slow
+
 STUBBORN = {"keeps_rows": True}
 
 
@@ -71,7 +73,8 @@ def test_a_key_whose_row_stays_is_left_for_the_next_and_not_tried_at_once_again(
     assert world.session(session_id).state is State.RUNNING
     world.done("session.close", session_id=session_id)
     world.settle()
-    assert world.session(world.run_session("moral")).credential == "env:MORPH_2"
+    new_id = world.run_session("moral")
+    assert world.session(new_id).credential == "env:MORPH_2"
 
 
 def test_once_its_time_is_over_the_key_is_free(any_world: MakeWorld) -> None:
@@ -79,4 +82,5 @@ def test_once_its_time_is_over_the_key_is_free(any_world: MakeWorld) -> None:
     world.done("session.close", session_id=first)
     world.pass_time(3 * HOUR)
     assert world.session(first).state is State.STOPPED
-    assert world.session(world.run_session("moral")).state is State.RUNNING
+    session_id = world.run_session("moral")
+    assert world.session(session_id).state is State.RUNNING

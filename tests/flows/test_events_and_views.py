@@ -12,6 +12,8 @@ from orchestrator.rules.states import State
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, World
 
+pytestmark = pytest.mark.slow
+
 CONTRACT = {
     *("id", "account_id", "name", "description", "model_id", "nodes", "state", "stop_reason", "stop_detail"),
     *(
@@ -67,7 +69,7 @@ def test_a_short_session_is_warned_of_what_is_still_to_come(world: World) -> Non
     assert [data["seconds_left"] for data in _data(world, session_id, "expiring")] == [60]
 
 
-def test_warnings_that_were_slept_through_are_told_as_one(world: World) -> None:
+def test_warnings_that_were_slept_through_are_reported_as_one(world: World) -> None:
     session_id = world.run_session(stop={"max_duration_seconds": 1200})
     world.jump(16 * MINUTE)
     world.settle()
@@ -103,13 +105,31 @@ def test_events_are_delivered_in_order_as_cloud_events(world: World) -> None:
     deliver_events(world.services, [sink])
     sink.got.clear()
     session_id = world.run_session()
-    assert deliver_events(world.services, [sink]).settled == 3
+    tally = deliver_events(world.services, [sink])
+    assert tally.settled == 3
     assert [event["type"] for event in sink.got] == [
         f"orchestrator.session.{kind}" for kind in ("created", "starting", "running")
     ]
     assert {event["subject"] for event in sink.got} == {session_id}
     assert {event["specversion"] for event in sink.got} == {"1.0"}
-    assert deliver_events(world.services, [sink]).settled == 0
+    tally = deliver_events(world.services, [sink])
+    assert tally.settled == 0
+
+
+def test_a_delivery_ends_with_a_batch_that_is_not_full(world: World) -> None:
+    deliver_events(world.services, [])
+
+    class Busy(_Sink):
+        """Each event that arrives is followed by another session."""
+
+        def send(self, events: Sequence[Mapping[str, Any]]) -> None:
+            super().send(events)
+            world.create_session(start=False)
+
+    world.create_session(start=False)
+    sink = Busy()
+    first, second = (deliver_events(world.services, [sink]).settled for _ in range(2))
+    assert (first, second) == (1, 1), "what came meanwhile is left to the next run"
 
 
 class _DownAtFirst(_Sink):
@@ -166,7 +186,8 @@ def test_a_session_reads_the_same_in_every_state(world: World) -> None:
     assert running["last_ping"]["verdict"] == "ALIVE"
     assert running["placement"]["handle"] == world.server.open_sessions()[0].id
     other = world.run_session()
-    assert look(world.create_session(on_quota="queue"))["queue_position"] == 1
+    new_id = world.create_session(on_quota="queue")
+    assert look(new_id)["queue_position"] == 1
     world.done("session.close", session_id=session_id)
     look(session_id)
     world.pass_time(2 * SECOND)
@@ -180,9 +201,9 @@ def test_a_session_reads_the_same_in_every_state(world: World) -> None:
     assert set(seen) == {state.value for state in State}
 
 
-def test_no_secret_is_ever_told(world: World) -> None:
+def test_no_secret_is_ever_reported(world: World) -> None:
     session_id = world.run_session("moral")
     world.server.fault("unauthorized", operation="chat")
     world.pass_time(5 * MINUTE)
-    told = repr((world.view(session_id), _data(world, session_id, ""), world.placements(session_id)))
-    assert not any(secret in told for secret in world.secrets.values())
+    reported = repr((world.view(session_id), _data(world, session_id, ""), world.placements(session_id)))
+    assert not any(secret in reported for secret in world.secrets.values())

@@ -11,6 +11,8 @@ from orchestrator.rules.states import PlacementState, State, StopReason
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, World
 
+pytestmark = pytest.mark.slow
+
 #: Sessions that the gateway leaves each time.
 EACH = 3
 
@@ -19,7 +21,7 @@ def left_there(world: World) -> int:
     return len(world.server.open_sessions())
 
 
-def told(world: World) -> list[dict[str, object]]:
+def reported(world: World) -> list[dict[str, object]]:
     with world.services.database.reading() as tx:
         return possible(tx, world.clock.now)
 
@@ -93,7 +95,7 @@ def test_each_is_counted_with_the_money_that_it_may_cost(any_world: MakeWorld) -
     world.server.fault("fails_below", operation="open")
     world.create_session("moral", stop={"max_duration_seconds": 3600})
     world.pass_time(HOUR)
-    entries = told(world)
+    entries = reported(world)
     assert [one["orphans_at_most"] for one in entries] == [EACH, EACH]
     risks = sorted(Decimal(str(one["money_at_risk"])) for one in entries)
     assert Decimal("3.50") < risks[0] < risks[1] == EACH * Decimal("1.20")

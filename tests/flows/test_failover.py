@@ -11,6 +11,8 @@ from orchestrator.rules.values import Policy
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, START, World
 
+pytestmark = pytest.mark.slow
+
 DEAD_AT = START + timedelta(seconds=91)
 
 
@@ -209,7 +211,7 @@ def test_it_does_not_move_on_past_its_own_deadline(world: World) -> None:
     assert (session.state, session.stop_reason) == (State.STOPPED, StopReason.MAX_DURATION)
     assert session.stopped_at == START + 50 * MINUTE
     assert session.charged == Decimal("0.70")
-    assert world.server.report().opens == 1, "nothing was opened for nobody"
+    assert world.server.report().opens == 1, "nothing was opened in vain"
 
 
 def test_interactions_end_the_idle_time_of_the_new_placement_only(world: World) -> None:

@@ -9,6 +9,8 @@ from orchestrator.rules.values import Policy
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, World
 
+pytestmark = pytest.mark.slow
+
 
 def dying(any_world: MakeWorld, *, keys: int = 1, leaked: int = 0, **kind: object) -> tuple[World, str]:
     """Return a world with all keys in use, and the first session, which is about to be lost."""
@@ -78,7 +80,8 @@ def test_a_user_may_close_it_while_it_waits(any_world: MakeWorld) -> None:
     world.server.fault("error_before", operation="chat")
     world.server.fault("close_fails", operation="close")
     world.pass_time(5 * MINUTE)
-    assert world.done("session.close", session_id=session_id)["state"] == "stopping"
+    result = world.done("session.close", session_id=session_id)
+    assert result["state"] == "stopping"
     world.server.clear_faults()
     world.pass_time(20 * MINUTE)
     session = world.session(session_id)

@@ -7,9 +7,12 @@ import pytest
 from orchestrator.providers.port.errors import KeyNotFree
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Policy
+from tests.due import step_of
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
 from tests.world import HOUR, MINUTE, SECOND, World
+
+pytestmark = pytest.mark.slow
 
 #: Remaining time of a foreign or former session under the first key.
 FOREIGN_SECONDS = 600
@@ -36,7 +39,7 @@ def test_an_open_whose_time_ends_while_its_key_is_freed_has_opened_nothing(
     session_id = world.create_session("moral", stop={"max_duration_seconds": 3600})
     world.settle()
     [placement] = world.placements(session_id)
-    assert (placement.state, placement.next_step) == (PlacementState.OPENING, Step.OPEN)
+    assert (placement.state, step_of(placement)) == (PlacementState.OPENING, Step.OPEN)
     assert "the key was not free" in (placement.last_answer or "")
     assert (placement.freed_at, placement.sent_at) == (None, None)
     world.pass_time(world.services.policy("morph").credential_rest_seconds * SECOND - SECOND)
@@ -59,7 +62,7 @@ def test_whoever_dies_while_it_frees_a_key_leaves_nothing_to_adopt(any_world: Ma
     assert foreign in (first.proof or "")
     assert second.state is PlacementState.OPEN
     assert second.handle != foreign
-    assert "ownership_lost" in world.events("morph"), "whose it was is not known here"
+    assert "ownership_lost" in world.events("morph"), "its owner is not known here"
 
 
 def test_a_lost_answer_after_the_key_was_freed_is_adopted(world: World) -> None:

@@ -1,16 +1,19 @@
 """Interactions, as reported by the service that carries the traffic."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from orchestrator.flows.engine import crowd
 from orchestrator.flows.jobs import perform, record_interactions
 from orchestrator.rules.states import State, StopReason
+from tests.due import token_of
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
+from tests.waiting import eventually
 from tests.world import HOUR, MINUTE, SECOND, START, World
 
 RECORD = "session.record_interactions"
@@ -133,7 +136,7 @@ def test_a_limit_reached_during_a_ping_stands(world: World) -> None:
     hands = Hands(world.services)
     pinged = hands.ping("morph")
     world.done(RECORD, batch=[{"session_id": session_id, "count": 10}])
-    hands.settle_pings(pinged)
+    hands.settle(*pinged)
     session = world.session(session_id)
     assert (session.state, session.stop_reason) == (State.STOPPING, StopReason.MAX_INTERACTIONS)
     world.pass_time(2 * SECOND)
@@ -146,10 +149,10 @@ def test_interactions_during_a_ping_survive_its_settlement(world: World) -> None
     hands = Hands(world.services)
     pinged = hands.ping("alpha")
     world.done(RECORD, batch=[{"session_id": session_id, "count": 10}])
-    hands.settle_pings(pinged)
+    hands.settle(*pinged)
     session = world.session(session_id)
     assert (session.interactions, session.ends_at) == (10, START + 330 * SECOND)
-    assert (session.lease_token, session.ping_at) == (None, START + MINUTE)
+    assert (token_of(session), session.ping_at) == (None, START + MINUTE)
 
 
 def test_a_session_that_is_over_only_counts(world: World) -> None:
@@ -186,10 +189,17 @@ def test_a_batch_touches_many_accounts(any_world: MakeWorld) -> None:
         ids.append(world.run_session(account_id=account, stop={"max_duration_seconds": 600}))
     world.jump(HOUR)
     batch = [{"session_id": session_id, "count": n} for n, session_id in enumerate(ids, 1)]
-    assert world.done(RECORD, batch=batch)["accepted"] == 3
+    result = world.done(RECORD, batch=batch)
+    assert result["accepted"] == 3
     assert [world.session(one).interactions for one in ids] == [1, 2, 3]
     assert {world.session(one).stop_reason for one in ids} == {StopReason.MAX_DURATION}
     world.settle()
+
+
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each account of a batch be held by somebody at first, as it were."""
+    monkeypatch.setattr(perform, "record_together", lambda *_: {})
 
 
 def _of_three_accounts(world: World) -> tuple[list[str], list[dict[str, Any]]]:
@@ -202,6 +212,7 @@ def _of_three_accounts(world: World) -> tuple[list[str], list[dict[str, Any]]]:
     return ids, batch
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_a_batch_that_breaks_off_counts_each_account_once(
     any_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,7 +233,8 @@ def test_a_batch_that_breaks_off_counts_each_account_once(
     assert [world.session(one).interactions for one in ids] == [1, 1, 0]
     for module in (perform, record_interactions):
         monkeypatch.setattr(module, "record_of", real)
-    assert world.job(RECORD, task_id="once", batch=batch[:2])["error"]["code"] == "conflict"
+    outcome = world.job(RECORD, task_id="once", batch=batch[:2])
+    assert outcome["error"]["code"] == "conflict"
     outcomes = [world.job(RECORD, task_id="once", batch=batch) for _ in range(2)]
     assert outcomes[0] == outcomes[1]
     assert outcomes[0]["result"]["accepted"] == 4
@@ -230,6 +242,7 @@ def test_a_batch_that_breaks_off_counts_each_account_once(
     assert [world.session(one).interactions for one in ids] == [1, 1, 2]
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_a_batch_that_is_given_up_says_that_a_part_was_counted(
     any_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,11 +253,13 @@ def test_a_batch_that_is_given_up_says_that_a_part_was_counted(
         world.job(RECORD, task_id="once", batch=batch)
     lost = perform.give_up(world.services, "once", f"orchestrator.{RECORD}", "ZeroDivisionError")
     assert "of some accounts was recorded" in lost["error"]["message"]
-    assert world.job(RECORD, task_id="once", batch=batch) == lost
+    outcome = world.job(RECORD, task_id="once", batch=batch)
+    assert outcome == lost
     assert [world.session(one).interactions for one in ids] == [1, 1, 0]
 
 
-def test_each_account_of_a_batch_is_locked_alone(any_world: MakeWorld) -> None:
+@pytest.mark.usefixtures("one_by_one")
+def test_each_account_that_cannot_be_done_with_the_others_is_locked_alone(any_world: MakeWorld) -> None:
     world = any_world()
     _, batch = _of_three_accounts(world)
     commits: list[list[str]] = [[]]
@@ -269,7 +284,71 @@ def test_many_due_stops_are_left_to_follow_a_batch(
     world.done("account.put", account_id="acme", plan="contract", currency="USD")
     ids = [world.run_session(stop={"max_duration_seconds": 60 + n}) for n in range(5)]
     world.jump(5 * MINUTE)
-    assert world.done(RECORD, batch=[{"session_id": ids[4], "count": 1}])["accepted"] == 1
+    result = world.done(RECORD, batch=[{"session_id": ids[4], "count": 1}])
+    assert result["accepted"] == 1
     assert [world.session(one).state is State.RUNNING for one in ids] == [False, False, True, True, True]
     world.settle()
     assert [world.session(one).stopped_at for one in ids] == [START + (60 + n) * SECOND for n in range(5)]
+
+
+def _statements(world: World, batch: list[dict[str, Any]]) -> list[str]:
+    seen: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    engine = world.services.database.engine
+    event.listen(engine, "before_cursor_execute", note)
+    world.done(RECORD, batch=batch)
+    event.remove(engine, "before_cursor_execute", note)
+    return seen
+
+
+def test_a_batch_takes_as_many_statements_for_many_accounts_as_for_one(any_world: MakeWorld) -> None:
+    world = any_world()
+    ids, _ = _of_three_accounts(world)
+    one = _statements(world, [{"session_id": ids[0], "count": 1}])
+    many = _statements(world, [{"session_id": each, "count": 1} for each in ids * 20])
+    assert len(many) == len(one) <= 10
+    assert sum(statement.startswith("UPDATE sessions") for statement in many) == 1
+    assert [world.session(each).interactions for each in ids] == [21, 20, 20]
+
+
+def test_an_account_that_must_stop_a_session_is_done_alone(any_world: MakeWorld) -> None:
+    world = any_world()
+    ids, _ = _of_three_accounts(world)
+    limited = world.run_session(account_id="bob", stop={"max_interactions": 3})
+    batch = [{"session_id": each, "count": 3} for each in (*ids, limited)]
+    result = world.done(RECORD, batch=batch)
+    assert result == {"accepted": 4, "rejected": []}
+    assert [world.session(each).interactions for each in (*ids, limited)] == [3, 3, 3, 3]
+    assert world.session(limited).stop_reason is StopReason.MAX_INTERACTIONS
+    assert [world.session(each).state for each in ids] == [State.RUNNING] * 3
+
+
+def test_alike_items_count_as_their_sum(any_world: MakeWorld) -> None:
+    world = any_world()
+    first, second = (world.run_session(stop={"idle_seconds": 600}) for _ in range(2))
+    at = [(START + n * SECOND).isoformat() for n in (100, 100, 150)]
+    items = [{"count": 2, "at": at[0]}, {"count": 3, "at": at[1]}, {"count": 1, "at": at[2], "ok": False}]
+    world.done(RECORD, batch=[{"session_id": first, **item} for item in items])
+    for item in items:
+        world.done(RECORD, batch=[{"session_id": second, **item}])
+    apart, together = world.session(second), world.session(first)
+    for field in ("interactions", "last_interaction_at", "last_alive_at", "stop_at", "ping_at"):
+        assert getattr(apart, field) == getattr(together, field), field
+
+
+def test_an_account_that_is_held_delays_no_other_of_its_batch(postgres_url: str) -> None:
+    with World(postgres_url) as world, ThreadPoolExecutor(1) as pool:
+        ids, batch = _of_three_accounts(world)
+        with world.services.database.engine.connect() as other:
+            other.execute(text("SELECT id FROM accounts WHERE id = 'bob' FOR UPDATE"))
+            job = pool.submit(world.done, RECORD, batch=batch)
+            eventually(lambda: world.session(ids[0]).interactions == 1, "the others")
+            assert [world.session(one).interactions for one in ids] == [1, 0, 2]
+            under_way = not job.done()
+            assert under_way
+            other.rollback()
+        assert job.result(timeout=60)["accepted"] == 4
+        assert [world.session(one).interactions for one in ids] == [1, 1, 2]

@@ -25,7 +25,8 @@ def test_the_same_task_returns_its_first_outcome(any_world: MakeWorld) -> None:
     first = world.job("session.create", task_id="once", **CREATE)
     world.settle()
     before = dump(world)
-    assert world.job("session.create", task_id="once", **CREATE) == first
+    outcome = world.job("session.create", task_id="once", **CREATE)
+    assert outcome == first
     assert dump(world) == before
 
 
@@ -38,7 +39,8 @@ def test_the_same_task_returns_its_first_outcome(any_world: MakeWorld) -> None:
 )
 def test_the_same_content_is_the_same_job_however_it_is_written(world: World, again: Kwargs) -> None:
     first = world.job("session.create", task_id="once", **CREATE)
-    assert world.job("session.create", task_id="once", **again) == first
+    outcome = world.job("session.create", task_id="once", **again)
+    assert outcome == first
 
 
 @pytest.mark.parametrize(
@@ -58,20 +60,24 @@ def test_a_task_id_that_comes_again_for_something_else_is_a_conflict(
     world = any_world()
     first = world.job("session.create", task_id="once", **CREATE)
     before = dump(world)
-    assert world.job(name, task_id="once", **again)["error"]["code"] == "conflict"
-    assert world.job("session.create", task_id="once", **CREATE) == first, "which keeps its outcome"
+    outcome = world.job(name, task_id="once", **again)
+    assert outcome["error"]["code"] == "conflict"
+    outcome = world.job("session.create", task_id="once", **CREATE)
+    assert outcome == first, "which keeps its outcome"
     assert dump(world) == before
 
 
 def test_an_invalid_job_that_comes_again_returns_its_first_outcome(world: World) -> None:
     first = world.job("session.create", task_id="once", nodes="many", **CREATE)
     assert first["error"]["code"] == "invalid_request"
-    assert world.job("session.create", task_id="once", **CREATE, nodes="many") == first
-    assert world.job("session.create", task_id="once", **CREATE)["error"]["code"] == "conflict"
+    outcome = world.job("session.create", task_id="once", **CREATE, nodes="many")
+    assert outcome == first
+    outcome = world.job("session.create", task_id="once", **CREATE)
+    assert outcome["error"]["code"] == "conflict"
 
 
 def test_a_job_of_an_earlier_release_is_known_by_its_name(world: World) -> None:
-    done = {"ok": True, "result": {}}
+    done = {"ok": False, "error": {"code": "no_capacity", "message": "no key is free", "details": {}}}
     name = "orchestrator.session.create"
 
     def came(tx: Transaction) -> None:
@@ -79,16 +85,17 @@ def test_a_job_of_an_earlier_release_is_known_by_its_name(world: World) -> None:
         tx.inbox.settle("once", done)
 
     world.services.database.transact(came)
-    assert world.job("session.create", task_id="once", **CREATE) == done
-    assert world.job("account.put", task_id="once", account_id="a")["error"]["code"] == "conflict"
+    outcome = world.job("session.create", task_id="once", **CREATE)
+    assert outcome == done
+    outcome = world.job("account.put", task_id="once", account_id="a")
+    assert outcome["error"]["code"] == "conflict"
 
 
 @pytest.mark.parametrize("task_id", ["", "x" * 256, "a\nb", "\ud800"])
 def test_a_task_id_under_which_nothing_can_be_kept_is_refused(world: World, task_id: str) -> None:
     before = dump(world)
-    assert perform(world.services, task_id, "orchestrator.session.create", CREATE)["error"]["code"] == (
-        "invalid_request"
-    )
+    outcome = perform(world.services, task_id, "orchestrator.session.create", CREATE)
+    assert outcome["error"]["code"] == ("invalid_request")
     assert dump(world) == before
 
 
@@ -99,7 +106,8 @@ def test_a_refusal_is_an_outcome_too(any_world: MakeWorld) -> None:
     assert first["error"]["code"] == "unknown_account"
     world.done("account.put", account_id="late", plan="payg", currency="USD")
     world.done("account.credit", account_id="late", amount="5", currency="USD", key="1")
-    assert world.job("session.create", task_id="once", **late) == first
+    outcome = world.job("session.create", task_id="once", **late)
+    assert outcome == first
 
 
 def test_whoever_was_done_before_a_refusal_is_kept_has_the_outcome(
@@ -109,7 +117,7 @@ def test_whoever_was_done_before_a_refusal_is_kept_has_the_outcome(
     late = {"account_id": "late", "plan": "payg", "currency": "USD"}
     done: list[Any] = []
 
-    def late_refuse(*refused: Any) -> dict[str, Any]:
+    def late_refuse(*refused: Any) -> performing.Performed:
         monkeypatch.setattr(performing, "_refuse", refuse)
         world.done("account.put", **late)
         done.append(world.job("account.credit", task_id="once", **CREDIT))
@@ -117,7 +125,8 @@ def test_whoever_was_done_before_a_refusal_is_kept_has_the_outcome(
 
     refuse = performing._refuse
     monkeypatch.setattr(performing, "_refuse", late_refuse)
-    assert world.job("account.credit", task_id="once", **CREDIT) == done[0]
+    outcome = world.job("account.credit", task_id="once", **CREDIT)
+    assert outcome == done[0]
     assert done[0]["ok"]
 
 
@@ -135,6 +144,18 @@ def test_a_session_id_may_be_asked_for_again_with_the_same_content(world: World)
 def _poor(world: World) -> Refused:
     world.done("account.put", account_id="poor", plan="payg", currency="USD")
     return "session.create", CREATE | {"account_id": "poor"}
+
+
+def _over_budget(world: World) -> Refused:
+    world.done("account.budget", account_id="acme", period="day", amount="0.02", currency="USD")
+    world.run_session()
+    return "session.create", CREATE
+
+
+def _burning_too_much(world: World) -> Refused:
+    limit = {"amount": "100", "max_burn_per_hour": "1.19"}
+    world.done("account.budget", account_id="acme", period="day", currency="USD", **limit)
+    return "session.create", CREATE
 
 
 def _foreign(world: World) -> Refused:
@@ -247,6 +268,8 @@ def _just(name: str, **kwargs: Any) -> Callable[[World], Refused]:
         (_behind, "queue_ahead"),
         (_just("session.create", **CREATE, nodes=3), "quota_nodes_exceeded"),
         (_poor, "insufficient_balance"),
+        (_over_budget, "budget_exceeded"),
+        (_burning_too_much, "burn_rate_exceeded"),
         (_foreign, "currency_mismatch"),
         (_other_currency, "currency_mismatch"),
         (_moved_currency, "currency_mismatch"),
@@ -277,8 +300,9 @@ def test_a_refusal_says_why_and_changes_nothing(
 def test_every_code_has_its_story() -> None:
     marks = test_a_refusal_says_why_and_changes_nothing.pytestmark  # type: ignore[attr-defined]
     refusals = set(ErrorCode) - {
-        ErrorCode.INTERNAL_ERROR
-    }  # a defect is no refusal: tests/processes/test_outcomes
+        ErrorCode.INTERNAL_ERROR,  # a defect is no refusal: tests/processes/test_outcomes
+        ErrorCode.PRECONDITION_FAILED,  # only requests over HTTP have one: tests/api/test_money
+    }
     assert {code for _, code in marks[0].args[1]} == {code.value for code in refusals}
 
 

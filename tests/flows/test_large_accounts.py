@@ -10,10 +10,13 @@ from orchestrator.flows.audit.audit_store import audit_everything
 from orchestrator.flows.reports.account_view import forecast
 from orchestrator.flows.steps.post_charges import post_charges
 from orchestrator.rules.audit.invariants import Invariant
-from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.states import State, Step, StopReason
+from orchestrator.rules.values import Due
 from orchestrator.store.transaction import Transaction
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, START, World
+
+pytestmark = pytest.mark.slow
 
 CORP = {"account_id": "corp", "model_id": "llama"}
 
@@ -47,8 +50,8 @@ def test_funds_that_last_are_looked_for_as_their_end_comes_nearer(any_world: Mak
     known = world.account("corp")
     assert known.funds_session_id is None
     assert START + 29 * MINUTE - 2 * SECOND <= known.funds_end_at < START + 30 * MINUTE
-    assert known.next_step_at == known.funds_end_at - 15 * MINUTE
-    world.pass_time(known.next_step_at - world.clock.now)
+    assert known.due.at == known.funds_end_at - 15 * MINUTE
+    world.pass_time(known.due.at - world.clock.now)
     known = world.account("corp")
     assert (known.funds_end_at, known.funds_session_id) == (START + 30 * MINUTE, second)
     world.pass_time(HOUR)
@@ -83,13 +86,13 @@ def test_a_credit_between_the_look_and_the_end_is_in_time(any_world: MakeWorld) 
     assert Invariant.COUNTS not in found(world)
 
 
-def test_who_cannot_be_paid_beside_many_is_told_what_is_missing(any_world: MakeWorld) -> None:
+def test_who_cannot_be_paid_beside_many_is_reported_what_is_missing(any_world: MakeWorld) -> None:
     world = any_world()
     corp(world, "0.59")
     for _ in range(2):
         world.create_session(**CORP)
     refusal = world.job("session.create", **CORP)["error"]
-    assert (refusal["code"], refusal["details"]["missing"]) == ("insufficient_balance", "0.010000")
+    assert (refusal["code"], refusal["details"]["missing"]) == ("insufficient_balance", "0.01")
     credit(world, "0.01", "second")
     world.create_session(**CORP)
 
@@ -102,7 +105,7 @@ def test_a_debit_leaves_what_many_owe(any_world: MakeWorld) -> None:
     world.jump(10 * MINUTE)  # eleven blocks each
     debit = {"account_id": "corp", "currency": "USD", "reason": "mistyped", "author": "ops"}
     refused = world.job("account.debit", amount="9.340001", key="a", **debit)["error"]
-    assert refused["details"]["owed"] == "0.660000"
+    assert refused["details"]["owed"] == "0.66"
     world.done("account.debit", amount="9.34", key="b", **debit)
     world.done("account.put", account_id="corp", plan="contract", currency="USD", overdraft_limit="1")
     world.settle()
@@ -141,7 +144,7 @@ def test_a_posting_that_an_older_release_ended_begins_anew(any_world: MakeWorld)
     def as_before(tx: Transaction) -> None:
         account = tx.accounts.lock("corp")
         assert account is not None
-        after = replace(account, next_charge_at=due + HOUR, next_step_at=due + HOUR)
+        after = replace(account, next_charge_at=due + HOUR, due=Due(Step.CHARGE, due + HOUR))
         tx.accounts.save(account, after, tx.now())
 
     world.services.database.transact(as_before)
@@ -170,8 +173,8 @@ def test_a_forecast_of_a_large_account_names_nobody_yet(any_world: MakeWorld) ->
         world.run_session(**CORP)
     world.jump(timedelta(minutes=5))
     with world.services.database.reading() as tx:
-        told = forecast(tx, world.services.config, world.account("corp"), world.clock.now)
-    assert told["funds_end_at"] is not None
-    assert told["funds_end_session_id"] is None
-    assert told["not_yet_charged"] == "0.24"
-    assert told["burn_per_hour"] == "2.40"
+        reported = forecast(tx, world.services.config, world.account("corp"), world.clock.now)
+    assert reported["funds_end_at"] is not None
+    assert reported["funds_end_session_id"] is None
+    assert reported["not_yet_charged"] == "0.24"
+    assert reported["burn_per_hour"] == "2.40"

@@ -5,23 +5,27 @@ import threading
 import pytest
 
 from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.provider_steps import ask, settle
 from orchestrator.flows.steps.open_due import open_due
-from orchestrator.flows.steps.ping.ping_due import ping_due, settle
-from orchestrator.flows.steps.ping.send_pings import send
+from orchestrator.flows.steps.ping.ping_due import PING, ping_due
 from orchestrator.rules.states import TERMINAL, PlacementState, State, Step
-from orchestrator.rules.values import Policy
+from orchestrator.rules.values import Due, Policy
+from tests.due import step_of, token_of
 from tests.flows.claiming import claim_pings
 from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
-from tests.processes.platform import eventually
+from tests.waiting import eventually
 from tests.world import MINUTE, World
+
+pytestmark = pytest.mark.slow
 
 
 def test_who_leaves_claims_nothing(world: World) -> None:
     session_id = world.create_session()
     worker = world.another_worker()
     worker.slots.close()
-    assert (open_due(worker).claimed, ping_due(worker).claimed) == (0, 0)
+    opened, pinged = open_due(worker), ping_due(worker)
+    assert (opened.claimed, pinged.claimed) == (0, 0)
     world.settle()
     assert world.session(session_id).state is State.RUNNING
 
@@ -31,8 +35,8 @@ def test_an_open_that_has_not_begun_is_opened_by_another_at_once(world: World) -
     give_back(world, Step.OPEN)
 
     [placement] = world.placements(session_id)
-    assert (placement.state, placement.next_step) == (PlacementState.OPENING, Step.OPEN)
-    assert (placement.attempts, placement.sent_at, placement.lease_token) == (0, None, None)
+    assert (placement.state, step_of(placement)) == (PlacementState.OPENING, Step.OPEN)
+    assert (placement.attempts, placement.sent_at, token_of(placement)) == (0, None, None)
     world.settle()
     assert world.session(session_id).state is State.RUNNING
     assert world.server.report().opens == 1
@@ -65,9 +69,9 @@ def test_a_close_that_has_not_begun_is_no_debt_and_another_does_it_at_once(world
     give_back(world, step)
 
     [placement] = world.placements(session_id)
-    assert (placement.unproven_since, placement.lease_token) == (None, None)
+    assert (placement.unproven_since, token_of(placement)) == (None, None)
     assert placement.attempts == (1 if step is Step.RESOLVE else 0), "as before the claim"
-    assert (placement.next_step, placement.next_step_at) == (step, world.clock.now)
+    assert placement.due == Due(step, world.clock.now)
     world.settle()
     assert world.session(session_id).state in TERMINAL
 
@@ -79,7 +83,7 @@ def test_a_ping_that_has_not_begun_is_sent_by_another_at_once(world: World) -> N
     worker = world.another_worker()
     [claimed] = claim_pings(worker, "alpha")
     worker.slots.close()
-    settle(worker, [worker.loop.run(send(worker, claimed))])
+    settle(worker, PING, [worker.loop.run(ask(worker, PING, claimed))])
     assert (world.calls("chat", "alpha"), worker.slots.held()) == (before, 0)
     ping_due(world.services)
     assert world.calls("chat", "alpha") == before + 1
@@ -101,8 +105,8 @@ def test_a_ping_that_takes_longer_than_one_may_wait_is_given_back(make_world: Ma
 
     assert tallies == [Tally(claimed=1, settled=1)]
     session = world.session(session_id)
-    assert (session.lease_token, session.failures) == (None, 0)
-    assert (session.next_step, session.next_step_at) == (Step.PING, world.clock.now)
+    assert (token_of(session), session.failures) == (None, 0)
+    assert session.due == Due(Step.PING, world.clock.now)
 
 
 def give_back(world: World, step: Step) -> None:

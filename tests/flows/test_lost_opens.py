@@ -18,7 +18,8 @@ def test_a_stop_during_an_open_waits_for_it_and_closes_at_once(world: World) -> 
     session_id = world.create_session("moral")
     hands = Hands(world.services)
     answer, _ = hands.opened(hands.claim_one(Step.OPEN))
-    assert world.done("session.close", session_id=session_id)["state"] == "stopping"
+    result = world.done("session.close", session_id=session_id)
+    assert result["state"] == "stopping"
     world.pass_time(5 * MINUTE)
     assert len(world.server.open_sessions()) == 1, "no close overtakes the open"
     hands.settle(answer)
@@ -36,7 +37,7 @@ def test_a_stop_during_an_open_that_is_refused_leaves_nothing_to_close(world: Wo
     world.done("session.close", session_id=session_id)
     hands.settle(answer)
     assert world.session(session_id).state is State.STOPPED
-    assert len(world.placements(session_id)) == 1, "nobody tries the next credential"
+    assert len(world.placements(session_id)) == 1, "the next credential is not tried"
 
 
 @pytest.mark.parametrize("lost", ["cut_before_effect", "cut_after_effect", "cut_in_body"])
@@ -60,7 +61,8 @@ def test_a_stop_after_a_lost_answer_closes_instead_of_repeating(world: World, lo
     world.server.fault(lost, operation="open", times=1)
     session_id = world.create_session("moral")
     world.settle()
-    assert world.done("session.close", session_id=session_id)["state"] == "stopping"
+    result = world.done("session.close", session_id=session_id)
+    assert result["state"] == "stopping"
     world.pass_time(RESOLVE_AFTER)
     assert world.calls("open") == 1
     assert world.session(session_id).state is State.STOPPED

@@ -7,20 +7,26 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from orchestrator.flows.lifecycle import due_stops, overdue
+from orchestrator.flows.engine import crowd
+from orchestrator.flows.lifecycle import overdue
 from orchestrator.flows.steps.stop_due import stop_due
 from orchestrator.rules.sessions import stops
 from orchestrator.rules.states import State, StopReason
 from orchestrator.store.transaction import Transaction
-from tests.flows.conftest import MakeWorld
+from tests.flows.conftest import MakeWorld, _worlds
+from tests.store.stage import statements
 from tests.world import MINUTE, SECOND, START, World
 
+pytestmark = pytest.mark.slow
+
 MANY, BATCH = 11, 4
+#: Statements that stop sessions of any number of accounts: the look for them, and one transaction.
+AT_MOST = 14
 
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(due_stops, "STOPS_AT_ONCE", BATCH)
+    monkeypatch.setattr(crowd, "STOPS_AT_ONCE", BATCH)
 
 
 def run_many(world: World) -> list[str]:
@@ -127,9 +133,9 @@ def test_a_row_that_cannot_be_read_holds_up_its_own_account_only(
         stop_due(world.services)
     assert stopped_in_order(world) == [other]
     assert world.session(other).stopped_at is not None
-    told = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
-    assert 2 <= len(told) <= 4, "each time that it is tried again"
-    assert all("acme" in one for one in told)
+    reported = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+    assert 2 <= len(reported) <= 4, "each time that it is tried again"
+    assert all("acme" in one for one in reported)
     garble(world, many[0], "NULL")
     world.jump(31 * SECOND)
     stop_due(world.services)
@@ -142,3 +148,44 @@ def garble(world: World, session_id: str, value: str) -> None:
         tx.connection.execute(text(f"UPDATE sessions SET attach = {value} WHERE id = '{session_id}'"))
 
     world.services.database.transact(change)
+
+
+@pytest.mark.parametrize("number", [3, 12])
+def test_stops_of_many_accounts_take_as_many_statements_as_those_of_few(
+    postgres_url: str, number: int
+) -> None:
+    with _worlds(postgres_url) as make:
+        world = make()
+        sessions = one_each(world, number)
+        world.jump(2 * MINUTE)
+        with statements(world.services.database) as seen:
+            stop_due(world.services)
+        assert len(seen) <= AT_MOST, [statement for statement, _ in seen]
+        assert {world.session(one).stopped_at for one in sessions} == {START + MINUTE}
+
+
+def one_each(world: World, number: int) -> list[str]:
+    """Run a session in each of so many accounts, all with the same deadline."""
+    sessions = []
+    for n in range(number):
+        account_id = f"account-{n}"
+        world.done("account.put", account_id=account_id, plan="contract", currency="USD")
+        world.done("account.credit", account_id=account_id, amount="9", currency="USD", key="first")
+        sessions.append(world.create_session(account_id=account_id, stop={"max_duration_seconds": 60}))
+    world.settle()
+    return sessions
+
+
+def test_a_held_account_keeps_its_stops_and_the_others_lose_no_time(postgres_url: str) -> None:
+    with _worlds(postgres_url) as make:
+        world = make()
+        held, *others = one_each(world, 3)
+        world.jump(2 * MINUTE)
+        with world.services.database.engine.connect() as other:
+            Transaction(other, world.clock).accounts.lock(world.session(held).account_id)
+            stop_due(world.services)
+            assert {world.session(one).stopped_at for one in others} == {START + MINUTE}
+            assert world.session(held).state is State.RUNNING
+            other.rollback()
+        stop_due(world.services)
+        assert world.session(held).stopped_at == START + MINUTE

@@ -11,6 +11,8 @@ from orchestrator.rules.values import Plan
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, START, World
 
+pytestmark = pytest.mark.slow
+
 OPEN_ENDED = {"payg": Plan(name="payg")}
 OF_KEY = "Rate limit exceeded for this API key"
 
@@ -50,7 +52,8 @@ def test_new_sessions_of_the_model_wait_and_those_of_another_do_not(any_world: M
     world.pass_time(31 * SECOND)
     assert world.refused("session.create", account_id="acme", model_id="llama") == "no_capacity"
     waiting = world.create_session("llama", on_quota="queue")
-    assert world.session(world.run_session("other")).state is State.RUNNING
+    session_id = world.run_session("other")
+    assert world.session(session_id).state is State.RUNNING
     world.pass_time(115 * SECOND)
     assert world.session(waiting).state is State.QUEUED
     world.pass_time(10 * SECOND)
@@ -73,7 +76,7 @@ def test_a_waiter_whose_model_must_wait_holds_up_no_other_model_of_its_account(a
     assert [world.session(one).state for one in (waits, fit)] == [State.QUEUED, State.RUNNING]
     world.done("session.close", session_id=fit, reason="operator", confirm=True)
     world.pass_time(2 * MINUTE + 5 * SECOND)
-    assert world.session(waits).state is State.RUNNING, "nobody had to wake it"
+    assert world.session(waits).state is State.RUNNING, "it woke by itself"
 
 
 def test_where_the_key_as_a_whole_must_wait_no_model_starts_there(any_world: MakeWorld) -> None:
@@ -84,26 +87,27 @@ def test_where_the_key_as_a_whole_must_wait_no_model_starts_there(any_world: Mak
     for model in ("llama", "other"):
         assert world.refused("session.create", account_id="acme", model_id=model) == "no_capacity"
     world.pass_time(125 * SECOND)
-    assert world.session(world.run_session("other")).state is State.RUNNING
+    session_id = world.run_session("other")
+    assert world.session(session_id).state is State.RUNNING
 
 
 @pytest.mark.parametrize("text", ["slow down", OF_KEY])
-def test_nobody_is_unpinged_for_long_as_others_were_told_to_wait(any_world: MakeWorld, text: str) -> None:
+def test_nobody_is_unpinged_for_long_as_others_were_asked_to_wait(any_world: MakeWorld, text: str) -> None:
     """Each ten minutes another session gets a Retry-After of five."""
     world = _beside(any_world)
-    told, other = world.run_session(), world.run_session()
+    reported, other = world.run_session(), world.run_session()
     longest = timedelta(0)
     for _ in range(6):
         world.server.fault("throttled", operation="chat", times=1, retry_after=300, text=text)
         for _ in range(60):
             world.pass_time(10 * SECOND)
-            pinged = [world.session(one).last_ping_at or START for one in (told, other)]
+            pinged = [world.session(one).last_ping_at or START for one in (reported, other)]
             longest = max(longest, world.clock.now - max(pinged))
     assert longest <= 95 * SECOND
 
 
 @pytest.mark.parametrize("text", ["slow down", OF_KEY])
-def test_the_death_of_one_is_seen_while_another_was_told_to_wait(any_world: MakeWorld, text: str) -> None:
+def test_the_death_of_one_is_seen_while_another_was_asked_to_wait(any_world: MakeWorld, text: str) -> None:
     world = _beside(any_world)
     world.run_session()
     world.pass_time(15 * SECOND)
@@ -112,21 +116,21 @@ def test_the_death_of_one_is_seen_while_another_was_told_to_wait(any_world: Make
     world.pass_time(20 * SECOND)
     world.server.fault("dead", operation="chat")
     world.pass_time(3 * MINUTE)
-    assert world.session(dies).failures > 2, "what is in doubt waits for nobody"
+    assert world.session(dies).failures > 2, "what is in doubt does not wait"
 
 
-def test_a_wait_is_told_of_the_session_that_it_concerns(world: World) -> None:
+def test_a_wait_is_reported_the_session_that_it_concerns(world: World) -> None:
     world.put_model("other", {"alpha": "base-3"})
     session_id, other = world.run_session(), world.run_session("other")
     world.server.fault("throttled", operation="chat", model="llama-3", times=1, retry_after=120)
     world.pass_time(31 * SECOND)
-    told = []
+    reported = []
     with world.services.database.reading() as tx:
         for one in (session_id, other):
             session = tx.sessions.get(one)
             assert session is not None
-            told.append(explain(tx, session, world.services.policy("alpha"), tx.now())["doubts"][-1:])
-    assert told == [["llama is rate-limited under env:ALPHA until 2026-01-01T12:02:30Z"], []]
+            reported.append(explain(tx, session, world.services.policy("alpha"), tx.now())["doubts"][-1:])
+    assert reported == [["llama is rate-limited under env:ALPHA until 2026-01-01T12:02:30Z"], []]
 
 
 def test_a_longer_wait_of_the_model_stands(any_world: MakeWorld) -> None:

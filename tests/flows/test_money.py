@@ -19,6 +19,8 @@ from tests.flows.conftest import MakeWorld
 from tests.flows.hands import Hands
 from tests.world import HOUR, MINUTE, SECOND, START, World
 
+pytestmark = pytest.mark.money
+
 POOR = {"account_id": "poor", "model_id": "llama"}
 
 
@@ -32,7 +34,7 @@ def test_starting_sessions_count_as_running_when_funds_are_checked(any_world: Ma
     _account(world, "0.39")
     world.create_session(**POOR)
     refusal = world.job("session.create", **POOR)["error"]
-    assert (refusal["code"], refusal["details"]["missing"]) == ("insufficient_balance", "0.010000")
+    assert (refusal["code"], refusal["details"]["missing"]) == ("insufficient_balance", "0.01")
     world.done("account.credit", account_id="poor", amount="0.01", currency="USD", key="second")
     world.create_session(**POOR)
     world.settle()
@@ -80,9 +82,9 @@ def begin(world: World, session_id: str) -> None:
     hands, others = Hands(world.another_worker()), []
     while world.session(session_id).state is State.STARTING:  # a busy machine may give a ping back
         pinged = hands.ping(world.placements(session_id)[-1].provider)
-        others += [one for one in pinged if one.session.id != session_id]
-        hands.settle_pings([one for one in pinged if one.session.id == session_id])
-    hands.settle_pings(others)
+        others += [one for one in pinged if one.claimed.context.id != session_id]
+        hands.settle(*(one for one in pinged if one.claimed.context.id == session_id))
+    hands.settle(*others)
 
 
 def test_a_credit_in_time_moves_the_end(any_world: MakeWorld) -> None:
@@ -115,7 +117,8 @@ def test_a_debit_takes_a_mistyped_credit_back_once_and_says_why(any_world: MakeW
     world = any_world()
     _account(world, "50")
     for _ in range(3):
-        assert world.done("account.debit", **DEBIT, amount="45", key="typo")["balance"] == "5.00"
+        result = world.done("account.debit", **DEBIT, amount="45", key="typo")
+        assert result["balance"] == "5.00"
     assert world.refused("account.debit", **DEBIT, amount="44", key="typo") == "conflict"
     assert world.refused("account.debit", **DEBIT | {"author": "x"}, amount="45", key="typo") == "conflict"
     assert (
@@ -146,7 +149,8 @@ def test_a_credit_counts_once_under_its_key(any_world: MakeWorld) -> None:
     world = any_world()
     credit = {"account_id": "acme", "currency": "USD", "key": "march"}
     for _ in range(3):
-        assert world.done("account.credit", amount="5", **credit)["balance"] == "105.00"
+        result = world.done("account.credit", amount="5", **credit)
+        assert result["balance"] == "105.00"
     assert world.refused("account.credit", amount="6", **credit) == "conflict"
     assert world.events("acme") == ["credited", "credited"]
 
@@ -166,8 +170,8 @@ def test_no_credit_counts_as_another_accounts(
     for account_id in (first, second):
         world.done("account.put", account_id=account_id, plan="contract", currency="USD")
     for account_id, key in ((first, its_key), (second, other_key)) * 2:
-        told = world.done("account.credit", account_id=account_id, amount="10", currency="USD", key=key)
-        assert told["balance"] == "10.00"
+        reported = world.done("account.credit", account_id=account_id, amount="10", currency="USD", key=key)
+        assert reported["balance"] == "10.00"
 
 
 def test_a_credit_under_a_key_as_it_was_once_written_still_counts(any_world: MakeWorld) -> None:
@@ -182,7 +186,8 @@ def test_a_credit_under_a_key_as_it_was_once_written_still_counts(any_world: Mak
 
     world.services.database.transact(as_it_was)
     credit = {"account_id": "team:blue", "amount": "10", "currency": "USD", "key": "1"}
-    assert world.done("account.credit", **credit)["balance"] == "10.00", "it has been counted already"
+    result = world.done("account.credit", **credit)
+    assert result["balance"] == "10.00", "it has been counted already"
 
 
 def test_a_stop_at_the_instant_of_a_posting_costs_what_it_costs_without_one(any_world: MakeWorld) -> None:
@@ -205,6 +210,21 @@ def test_costs_are_posted_by_the_hour_and_at_the_stop(any_world: MakeWorld) -> N
     assert amounts == [Decimal("1.20"), Decimal("1.20"), Decimal("0.60")]
     keys = [entry.key for entry in world.ledger(kind="charge")]
     assert keys == [f"charge:{session_id}:{n}" for n in (1, 2, 3)]
+
+
+def test_a_late_posting_takes_what_has_been_owed_only_since_its_time(any_world: MakeWorld) -> None:
+    """At that time nothing was owed: lowering the overdraft had just posted it all."""
+    hourly = Plan(name="payg", billing_block_seconds=3600)
+    world = any_world(policy=Policy(ping_interval_seconds=7200), plans={"payg": hourly})
+    _account(world, "100")
+    world.run_session(**POOR)
+    world.pass_time(90 * MINUTE)
+    for limit in ("5", "4"):
+        world.done("account.put", account_id="poor", plan="payg", currency="USD", overdraft_limit=limit)
+    assert world.balance("poor") == Decimal("97.60")
+    world.jump(2 * HOUR)
+    world.settle()
+    assert world.balance("poor") == Decimal("95.20")
 
 
 def test_an_account_with_many_sessions_is_posted_in_several_transactions(any_world: MakeWorld) -> None:
@@ -253,7 +273,7 @@ def test_the_balance_never_falls_below_nothing(any_world: MakeWorld) -> None:
     assert all(session.charged == world.ledger_of(session.id) for session in ended)
 
 
-def test_low_balance_is_told_once_for_each_threshold_of_a_shortage(world: World) -> None:
+def test_low_balance_is_reported_once_for_each_threshold_of_a_shortage(world: World) -> None:
     _account(world, "0.60")
     world.run_session(**POOR)
     world.pass_time(14 * MINUTE)
@@ -295,10 +315,14 @@ def test_a_forecast_tells_what_each_session_does_to_the_funds(world: World) -> N
     session_id = world.run_session(**POOR, nodes=2)
     world.jump(61 * SECOND)
     with world.services.database.reading() as tx:
-        told = forecast(tx, world.services.config, world.account("poor"), world.clock.now)
-    assert (told["burn_per_hour"], told["not_yet_charged"], told["available"]) == ("2.40", "0.08", "0.52")
-    assert (told["funds_end_session_id"], told["seconds_left"]) == (session_id, 14 * 60 - 1)
-    [one] = told["sessions"]
+        reported = forecast(tx, world.services.config, world.account("poor"), world.clock.now)
+    assert (reported["burn_per_hour"], reported["not_yet_charged"], reported["available"]) == (
+        "2.40",
+        "0.08",
+        "0.52",
+    )
+    assert (reported["funds_end_session_id"], reported["seconds_left"]) == (session_id, 14 * 60 - 1)
+    [one] = reported["sessions"]
     assert (one["cost"], one["cost_per_hour"]) == ("0.08", "2.40")
     assert one["next_block_at"] == "2026-01-01T12:02:00Z"
     assert (one["stop_at"], one["stop_at_reason"]) == ("2026-01-01T12:15:00Z", "balance_exhausted")

@@ -40,15 +40,15 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_an_open_that_an_outage_forgets_is_told_in_one_line_and_found_again(
+def test_an_open_that_an_outage_forgets_is_reported_in_one_line_and_found_again(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     session_id = world.create_session("moral")
     store = Store(world, "open", OUTAGE)
     open_due(world.services)
-    [told] = errors(caplog)
-    assert (told.exc_info, told.getMessage().count("\n")) == (None, 0)
-    assert told.getMessage().endswith(
+    [reported] = errors(caplog)
+    assert (reported.exc_info, reported.getMessage().count("\n")) == (None, 0)
+    assert reported.getMessage().endswith(
         "is not settled: the database is down or cannot be reached (DatabaseError)"
     )
 
@@ -58,7 +58,7 @@ def test_an_open_that_an_outage_forgets_is_told_in_one_line_and_found_again(
     assert len(world.server.open_sessions()) == 1
 
 
-def test_a_ping_that_an_outage_forgets_is_told_in_one_line(
+def test_a_ping_that_an_outage_forgets_is_reported_in_one_line(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     session_id = world.run_session("moral")
@@ -66,10 +66,10 @@ def test_a_ping_that_an_outage_forgets_is_told_in_one_line(
     world.jump(31 * SECOND)
     store = Store(world, "chat", OUTAGE, spared=1)
     ping_due(world.services)
-    [told] = errors(caplog)
-    assert told.exc_info is None
+    [reported] = errors(caplog)
+    assert reported.exc_info is None
     assert (
-        told.getMessage()
+        reported.getMessage()
         == f"a ping of session {session_id} is not settled: the database is down or cannot be reached (DatabaseError)"
     )
 
@@ -83,7 +83,7 @@ def test_a_defect_keeps_its_trace(world: World, caplog: pytest.LogCaptureFixture
     store = Store(world, "open", ZeroDivisionError("ours"))
     open_due(world.services)
     store.comes_back()
-    [told] = errors(caplog)
-    assert told.exc_info is not None
-    assert isinstance(told.exc_info[1], ZeroDivisionError)
+    [reported] = errors(caplog)
+    assert reported.exc_info is not None
+    assert isinstance(reported.exc_info[1], ZeroDivisionError)
     world.pass_time(15 * MINUTE)

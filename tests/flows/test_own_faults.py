@@ -13,6 +13,8 @@ from tests.flows.conftest import MakeWorld
 from tests.providers.test_local_faults import Names
 from tests.world import HOSTS, MINUTE, SECOND, World
 
+pytestmark = pytest.mark.slow
+
 MANY = {"payg": Plan(name="payg", max_sessions=100, max_concurrent=100, max_nodes=2)}
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.flows.steps.ping.send_pings import Pinged
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy, Verdict
 from tests.flows.conftest import MakeWorld
@@ -87,7 +88,7 @@ def test_what_has_expired_before_its_declared_end_is_moved_as_what_has_died(worl
     world.pass_time(2 * MINUTE)
     session = world.session(session_id)
     assert (session.state, session.provider) == (State.RUNNING, "alpha")
-    assert [one.lost_at for one in world.placements(session_id)] == [None, None], "nobody died there"
+    assert [one.lost_at for one in world.placements(session_id)] == [None, None], "no session died there"
 
 
 def test_the_gateways_own_ping_says_expired_once_and_then_no_session(make_world: MakeWorld) -> None:
@@ -117,9 +118,9 @@ def test_a_session_whose_declared_end_has_come_was_ended_by_its_provider(make_wo
     world.server.end_session(world.server.open_sessions()[0].id)
     hands = Hands(world.services)
     pinged = hands.ping("morph")
-    assert [one.probe.verdict for one in pinged] == [Verdict.GONE]
+    assert [one.said.probe.verdict for one in pinged if isinstance(one.said, Pinged)] == [Verdict.GONE]
     world.jump(30 * SECOND)
-    hands.settle_pings(pinged)
+    hands.settle(*pinged)
     world.pass_time(2 * SECOND)
     session = world.session(session_id)
     assert (session.stop_reason, session.stopped_at) == (StopReason.PROVIDER_ENDED, START + 35 * MINUTE)
@@ -237,7 +238,7 @@ def test_two_workers_ping_a_session_once(any_world: MakeWorld) -> None:
     first, second = Hands(world.services), Hands(world.another_worker())
     pinged = first.ping("alpha")
     assert second.ping("alpha") == []
-    first.settle_pings(pinged)
+    first.settle(*pinged)
     assert _pinged_at(world) == [0, 30]
 
 
@@ -262,8 +263,8 @@ def test_a_late_ping_of_another_claim_is_dropped(world: World) -> None:
     world.jump(30 * SECOND)
     late = slow.ping("alpha")
     world.jump(90 * SECOND)
-    other.settle_pings(other.ping("alpha"))
-    slow.settle_pings(late)
+    other.settle(*other.ping("alpha"))
+    slow.settle(*late)
     assert world.session(session_id).last_verdict is Verdict.ALIVE
     assert world.session(session_id).gone_since is None
 

@@ -5,11 +5,16 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from orchestrator.flows.steps.admit_queued import admit_queued
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Plan
+from tests.due import due_at
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, START, World
+
+pytestmark = pytest.mark.money
 
 CREATE = {"account_id": "acme", "model_id": "llama"}
 
@@ -69,7 +74,7 @@ def test_whatever_frees_a_slot_wakes_the_queue_in_its_transaction(world: World) 
     world.run_session()
     waiting = _queued(world)
     world.done("session.close", session_id=first, reason="operator", confirm=True)
-    assert world.session(waiting).next_step_at == world.clock.now
+    assert due_at(world.session(waiting)) == world.clock.now
     admit_queued(world.services)
     assert world.session(waiting).state is State.STARTING
 
@@ -227,7 +232,8 @@ def test_a_created_session_may_be_started_later_or_queued(world: World) -> None:
     blocking = world.run_session()
     assert world.refused("session.start", session_id=session_id) == "quota_concurrent_exceeded"
     assert world.session(session_id).state is State.CREATED
-    assert world.done("session.start", session_id=session_id, on_quota="queue")["state"] == "queued"
+    result = world.done("session.start", session_id=session_id, on_quota="queue")
+    assert result["state"] == "queued"
     world.done("session.close", session_id=blocking)
     world.settle()
     assert world.session(session_id).state is State.RUNNING

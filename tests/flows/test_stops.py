@@ -63,7 +63,7 @@ def test_a_max_cost_that_pays_no_block_starts_nothing(world: World) -> None:
     wish: dict[str, Any] = {"account_id": "acme", "model_id": "llama", "stop": {"max_cost": "0.019999"}}
     assert world.refused("session.create", **wish) == "limit_exceeded"
     assert world.refused("session.create", **wish, on_quota="queue") == "limit_exceeded", (
-        "waiting helps nobody"
+        "waiting does not help"
     )
     later = world.create_session(stop=wish["stop"], start=False)
     assert world.refused("session.start", session_id=later) == "limit_exceeded"

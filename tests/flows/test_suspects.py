@@ -31,6 +31,6 @@ def test_those_that_hang_leave_half_of_the_slots(make_world: MakeWorld, how: str
     held: set[str] = set()
     for _ in range(3):  # what follows a full batch
         claims = claim_pings(worker, "alpha")
-        held |= {claimed.session.id for claimed in claims}
+        held |= {claimed.context.id for claimed in claims}
     assert len(held & hanging) == 5, "half of the ten slots"
     assert len(held & well) == 5, "the other half goes to those that answer, though they came due later"

@@ -3,12 +3,16 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from orchestrator.flows.audit.audit_store import audit_everything
 from orchestrator.flows.operations.deliver_events import deliver_events
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Plan, Policy
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, START, World
+
+pytestmark = pytest.mark.money
 
 RARELY = Policy(ping_interval_seconds=600)
 CREATE = {"account_id": "acme", "model_id": "llama"}
@@ -58,7 +62,7 @@ def test_a_quota_of_zero_lets_nothing_begin(world: World) -> None:
     assert world.refused("session.create", **CREATE) == "quota_total_exceeded"
 
 
-def test_a_wrong_quota_is_told_by_its_place(world: World) -> None:
+def test_a_wrong_quota_is_reported_by_its_place(world: World) -> None:
     for wrong in (-1, True, "none", 2.5):
         refusal = world.job("account.put", **PUT, quota={"max_nodes": wrong})["error"]
         assert refusal["details"]["faults"][0]["loc"] == "quota.max_nodes"
@@ -93,7 +97,7 @@ def test_a_queued_session_waits_for_nodes_that_others_took_before_its_turn(world
     world.settle()
     assert world.session(first).state is State.RUNNING
     assert world.view(second)["queue_reason"] == "quota_nodes_exceeded"
-    assert world.refused("session.create", **CREATE) == "queue_ahead", "nobody overtakes"
+    assert world.refused("session.create", **CREATE) == "queue_ahead", "no newcomer overtakes"
     behind = world.create_session(on_quota="queue")
     world.done("session.close", session_id=first)
     world.settle()
@@ -182,7 +186,7 @@ def test_a_lowered_overdraft_ends_what_it_no_longer_carries_and_forgives_nothing
     assert world.session(session_id).stop_reason is StopReason.BALANCE_EXHAUSTED
     assert world.balance("corp") == Decimal("-0.42")
     deliver_events(world.services, [])
-    assert audit_everything(world.services).found == [], "nobody is accused of what was allowed then"
+    assert audit_everything(world.services).found == [], "what was allowed then is no finding"
     world.done("account.credit", account_id="corp", amount="0.42", currency="USD", key="paid")
 
 

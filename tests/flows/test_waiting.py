@@ -10,9 +10,12 @@ from orchestrator.flows.steps.wake_queues import wake_queues
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.upstream.alarms import AlarmKind, alarm
 from orchestrator.rules.values import Plan, Policy
+from tests.due import due_at
 from tests.flows.conftest import MakeWorld
 from tests.store.stage import statements
 from tests.world import HOUR, MINUTE, SECOND, START, World
+
+pytestmark = pytest.mark.money
 
 OPEN_ENDED = {"payg": Plan(name="payg")}
 
@@ -30,7 +33,7 @@ def _queued(world: World, model: str = "llama", **kwargs: object) -> str:
 
 
 def _is_due(world: World, session_id: str) -> bool:
-    return world.session(session_id).next_step_at == world.clock.now
+    return due_at(world.session(session_id)) == world.clock.now
 
 
 def test_a_close_that_becomes_our_debt_gives_its_slot_at_that_instant(any_world: MakeWorld) -> None:
@@ -211,7 +214,8 @@ def test_a_queued_session_can_be_closed_and_be_deleted(world: World) -> None:
     world.run_session()
     closed, deleted, last = (_queued(world) for _ in range(3))
     assert [world.view(one)["queue_position"] for one in (closed, deleted, last)] == [1, 2, 3]
-    assert world.done("session.close", session_id=closed)["state"] == "stopped"
+    result = world.done("session.close", session_id=closed)
+    assert result["state"] == "stopped"
     assert world.view(last)["queue_position"] == 2
     gone = world.done("session.delete", session_id=deleted)
     assert (gone["state"], gone["stop_reason"]) == ("stopped", "user")
@@ -359,7 +363,8 @@ def test_the_slow_look_takes_a_few_accounts_at_a_time_and_passes_over_none(any_w
     waiting = [_queued(world, "llama", account_id=f"a{n}") for n in range(5)]
     plans = {**world.services.config.plans, "narrow": replace(narrow, max_concurrent=2)}
     world.services = replace(world.services, config=replace(world.services.config, plans=plans))
-    assert wake_queues(world.services, limit=2) == 2
+    tally = wake_queues(world.services, limit=2)
+    assert tally == 2
     assert sum(_is_due(world, one) for one in waiting) == 2
     for _ in range(20):
         wake_queues(world.services, limit=2)

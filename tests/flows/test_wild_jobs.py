@@ -13,6 +13,8 @@ from orchestrator.rules.refusals import ErrorCode
 from tests.flows.conftest import MakeWorld
 from tests.flows.dumps import dump
 
+pytestmark = pytest.mark.slow
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=8), below, max_size=3),

@@ -24,8 +24,8 @@ def open_account(stage: Stage) -> None:
     stage.open_account("acme", KEEPER.name, "100000000")
 
 
-def give_a_past(stage: Stage, sessions: int, told: int = TOLD) -> None:
-    """Give `acme` so many ended sessions, each with a placement and its charges, and `told` of them with events."""
+def give_a_past(stage: Stage, sessions: int, reported: int = TOLD) -> None:
+    """Give `acme` so many ended sessions, each with a placement and its charges, and `reported` of them with events."""
     one = "acme-old"
     stage.done("session.create", account_id="acme", model_id="llama", session_id=one, name=one)
     stage.settle()
@@ -33,11 +33,11 @@ def give_a_past(stage: Stage, sessions: int, told: int = TOLD) -> None:
     stage.done("session.close", session_id=one)
     stage.settle()
     if sessions > 1:
-        multiply(stage, one, sessions - 1, told=told)
+        multiply(stage, one, sessions - 1, reported=reported)
     stage.jump(HOUR)
 
 
-def multiply(stage: Stage, session_id: str, times: int, first: int = 1, told: int = TOLD) -> None:
+def multiply(stage: Stage, session_id: str, times: int, first: int = 1, reported: int = TOLD) -> None:
     """Multiply an ended session, numbered from `first`; its account pays for all copies."""
     with stage.services.database.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
@@ -54,7 +54,7 @@ def multiply(stage: Stage, session_id: str, times: int, first: int = 1, told: in
             (LedgerRow, {"session_id": _each(session_id), "key": "key || '-' || k"}, "session_id"),
             (OutboxRow, {"subject": _each(session_id), "id": "id || '-' || k"}, "subject"),
         ):
-            copies = min(times, told) if row is OutboxRow else times
+            copies = min(times, reported) if row is OutboxRow else times
             copy(connection, table_of(row), own, where, session_id, range(first, first + copies))
         _pay(connection, session_id, times)
     stage.services.database.transact(lambda tx: tx.findings.move({EVENTS_SINCE: str(tx.now())}, tx.now()))

@@ -26,7 +26,8 @@ from orchestrator.store.database import Database
 from orchestrator.store.transaction import Transaction
 from orchestrator.tasks.ticks import TICKS, TickContext
 from tests.history.past import KEEPER, catch_up, give_a_past, multiply, open_account
-from tests.money.stage import SECOND, Stage
+from tests.in_process import START
+from tests.money.stage import HOUR, SECOND, Stage
 from tests.servers import Postgres
 from tests.store.stage import statements
 
@@ -119,17 +120,21 @@ def steps(stage: Stage, name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Yield every job in a life that needs them all, every tick, every check; by their names."""
     one, two, three = f"{name}-1", f"{name}-2", f"{name}-3"
     numbers = count(1)
+    stage.jump(
+        HOUR - (stage.clock.now - START) % HOUR
+    )  # what is done each minute or hour falls on the same steps
 
     def job(job_name: str, **kwargs: Any) -> tuple[str, Callable[[], Any]]:
         stage.jump(SECOND)
         kind = f"orchestrator.{job_name}"
-        return kind, lambda: stage.perform(f"{name}-task-{next(numbers)}", job_name, kwargs)
+        return kind, lambda: stage.job(job_name, task_id=f"{name}-task-{next(numbers)}", **kwargs)
 
     session = {"account_id": "acme", "model_id": "llama"}
     model = {"type": "LLM", "size": "8B", "learning_stage": "Instruction-tuned", "currency": "USD"}
     yield job("account.put", account_id="acme", plan=KEEPER.name, currency="USD")
     yield job("account.credit", account_id="acme", amount="5", currency="USD", key=name)
     why = {"reason": "mistyped", "author": "ops"}
+    yield job("account.budget", account_id="acme", period="month", amount="1000000", currency="USD")
     yield job("account.debit", account_id="acme", amount="0.01", currency="USD", key=name, **why)
     yield job(
         "model.put",
@@ -144,6 +149,9 @@ def steps(stage: Stage, name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield job("session.ping", session_id=one)
     yield job("session.record_interactions", batch=[{"session_id": one, "count": 3}])
     yield job("session.extend", session_id=one, max_interactions=100)
+    yield job("session.get", session_id=one)
+    yield job("session.list", account_id="acme", state=["running"], limit=5)  # the past began at one instant
+    yield job("account.get", account_id="acme")
     yield from looks(stage, one)
     yield job("session.close", session_id=one)
     yield from ((f"{kind}, closing", tick) for kind, tick in ticks(stage))
@@ -159,7 +167,7 @@ def steps(stage: Stage, name: str) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def ticks(stage: Stage) -> Iterator[tuple[str, Callable[[], Any]]]:
-    around = TickContext(services=stage.services, sinks=())
+    around = TickContext(services=stage.services, sinks=(), webhooks=stage.webhooks)
     for name, tick in TICKS.items():
         stage.jump(SECOND)
         yield name, lambda tick=tick: tick.run(around)  # type: ignore[misc]

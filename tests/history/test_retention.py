@@ -6,6 +6,7 @@ from datetime import timedelta
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.operations.archive_sessions import archive_sessions
 from orchestrator.rules.installation.retention import SessionRetention
+from orchestrator.settings.configuration import RetentionSettings
 from tests.history.past import KEEPER, give_a_past, multiply, open_account
 from tests.history.test_flat import cost, counting, partial_indexes, scanned
 from tests.money.stage import Stage
@@ -26,7 +27,7 @@ class Enough(Exception):
 def retaining(stage: Stage) -> Services:
     """Return the stage's worker, where sessions are archived after 40 days."""
     services = stage.services
-    retention = replace(services.config.retention, sessions=SessionRetention.ARCHIVE, sessions_kept_days=40.0)
+    retention = RetentionSettings(sessions=SessionRetention.ARCHIVE, sessions_kept_days=40.0)
     return replace(services, config=replace(services.config, retention=retention))
 
 

@@ -4,15 +4,17 @@ Nothing here is taken from `rules/billing/money.py`; its results in rows and led
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from itertools import pairwise
 
+from orchestrator.rules.billing.costs import CostsBy
 from orchestrator.rules.values import Session
 from tests.money.history import OVER, History, Life, Run
 
 ZERO, INFINITE = Decimal(0), Decimal("Infinity")
 HOUR = timedelta(hours=1)
+_REPORTED = ("spent", "not_yet_charged", "expected")
 #: Stops that a rule foresees; the others take effect when their event is written.
 FORESEEN = frozenset(
     {
@@ -96,6 +98,9 @@ def check_books(
     """Check ledger, caches, and every block that each session began. `settled`: nothing is due any more."""
     rows = history.rows
     _check_ledger(history)
+    _check_costs(history)
+    if settled:
+        _check_reported(history, now)
     for life in history.lives.values():
         row = rows.sessions[life.id]
         assert life.state == row.state.value, f"{life.id} is {row.state}, its events say {life.state}"
@@ -115,13 +120,50 @@ def _check_ledger(history: History) -> None:
         went = sum((entry.amount for entry in rows.ledger if entry.debit == book), ZERO)
         assert account.balance == came - went, f"{account_id}: {account.balance} is not {came} - {went}"
         back = sum((e.amount for e in rows.ledger if e.credit == book and e.kind == "reversal"), ZERO)
-        told = sum((credit.amount for credit in history.credits.get(account_id, [])), ZERO)
-        assert came - back == told, f"{account_id}: {came - back} arrived, events told of {told}"
+        credited = sum((credit.amount for credit in history.credits.get(account_id, [])), ZERO)
+        assert came - back == credited, f"{account_id}: {came - back} arrived, the events say {credited}"
     for session_id, row in rows.sessions.items():
         mine = [entry for entry in rows.ledger if entry.session_id == session_id]
         moved = (-entry.amount if entry.kind == "reversal" else entry.amount for entry in mine)
         assert sum(moved, ZERO) == row.charged, session_id
         assert [entry.key for entry in mine] == [f"charge:{session_id}:{n + 1}" for n in range(row.charges)]
+
+
+def _check_costs(history: History) -> None:
+    """Check that the costs by account, day and model are the ledger's."""
+    rows, sums = history.rows, dict[tuple[str, date, str], Decimal]()
+    for entry in rows.ledger:
+        if entry.session_id is not None:
+            key = entry.account_id, entry.at.date(), rows.sessions[entry.session_id].model_id
+            moved = entry.amount if entry.kind == "charge" else -entry.amount
+            sums[key] = sums.get(key, ZERO) + moved
+    added = dict[tuple[str, date, str], Decimal]()
+    for account, day, model, amount in rows.costs:
+        added[account, day, model] = added.get((account, day, model), ZERO) + amount
+    assert added == sums
+
+
+def _check_reported(history: History, now: datetime) -> None:
+    """Check what is reported against every block that began, and every block until the stops to come."""
+    rows, used, expected = history.rows, ZERO, ZERO
+    for life in history.lives.values():
+        row = rows.sessions[life.id]
+        cost_so_far = cost(row, len(list(begun(life, row, now))))
+        used += cost_so_far
+        account = rows.accounts[row.account_id]
+        runs = life.runs and life.runs[-1].end is None
+        ends = [row.ends_at, account.funds_end_at if account.funds_session_id == life.id else None]
+        end = min((at for at in ends if at is not None), default=None) if runs else None
+        if end is None:
+            expected += cost_so_far
+        else:
+            last = replace(life.runs[-1], end=end)
+            stopped = replace(life, runs=[*life.runs[:-1], last])
+            expected += cost(row, len(list(begun(stopped, row, end))))
+    for by in CostsBy:
+        [total] = history.costs(by, now)["totals"] or [dict.fromkeys(_REPORTED, "0")]
+        spent, unposted, later = (Decimal(total[name]) for name in _REPORTED)
+        assert (spent + unposted, later) == (used, expected), by
 
 
 def _check_session(life: Life, row: Session, now: datetime, *, settled: bool) -> None:
@@ -145,7 +187,7 @@ def _check_session(life: Life, row: Session, now: datetime, *, settled: bool) ->
 def _check_stop(life: Life, row: Session) -> None:
     """Check that it stopped at the earliest of its rules, however late that was decided."""
     ended, run = row.stopped_at, life.runs[-1]
-    if row.stop_reason is None or ended is None or run.end != ended or life.stopped_told is None:
+    if row.stop_reason is None or ended is None or run.end != ended or life.stop_event_at is None:
         return  # it stopped during a move
     instants = dict(_instants(life, row, run))
     reason = row.stop_reason.value
@@ -154,7 +196,9 @@ def _check_stop(life: Life, row: Session) -> None:
         assert ended <= min(instants.values()), f"{life.id} ran on until {ended}: {instants}"
     else:
         decided = run.given_back[1] if run.given_back and reason == "dead" else ended
-        assert decided == life.stopped_told, f"{life.id} stopped at {ended}, told at {life.stopped_told}"
+        assert decided == life.stop_event_at, (
+            f"{life.id} stopped at {ended}, its event is of {life.stop_event_at}"
+        )
         assert decided < min(instants.values()), f"{life.id} ran on until {ended}: {instants}"
 
 

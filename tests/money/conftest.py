@@ -8,6 +8,8 @@ import pytest
 from tests.money.history import History
 from tests.money.stage import Stage
 
+pytestmark = pytest.mark.money
+
 
 @contextmanager
 def staged(url: str) -> Iterator[tuple[Stage, History]]:

@@ -7,18 +7,18 @@ from decimal import Decimal
 
 from orchestrator.rules.values import Session
 from tests.money.books import ZERO, begun, cost
-from tests.money.history import HOLDS_A_SLOT, History, Life, Rows, Run, Told
+from tests.money.history import HOLDS_A_SLOT, Event, History, Life, Rows, Run
 from tests.money.terms import Terms
 
 _ELSEWHERE = "no_capacity"
 
 
-def judge(history: History, told: Told, terms: Mapping[str, Terms], debt_after: timedelta) -> None:
+def judge(history: History, event: Event, terms: Mapping[str, Terms], debt_after: timedelta) -> None:
     """Judge an event of a session, before `history` notes what it changes."""
-    life = history.lives[told.subject]
+    life = history.lives[event.subject]
     mine, allowed = history.kept(life.account), terms[life.account]
-    if told.kind == "session.created":
-        held = [one for one in mine if not in_debt(history, one, told.time, debt_after)]
+    if event.kind == "session.created":
+        held = [one for one in mine if not in_debt(history, one, event.time, debt_after)]
         assert allowed.sessions is None or len(held) <= allowed.sessions, (
             f"{life.id} is one of {len(held)} sessions, {allowed.sessions} are allowed"
         )
@@ -26,11 +26,11 @@ def judge(history: History, told: Told, terms: Mapping[str, Terms], debt_after: 
         assert all(limit is None or nodes <= limit for limit in (allowed.nodes, allowed.nodes_total)), (
             f"{life.id} has {nodes} nodes"
         )
-    if told.kind == "session.starting" and life.state != "running":
+    if event.kind == "session.starting" and life.state != "running":
         beside = [
             one
             for one in mine
-            if one is not life and holds_a_slot(one) and not in_debt(history, one, told.time, debt_after)
+            if one is not life and holds_a_slot(one) and not in_debt(history, one, event.time, debt_after)
         ]
         others = len(beside)
         assert allowed.concurrent is None or others < allowed.concurrent, (
@@ -47,14 +47,14 @@ def holds_a_slot(life: Life) -> bool:
     return life.state in HOLDS_A_SLOT
 
 
-def happened(history: History, told: Told, debt_after: timedelta) -> list[str]:
+def happened(history: History, event: Event, debt_after: timedelta) -> list[str]:
     """Return what an event is counted as."""
-    counted = [told.kind]
-    if told.kind in {"session.stopped", "session.failed"}:
-        counted.append(f"stopped: {told.data['stop_reason']}")
-    if told.kind == "session.starting":
-        mine = history.kept(history.lives[told.subject].account)
-        if any(in_debt(history, one, told.time, debt_after) for one in mine):
+    counted = [event.kind]
+    if event.kind in {"session.stopped", "session.failed"}:
+        counted.append(f"stopped: {event.data['stop_reason']}")
+    if event.kind == "session.starting":
+        mine = history.kept(history.lives[event.subject].account)
+        if any(in_debt(history, one, event.time, debt_after) for one in mine):
             counted.append("admitted beside a debt")
     return counted
 
@@ -94,9 +94,7 @@ def _came_before(waits: Session, other: Session) -> bool:
     return (waits.queued_at, waits.id) < (other.queued_at, other.id)
 
 
-def nobody_waits_in_vain(
-    history: History, terms: Mapping[str, Terms], now: datetime, debt: timedelta
-) -> None:
+def none_waits_in_vain(history: History, terms: Mapping[str, Terms], now: datetime, debt: timedelta) -> None:
     """Check that the first of each queue, once all are processed, waits for no slot, nodes or funds that are there."""
     for account_id, allowed in terms.items():
         mine = history.kept(account_id)

@@ -24,12 +24,12 @@ from orchestrator.providers.port.driver import Placed
 from orchestrator.rules.billing.groups import FEW
 from orchestrator.rules.states import Step
 from tests.flows.hands import Hands
-from tests.money import books, gate, wishes
+from tests.money import books, gate, strategies
 from tests.money.history import History
 from tests.money.platforms import Mood, MoodyDriver
 from tests.money.stage import SECOND, Sent, Stage
+from tests.money.strategies import ACCOUNTS
 from tests.money.terms import PLANS, POLICY, terms_of
-from tests.money.wishes import ACCOUNTS
 
 DEBT = timedelta(seconds=POLICY.cleanup_debt_after_seconds)
 
@@ -69,10 +69,10 @@ class MoneyMachine(RuleBasedStateMachine):
     @rule(
         target=sessions,
         how_many=st.integers(1, 3),
-        account_id=wishes.accounts,
-        model_id=wishes.models,
+        account_id=strategies.accounts,
+        model_id=strategies.models,
         nodes=st.sampled_from([1, 1, 1, 2, 3]),
-        stop=wishes.stops,
+        stop=strategies.stops,
         start=st.sampled_from([True, True, True, False]),
         on_quota=st.sampled_from(["reject", "queue"]),
         failover=st.booleans(),
@@ -82,10 +82,10 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(
         target=sessions,
-        account_id=wishes.accounts,
-        model_id=wishes.models,
+        account_id=strategies.accounts,
+        model_id=strategies.models,
         failover=st.booleans(),
-        stop=st.one_of(st.just(dict[str, Any]()), wishes.caps),
+        stop=st.one_of(st.just(dict[str, Any]()), strategies.caps),
     )
     def rush(self, **asked: Any) -> "MultipleResults[str]":
         """Create more than there is room for, with time enough to start."""
@@ -93,36 +93,41 @@ class MoneyMachine(RuleBasedStateMachine):
         self.pass_time(SECOND)
         return multiple(*ids)
 
-    @rule(target=sessions, session_id=sessions, model_id=wishes.models)
+    @rule(target=sessions, session_id=sessions, model_id=strategies.models)
     def slip_in(self, session_id: str, model_id: str) -> "MultipleResults[str]":
         """Create a newcomer at the very instant at which a slot is freed."""
         account_id = self.history.lives[session_id].account
         self.touch(session_id, ("close", {"reason": "operator", "confirm": True}))
         return multiple(*self.created(1, account_id=account_id, model_id=model_id, on_quota="reject"))
 
-    @rule(target=sent, session_id=sessions, deed=wishes.deeds)
+    @rule(target=sent, session_id=sessions, deed=strategies.deeds)
     def touch(self, session_id: str, deed: tuple[str, dict[str, Any]]) -> Sent:
         name, kwargs = deed
         if kwargs.get("confirm"):
             self.stage.lose(one.id for one in self.history.rows.placements[session_id])
-        return self.tell(f"session.{name}", session_id=session_id, **kwargs)
+        return self.send(f"session.{name}", session_id=session_id, **kwargs)
 
     @rule(session_id=consumes(sessions))
     def close_and_delete(self, session_id: str) -> None:
         """Close and delete. What is not closed at once cannot be deleted yet."""
-        self.tell("session.close", session_id=session_id)
-        self.tell("session.delete", session_id=session_id)
-
-    @rule(target=sent, account_id=wishes.accounts, amount=wishes.amounts, key=st.sampled_from("abcdefgh"))
-    def credit(self, account_id: str, amount: str, key: str) -> Sent:
-        """Credit. Keys repeat, with the same amount or another."""
-        return self.tell("account.credit", account_id=account_id, amount=amount, currency="USD", key=key)
+        self.send("session.close", session_id=session_id)
+        self.send("session.delete", session_id=session_id)
 
     @rule(
-        account_id=wishes.accounts,
+        target=sent,
+        account_id=strategies.accounts,
+        amount=strategies.amounts,
+        key=st.sampled_from("abcdefgh"),
+    )
+    def credit(self, account_id: str, amount: str, key: str) -> Sent:
+        """Credit. Keys repeat, with the same amount or another."""
+        return self.send("account.credit", account_id=account_id, amount=amount, currency="USD", key=key)
+
+    @rule(
+        account_id=strategies.accounts,
         plan=st.sampled_from(sorted(PLANS)),
-        quota=wishes.quotas,
-        overdraft=wishes.overdrafts,
+        quota=strategies.quotas,
+        overdraft=strategies.overdrafts,
     )
     def change_terms(self, account_id: str, plan: str, quota: dict[str, Any], overdraft: str | None) -> None:
         """Change the terms. Running sessions keep the blocks of their admission; what is left out stays as it is."""
@@ -131,15 +136,16 @@ class MoneyMachine(RuleBasedStateMachine):
         before, self.own[account_id] = self.terms[account_id], own
         terms = self.terms[account_id] = terms_of(plan, *own)
         put = {"account_id": account_id, "plan": plan, "currency": "USD", "overdraft_limit": overdraft}
-        assert self.tell("account.put", **put, quota=quota).outcome["ok"]
+        outcome = self.send("account.put", **put, quota=quota)
+        assert outcome.outcome["ok"]
         self.overdrafts[account_id].change(self.stage.clock.now, self.history.seq, terms.overdraft)
         self.counts["overdraft lowered"] += terms.overdraft < before.overdraft
         self.counts["quota unlimited"] += "unlimited" in quota.values()
 
-    @rule(model_id=wishes.models, price=wishes.prices)
+    @rule(model_id=strategies.models, price=strategies.prices)
     def change_price(self, model_id: str, price: str) -> None:
         """Change the price. Admitted sessions keep their price; waiting sessions pay the price of the day."""
-        self.stage.put_model(model_id, price)
+        self.stage.put_priced(model_id, price)
 
     @rule(
         target=sent,
@@ -147,7 +153,7 @@ class MoneyMachine(RuleBasedStateMachine):
         other=sessions,
         count=st.integers(1, 5),
         ok=st.booleans(),
-        ago=wishes.spans,
+        ago=strategies.spans,
     )
     def report(self, session_id: str, other: str, count: int, ok: bool, ago: timedelta) -> Sent:
         at = (self.stage.clock.now - ago).isoformat()
@@ -155,18 +161,19 @@ class MoneyMachine(RuleBasedStateMachine):
             {"session_id": session_id, "count": count, "ok": ok},
             {"session_id": other, "count": 1, "at": at},
         ]
-        return self.tell("session.record_interactions", batch=batch)
+        return self.send("session.record_interactions", batch=batch)
 
     @rule(message=sent)
     def say_it_again(self, message: Sent) -> None:
         """Send a message twice: it has one effect, and one outcome."""
         before = self.history.read_rows()
-        assert self.stage.repeat(message) == message.outcome
+        outcome = self.stage.repeat(message)
+        assert outcome == message.outcome
         assert self.history.read_rows() == before
 
     # what time, workers and platforms do
 
-    @rule(span=wishes.spans)
+    @rule(span=strategies.spans)
     def pass_time(self, span: timedelta) -> None:
         self.stage.pass_time(span)
         self.settled = True
@@ -183,11 +190,11 @@ class MoneyMachine(RuleBasedStateMachine):
         row = self.history.rows.sessions[session_id]
         if isinstance(driver := self.stage.drivers.get(row.provider or ""), MoodyDriver):
             driver.mood = Mood.KEEPS_OPEN
-        self.tell("session.close", session_id=session_id)
+        self.send("session.close", session_id=session_id)
         self.pass_time(DEBT + SECOND)
         return multiple(*self.created(2, account_id=row.account_id, model_id="llama", on_quota="queue"))
 
-    @rule(span=wishes.spans)
+    @rule(span=strategies.spans)
     def be_down(self, span: timedelta) -> None:
         """Let no worker run; clients may still send jobs."""
         self.stage.jump(span)
@@ -200,16 +207,16 @@ class MoneyMachine(RuleBasedStateMachine):
         self.stage.upkeep()
         self.settled = True
         self.history.read_rows()
-        gate.nobody_waits_in_vain(self.history, self.terms, self.stage.clock.now, DEBT)
+        gate.none_waits_in_vain(self.history, self.terms, self.stage.clock.now, DEBT)
 
-    @rule(platform=st.sampled_from(["alpha", "morph", "fleet"]), mood=wishes.moods)
+    @rule(platform=st.sampled_from(["alpha", "morph", "fleet"]), mood=strategies.moods)
     def change_mood(self, platform: str, mood: Mood) -> None:
         self.stage.drivers[platform].mood = mood
 
-    @rule(target=late, step=wishes.asked_steps, asked=st.booleans())
+    @rule(target=late, step=strategies.asked_steps, asked=st.booleans())
     def die_at_work(self, step: Step, asked: bool) -> "MultipleResults[Any]":
         """Let a worker claim and die; its call takes effect all the same, and may be reported later."""
-        hands = Hands(self.stage.another_worker())
+        hands = Hands(self.stage.another_process())
         claims = hands.claim(step)
         self.look()
         return multiple(*[(hands, hands.act(claimed)) for claimed in claims if asked])
@@ -234,19 +241,19 @@ class MoneyMachine(RuleBasedStateMachine):
 
     def look(self) -> None:
         """Judge the new events, and count them."""
-        for told in self.history.look():
-            gate.judge(self.history, told, self.terms, DEBT)
-            self.counts.update(gate.happened(self.history, told, DEBT))
+        for event in self.history.look():
+            gate.judge(self.history, event, self.terms, DEBT)
+            self.counts.update(gate.happened(self.history, event, DEBT))
 
-    def tell(self, name: str, **kwargs: Any) -> Sent:
+    def send(self, name: str, **kwargs: Any) -> Sent:
         return self.stage.send(name, **{key: value for key, value in kwargs.items() if value is not None})
 
     def created(self, how_many: int, **asked: Any) -> list[str]:
         """Return the ids of those that were not refused."""
         names = [f"s{self.names + n:02}" for n in range(1, how_many + 1)]
         self.names += how_many
-        told = [self.tell("session.create", session_id=name, **asked).outcome for name in names]
-        return [one["result"]["id"] for one in told if one["ok"]]
+        outcomes = [self.send("session.create", session_id=name, **asked).outcome for name in names]
+        return [one["result"]["id"] for one in outcomes if one["ok"]]
 
     def teardown(self) -> None:
         note(self.history.chronicle())

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from orchestrator.providers import registry
 from orchestrator.providers.http.client import HttpClient
-from orchestrator.providers.port.card import Card
+from orchestrator.providers.port.card import Card, IdentityCard, LifecycleCard, StatusCard
 from orchestrator.providers.port.driver import (
     Auth,
     Closed,
@@ -88,14 +88,11 @@ class MoodyOptions(DriverOptions):
 
 def card(options: MoodyOptions) -> Card:
     return Card(
-        has_lifecycle=True,
-        can_list=not options.exclusive,
-        closes_by_id=True,
-        names_create=True,
-        exclusive_credentials=options.exclusive,
-        serialised=options.exclusive,
-        tells_status=not options.exclusive,
-        max_nodes=3,
+        lifecycle=LifecycleCard(closes_by_id=True, max_nodes=3),
+        identity=IdentityCard(
+            names_create=True, exclusive_credentials=options.exclusive, serialised=options.exclusive
+        ),
+        status=StatusCard(can_list=not options.exclusive, can_ask=not options.exclusive),
     )
 
 
@@ -142,7 +139,7 @@ class MoodyDriver:
     async def status(self, target: Target) -> Status:
         opened = self.sessions.get(target.name or "")
         lives = opened is not None and self._lives(opened) and self.mood is not Mood.FORGETFUL
-        return Status(life=Life.UNKNOWN if lives or not self.card.tells_status else Life.GONE)
+        return Status(life=Life.UNKNOWN if lives or not self.card.status.can_ask else Life.GONE)
 
     async def close(self, target: Target) -> Closed:
         opened = self.sessions.get(target.name or "")
@@ -172,7 +169,7 @@ class MoodyDriver:
             case Mood.REFUSES_KEYS:
                 raise CredentialRefused("this key is not known here")
             case Mood.UNREACHABLE:
-                raise NotSent("nobody listens")
+                raise NotSent("no server listens")
             case Mood.THROTTLING:
                 raise Throttled("too many requests", 5)
             case _:
@@ -207,7 +204,7 @@ class EndlessDriver(AlwaysOn):
         if self.mood is Mood.FULL:
             raise ProviderFull("no capacity")
         if self.mood is Mood.UNREACHABLE:
-            raise NotSent("nobody listens")
+            raise NotSent("no server listens")
         if self.mood in {Mood.LOSES_ANSWERS, Mood.LOSES_REQUESTS}:
             raise OutcomeUnknown("no answer")
         return Placed(handle=order.placement_id, endpoint=_endpoint(order, f"http://{self.name}.invalid/v1"))

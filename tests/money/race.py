@@ -42,7 +42,7 @@ class Outcomes:
     by_task: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     retries: int = 0
 
-    def done(self) -> list[str]:
+    def results(self) -> list[str]:
         return [task_id for task_id, outcome in self.by_task.items() if outcome["ok"]]
 
     def codes(self) -> list[str]:
@@ -65,15 +65,15 @@ def run(url: str, jobs: Sequence[Job], *, seconds_per_job: int = 0, works: bool 
     processes = [_context.Process(target=_compete, args=(race, hand), daemon=True) for hand in hands]
     for process in processes:
         process.start()
-    told = Outcomes()
+    outcomes = Outcomes()
     for _ in processes:
         by_task, retries = race.outcomes.get(timeout=PATIENCE)
         assert isinstance(by_task, dict), by_task
-        told.by_task |= by_task
-        told.retries += retries
+        outcomes.by_task |= by_task
+        outcomes.retries += retries
     for process in processes:
         process.join(PATIENCE)
-    return told
+    return outcomes
 
 
 def _compete(race: Race, jobs: Sequence[Job]) -> None:
@@ -91,7 +91,7 @@ def _compete(race: Race, jobs: Sequence[Job]) -> None:
 
 
 def _do(race: Race, stage: Stage, job: Job) -> Mapping[str, Any]:
-    outcome = stage.perform(job.task_id, job.name, job.kwargs)
+    outcome = stage.job(job.name, task_id=job.task_id, **job.kwargs)
     with race.clock.get_lock():
         race.clock.value += race.seconds_per_job
     if race.works:

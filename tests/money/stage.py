@@ -6,42 +6,41 @@ stage.jump(HOUR)           # no worker runs
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
 
-from orchestrator import wiring
-from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.engine.slots import Slots
-from orchestrator.flows.jobs.perform import perform
 from orchestrator.flows.steps.close_due import mark_unserved
 from orchestrator.flows.steps.wake_queues import wake_queues
 from orchestrator.flows.upstream.brake import review as review_brakes
 from orchestrator.flows.upstream.credentials import retry_paused, sync_credentials
 from orchestrator.rules.billing.groups import FEW
-from orchestrator.rules.states import Step
 from orchestrator.rules.values import Plan, Policy
-from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore, Settings
-from orchestrator.settings.configuration import BUILT_IN_PLANS
 from orchestrator.store.core.rows import table_of
 from orchestrator.store.tables import AccountRow, CredentialRow, PlacementRow, SessionRow
 from tests.emptying import empty
-from tests.jitter import no_jitter
+from tests.in_process import HOUR, MINUTE, SECOND, START, InProcessWorld
 from tests.money.inline import InlineLoop
 from tests.money.platforms import EndlessDriver, Mood, MoodyDriver, registered
 from tests.money.terms import MODELS, PLANS, POLICY
-from tests.world import FLOWS, START, Clock
+from tests.upstreams import Upstream
 
-SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+__all__ = ["HOUR", "MINUTE", "SECOND", "Sent", "Stage"]
 
 
-@dataclass(frozen=True, kw_only=True)
+UPSTREAMS = (
+    Upstream(name="alpha", driver="endless", numbers_keys=False),
+    Upstream(name="morph", driver="moody", keys=2, options={"exclusive": True}),
+    Upstream(name="fleet", driver="moody", numbers_keys=False),
+)
+
+
+@dataclass(frozen=True)
 class Sent:
     """A job and its first outcome."""
 
@@ -51,31 +50,22 @@ class Sent:
     outcome: Mapping[str, Any]
 
 
-class Stage:
-    """`alpha` is always there, `morph` has two exclusive keys, `fleet` one shared key."""
+class Stage(InProcessWorld):
+    """The world in one process without a network: `alpha` is always there, `morph` has two exclusive keys, `fleet` one
+    shared key."""
 
     def __init__(
         self, database_url: str, *, policy: Policy = POLICY, plans: Mapping[str, Plan] = PLANS
     ) -> None:
-        self.clock = Clock()
-        self._stack = ExitStack()
+        super().__init__(database_url, UPSTREAMS, policy=policy, plans=plans, keeps_time=False)
         self._stack.enter_context(registered())
-        providers = {
-            "alpha": _provider("alpha", "endless", ["env:ALPHA"], policy),
-            "morph": _provider("morph", "moody", ["env:MORPH_1", "env:MORPH_2"], policy, exclusive=True),
-            "fleet": _provider("fleet", "moody", ["env:FLEET"], policy),
-        }
-        configuration = Configuration(policy=policy, plans={**BUILT_IN_PLANS, **plans}, providers=providers)
-        built = wiring.build(
-            Settings(database_url=database_url), configuration, clock=self.clock, jitter=no_jitter
-        )
-        self._stack.callback(built.close)
+        self.begin()
         loop = InlineLoop()
         self._stack.callback(loop.stop)
-        secrets = SecretStore({name: f"sk-{name}" for name in ("ALPHA", "MORPH_1", "MORPH_2", "FLEET")})
-        self.services = replace(built.services, loop=loop, secrets=secrets)
-        self.after_each: Callable[[], None] = lambda: None
-        """Called after every job and every run of a flow."""
+        self.services = replace(self.services, loop=loop)
+
+    def address_of(self, upstream: Upstream) -> str:
+        return f"http://{upstream.name}.invalid"
 
     def close(self) -> None:
         self._stack.close()
@@ -96,60 +86,36 @@ class Stage:
                 driver.sessions.clear()
         sync_credentials(self.services)
         for model_id in MODELS:
-            self.put_model(model_id)
+            self.put_priced(model_id)
 
     @property
     def drivers(self) -> Mapping[str, MoodyDriver | EndlessDriver]:
         found = self.services.drivers.items()
         return {name: one for name, one in found if isinstance(one, MoodyDriver | EndlessDriver)}
 
+    def another_process(self) -> Services:
+        """Return the same services with separate slots: a worker that dies takes no other's with it."""
+        caps = dict.fromkeys(self.services.drivers, 500)
+        return replace(self.services, slots=Slots(caps))
+
     # jobs
 
     def send(self, name: str, /, **kwargs: Any) -> Sent:
         """Send a job under a new task id."""
         task_id = f"task-{next(self._ids)}"
-        return Sent(task_id=task_id, name=name, kwargs=kwargs, outcome=self.perform(task_id, name, kwargs))
-
-    def perform(self, task_id: str, name: str, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Send a job under this task id."""
-        outcome = perform(self.services, task_id, f"orchestrator.{name}", dict(kwargs))
-        self.after_each()
-        return outcome
+        return Sent(task_id, name, kwargs, outcome=self.job(name, task_id=task_id, **kwargs))
 
     def repeat(self, sent: Sent) -> Mapping[str, Any]:
         """Send the same message once more."""
-        return self.perform(sent.task_id, sent.name, sent.kwargs)
+        return self.job(sent.name, task_id=sent.task_id, **sent.kwargs)
 
-    def done(self, name: str, /, **kwargs: Any) -> Mapping[str, Any]:
-        """Return the result of a job that must not be refused."""
-        outcome = self.send(name, **kwargs).outcome
-        assert outcome["ok"], outcome
-        result: Mapping[str, Any] = outcome["result"]
-        return result
-
-    def put_model(self, model_id: str, price: str | None = None) -> None:
+    def put_priced(self, model_id: str, price: str | None = None) -> None:
         """Put one of MODELS, perhaps at another price."""
         providers, usual = MODELS[model_id]
-        kind = {"type": "LLM", "size": "8B", "learning_stage": "Instruction-tuned", "currency": "USD"}
-        names = {"providers": list(providers), "provider_model_id": f"up-{model_id}"}
-        self.done("model.put", id=model_id, price_per_node_hour=price or usual, **names, **kind)
-
-    def open_account(self, account_id: str, plan: str, amount: str) -> None:
-        self.done("account.put", account_id=account_id, plan=plan, currency="USD")
-        self.done("account.credit", account_id=account_id, amount=amount, currency="USD", key="opening")
+        served = dict.fromkeys(providers, f"up-{model_id}")
+        self.put_model(model_id, served, price_per_node_hour=price or usual)
 
     # time
-
-    def jump(self, span: timedelta) -> None:
-        """Move the clock while no worker runs."""
-        self.clock.now += span
-
-    def settle(self) -> None:
-        """Do what is due until nothing is, or what is left is held back."""
-        for _ in range(200):
-            if not sum(self._run(FLOWS[step]) for step in self._due_steps()):
-                return
-        raise AssertionError(f"it does not come to rest: {self._due_steps()}")
 
     def upkeep(self) -> None:
         """Run the slow ticks."""
@@ -158,49 +124,12 @@ class Stage:
             self.after_each()
         self.settle()
 
-    def pass_time(self, span: timedelta) -> None:
-        """Move the clock, stopping wherever something becomes due."""
-        end = self.clock.now + span
-        self.settle()
-        while (due := self._next_due()) is not None and due <= end:
-            self.clock.now = due
-            self.settle()
-        self.clock.now = end
-        self.settle()
-
     def lose(self, placement_ids: Iterable[str]) -> None:
         """Declare these gone at their platforms, as an operator does who is right."""
         for placement_id in placement_ids:
             for driver in self.drivers.values():
                 if isinstance(driver, MoodyDriver) and placement_id in driver.sessions:
                     driver.sessions[placement_id].closed = True
-
-    # seeing
-
-    def balance(self, account_id: str) -> Decimal:
-        with self.services.database.reading() as tx:
-            account = tx.accounts.get(account_id)
-        assert account is not None
-        return account.balance
-
-    # inside
-
-    def another_worker(self) -> Services:
-        """Return the same services with separate slots: a worker that dies takes no other's with it."""
-        caps = dict.fromkeys(self.services.drivers, 500)
-        return replace(self.services, slots=Slots(caps))
-
-    def _run(self, flow: Callable[[Services], Tally]) -> int:
-        claimed = flow(self.services).claimed
-        self.after_each()
-        return claimed
-
-    def _due_steps(self) -> list[Step]:
-        with self.services.database.reading() as tx:
-            families = (tx.sessions.oldest_due(), tx.placements.oldest_due(), tx.accounts.oldest_due())
-        now = self.clock.now
-        due = {step for family in families for step, at in family.items() if at <= now}
-        return [step for step in FLOWS if step in due or step is Step.STOP]
 
     def _next_due(self) -> datetime | None:
         """Return the next instant at which something becomes due, or free again."""
@@ -220,17 +149,3 @@ _INSTANTS = (
     table_of(CredentialRow).c.cool_until,
     table_of(CredentialRow).c.resting_until,
 )
-
-
-def _provider(
-    name: str, driver: str, refs: Sequence[str], policy: Policy, **options: Any
-) -> ProviderConfiguration:
-    return ProviderConfiguration(
-        name=name,
-        driver=driver,
-        base_url=f"http://{name}.invalid",
-        credentials=tuple(refs),
-        max_in_flight=500,
-        policy=policy,
-        options=options,
-    )

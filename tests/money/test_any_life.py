@@ -6,11 +6,13 @@ from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
 
+from tests.lives import play_lives, too_rare
 from tests.money.history import History
 from tests.money.machine import MoneyMachine
 from tests.money.stage import Stage
+
+pytestmark = pytest.mark.long
 
 log = logging.getLogger(__name__)
 #: Lives that are tried; `make proof` tries more.
@@ -22,10 +24,6 @@ THOROUGH = settings(
     suppress_health_check=list(HealthCheck),
     print_blob=True,
 )
-
-
-#: What is too rare in one run is sought in so many more.
-MORE_RUNS = 4
 #: What must have happened over the runs for the rest to mean something; usually one run has many times that.
 HAPPENED = {
     "steps": 1000,
@@ -48,13 +46,9 @@ def machine_on(stage: Stage, history: History) -> type[MoneyMachine]:
 
 
 @pytest.mark.timeout(1800)
-def test_quotas_hold_and_money_adds_up_whatever_happens(machinery: tuple[Stage, History]) -> None:
+def test_quotas_hold_and_money_adds_up_whatever_happens(
+    machinery: tuple[Stage, History], pytestconfig: pytest.Config
+) -> None:
     machine = machine_on(*machinery)
-    for _ in range(1 + MORE_RUNS):
-        run_state_machine_as_test(machine, settings=THOROUGH)
-        seen = machine.counts
-        rare = {what: seen[what] for what, least in HAPPENED.items() if seen[what] < least}
-        if not rare:
-            break
-    log.warning("%s", dict(sorted(seen.items())))
-    assert not rare, f"too rare to prove anything: {rare}"
+    play_lives(machine, THOROUGH, lambda: too_rare(machine.counts, HAPPENED), pytestconfig)
+    log.warning("%s", dict(sorted(machine.counts.items())))

@@ -9,7 +9,8 @@ from sqlalchemy import event, text
 
 from orchestrator.store.transaction import Transaction
 from tests.money.stage import Stage
-from tests.store.stage import PATIENCE, at_once, wait_until_blocked
+from tests.store.stage import at_once, wait_until_blocked
+from tests.waiting import PATIENCE
 
 BOTH = ("acme", "bob")
 
@@ -67,7 +68,7 @@ def test_a_job_that_deadlocks_has_its_outcome_all_the_same(on_postgresql: Stage)
                 if connection.execute(held).first() is None:
                     break
         batch = [{"session_id": "mine", "count": 1}]
-        outcome = stage.perform("report", "session.record_interactions", {"batch": batch})
+        outcome = stage.job("session.record_interactions", task_id="report", batch=batch)
         assert outcome == {"ok": True, "result": {"accepted": 1, "rejected": []}}
         return 1
 
@@ -90,10 +91,10 @@ def test_a_serialisation_failure_of_a_job_is_done_again(on_postgresql: Stage) ->
             overtaken.append(True)
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             connection.exec_driver_sql("SELECT 1 FROM accounts").all()
-            stage.perform("other", "account.credit", credit("acme", "other"))
+            stage.job("account.credit", task_id="other", **credit("acme", "other"))
 
     event.listen(database.engine, "begin", overtake)
-    outcome = stage.perform("mine", "account.credit", credit("acme", "mine"))
+    outcome = stage.job("account.credit", task_id="mine", **credit("acme", "mine"))
     assert outcome["ok"], outcome
     assert database.retries == 1
     assert stage.balance("acme") == Decimal(7)
@@ -107,7 +108,7 @@ def test_a_job_on_a_locked_sqlite_database_is_done_again(on_sqlite: Stage) -> No
     writer = sqlite3.connect(str(database.url.database), isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     event.listen(database.engine, "handle_error", lambda _context: writer.rollback())
-    outcome = stage.perform("mine", "account.credit", credit("acme", "mine"))
+    outcome = stage.job("account.credit", task_id="mine", **credit("acme", "mine"))
     assert outcome["ok"], outcome
     assert database.retries == 1
     assert stage.balance("acme") == Decimal(6)

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from tests.money.platforms import Mood
 from tests.money.stage import Stage
+from tests.money.strategies import amounts, stops, totals
 from tests.money.terms import POLICY
-from tests.money.wishes import amounts, stops, totals
 from tests.world import HOUR
+
+pytestmark = pytest.mark.long
 
 DAY = 24 * HOUR
 Deed = tuple[str, dict[str, Any]]
@@ -58,7 +60,7 @@ def stage(database_url: str) -> Iterator[Stage]:
     stage.close()
 
 
-def told(stage: Stage, story: Story, downs: list[bool]) -> tuple[list[End], Decimal]:
+def ends(stage: Stage, story: Story, downs: list[bool]) -> tuple[list[End], Decimal]:
     """Return how every session ended, what it cost, and what is left, a day after the last step."""
     stage.reset()
     stage.drivers["fleet"].mood = Mood.ENDS_EARLY if story.ends_early else Mood.WELL
@@ -68,7 +70,7 @@ def told(stage: Stage, story: Story, downs: list[bool]) -> tuple[list[End], Deci
     stage.settle()
     for n, (gap, deed, which) in enumerate(story.deeds):
         pass_time(stage, gap, down=downs[n])
-        tell(stage, n, deed, f"s{which}")
+        send(stage, n, deed, f"s{which}")
     pass_time(stage, DAY, down=downs[-1])
     stage.settle()
     with stage.services.database.reading() as tx:
@@ -83,7 +85,7 @@ def pass_time(stage: Stage, span: timedelta, *, down: bool) -> None:
         stage.pass_time(span)
 
 
-def tell(stage: Stage, n: int, deed: Deed, session_id: str) -> None:
+def send(stage: Stage, n: int, deed: Deed, session_id: str) -> None:
     name, kwargs = deed
     match name:
         case "credit":
@@ -99,17 +101,17 @@ def tell(stage: Stage, n: int, deed: Deed, session_id: str) -> None:
 @given(story=stories, downs=st.lists(st.booleans(), min_size=5, max_size=5))
 def test_workers_that_were_down_post_the_same_totals(stage: Stage, story: Story, downs: list[bool]) -> None:
     """The last day is always one without workers."""
-    working = told(stage, story, [False] * 6)
+    working = ends(stage, story, [False] * 6)
     note(f"with workers: {working}")
-    assert told(stage, story, [*downs, True]) == working
+    assert ends(stage, story, [*downs, True]) == working
 
 
 def test_a_whole_life_without_any_worker_costs_the_same(stage: Stage) -> None:
     """A session that is not stopped for a day pays until its limit, and the one without funds until its last block,
     which is the last that the overdraft of 2.50 can pay."""
     story = Story("wide", "12.9", [("fleet", {"max_duration_seconds": 2000}), ("llama", {})], [], False)
-    working = told(stage, story, [False])
-    assert told(stage, story, [True]) == working
+    working = ends(stage, story, [False])
+    assert ends(stage, story, [True]) == working
     (_, first, _, cost), (_, second, _, rest) = working[0]
     assert (first, cost) == ("max_duration", Decimal("9.375"))
     assert (second, rest, working[1]) == ("balance_exhausted", Decimal("6"), Decimal("-2.475"))

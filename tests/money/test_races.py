@@ -45,27 +45,27 @@ def sessions(stage: Stage, account_id: str = "acme") -> list[Session]:
 def test_of_200_creates_exactly_2_start(arena: tuple[str, Stage, History]) -> None:
     url, stage, _ = arena
     stage.open_account("acme", "payg", "100")
-    told = race.run(url, [create(n) for n in range(200)])
-    assert len(told.done()) == 2
-    assert Counter(told.codes()) == {"quota_concurrent_exceeded": 198}
+    outcomes = race.run(url, [create(n) for n in range(200)])
+    assert len(outcomes.results()) == 2
+    assert Counter(outcomes.codes()) == {"quota_concurrent_exceeded": 198}
     assert states(stage) == {"starting": 2}
 
 
 def test_of_200_creates_that_may_wait_exactly_20_are_kept(arena: tuple[str, Stage, History]) -> None:
     url, stage, _ = arena
     stage.open_account("acme", "payg", "100")
-    told = race.run(url, [create(n, on_quota="queue") for n in range(200)])
-    assert len(told.done()) == 20
-    assert Counter(told.codes()) == {"quota_total_exceeded": 180}
+    outcomes = race.run(url, [create(n, on_quota="queue") for n in range(200)])
+    assert len(outcomes.results()) == 20
+    assert Counter(outcomes.codes()) == {"quota_total_exceeded": 180}
     assert states(stage) == {"starting": 2, "queued": 18}
 
 
 def test_of_200_creates_of_both_kinds_2_start_and_20_are_kept(arena: tuple[str, Stage, History]) -> None:
     url, stage, _ = arena
     stage.open_account("acme", "payg", "100")
-    told = race.run(url, [create(n, on_quota=["queue", "reject"][n // 8 % 2]) for n in range(200)])
+    outcomes = race.run(url, [create(n, on_quota=["queue", "reject"][n // 8 % 2]) for n in range(200)])
     assert states(stage) == {"starting": 2, "queued": 18}
-    assert len(told.done()) == 20
+    assert len(outcomes.results()) == 20
 
 
 def test_50_credits_at_once_add_up_to_the_distinct_ones(arena: tuple[str, Stage, History]) -> None:
@@ -77,8 +77,8 @@ def test_50_credits_at_once_add_up_to_the_distinct_ones(arena: tuple[str, Stage,
         kwargs = {"account_id": "acme", "currency": "USD", "amount": amounts[n % 40], "key": f"key-{n % 40}"}
         return Job(name="account.credit", kwargs=kwargs, task_id=f"credit-{n}")
 
-    told = race.run(url, [credit(n) for n in range(50)])
-    assert len(told.done()) == 50
+    outcomes = race.run(url, [credit(n) for n in range(50)])
+    assert len(outcomes.results()) == 50
     assert stage.balance("acme") == 1 + sum(map(Decimal, amounts[:40]))
 
 
@@ -93,9 +93,9 @@ def test_the_last_cent_starts_as_many_as_it_pays(
     url, stage, _ = arena
     stage.open_account("acme", "wide", balance)
     stage.done("account.put", account_id="acme", plan="wide", currency="USD", overdraft_limit=overdraft)
-    told = race.run(url, [create(n) for n in range(48)])
-    assert len(told.done()) == started
-    assert Counter(told.codes()) == {"insufficient_balance": 48 - started}
+    outcomes = race.run(url, [create(n) for n in range(48)])
+    assert len(outcomes.results()) == started
+    assert Counter(outcomes.codes()) == {"insufficient_balance": 48 - started}
 
 
 def _of_every_kind(n: int) -> Job:
@@ -125,8 +125,8 @@ def test_jobs_of_every_kind_and_all_workers_at_once_leave_the_books_in_order(
     plans = {"acme": "small", "bob": "odd", "corp": "wide"}
     for account_id, plan in plans.items():
         stage.open_account(account_id, plan, "2")
-    told = race.run(url, [_of_every_kind(n) for n in range(480)], seconds_per_job=3, works=True)
-    assert len(told.by_task) == 480
+    outcomes = race.run(url, [_of_every_kind(n) for n in range(480)], seconds_per_job=3, works=True)
+    assert len(outcomes.by_task) == 480
     terms = {account_id: terms_of(plan, {}, None) for account_id, plan in plans.items()}
     for event in history.look():
         gate.judge(history, event, terms, timedelta(days=1))

@@ -11,7 +11,6 @@ from tests.processes.platform import Platform, openai
 __all__ = ["nursery", "platform", "platform_on", "pytest_runtest_makereport"]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_of_200_creates_over_8_workers_20_are_kept_and_2_started(platform: Platform) -> None:
     platform.simulate(alpha=openai("sk-alpha"))
@@ -19,7 +18,7 @@ def test_of_200_creates_over_8_workers_20_are_kept_and_2_started(platform: Platf
     for n in range(8):
         platform.start("worker", "--pool", "control", name=f"worker-{n}")
     platform.open_account()
-    platform.put_model("llama", "alpha", "llama-3")
+    platform.put_model("llama", {"alpha": "llama-3"})
 
     def send(n: int) -> str:
         asked = {"account_id": "acme", "model_id": "llama", "session_id": f"s{n:03}", "on_quota": "queue"}

@@ -21,20 +21,24 @@ DEFECTS: Sequence[Defect] = (
         what="the placement is written only once the provider has answered",
         edits=[
             Edit(
-                file="orchestrator/flows/steps/claims.py",
-                sound="        tells_apart = card is not None",
-                broken="        if step is Step.OPEN:\n"
-                "            from orchestrator.store.queries.placements import PLACEMENTS\n"
-                "            ids = [p.id for p in placements]\n"
-                "            tx.connection.execute(PLACEMENTS.delete().where(PLACEMENTS.c.id.in_(ids)))\n"
-                "        tells_apart = card is not None",
+                within="PlacementStep.claim.claimed",
+                sound="context_of = self.contexts(services, tx, provider, placements)",
+                broken="""
+                    if self.step == "open":
+                        from orchestrator.store.queries.placements import PLACEMENTS
+                        ids = [p.id for p in placements]
+                        tx.connection.execute(PLACEMENTS.delete().where(PLACEMENTS.c.id.in_(ids)))
+                    context_of = self.contexts(services, tx, provider, placements)
+                """,
             ),
             Edit(
-                file="orchestrator/flows/steps/claims.py",
-                sound="    current = tx.placements.lock(placement.id)\n",
-                broken="    current = tx.placements.lock(placement.id)\n"
-                "    if current is None and claimed.step is Step.OPEN:\n"
-                "        current = tx.placements.insert(placement)\n",
+                within="under_lease",
+                sound="current = tx.placements.lock(placement.id)",
+                broken="""
+                    current = tx.placements.lock(placement.id)
+                    if current is None and claimed.step == "open":
+                        current = tx.placements.insert(placement)
+                """,
             ),
         ],
         found_by=story("closed while it opens, at node"),
@@ -42,13 +46,16 @@ DEFECTS: Sequence[Defect] = (
     ),
     Defect(
         name="lease-ignored",
-        what="a claimed placement is due again at once, for anybody",
+        what="a claimed placement is due again at once, for any worker",
         edits=[
             Edit(
-                file="orchestrator/store/queries/claims.py",
-                sound="                next_step=following,\n                next_step_at=silence,\n",
-                broken="                next_step=step,\n                next_step_at=now,\n",
-            )
+                within="Claims._lease",
+                sound="following = Step.RESOLVE if step is Step.OPEN else step",
+                broken="""
+                    following = step
+                    silence = now
+                """,
+            ),
         ],
         found_by=story("closed while it opens, at node"),
         found_as=ONCE,
@@ -58,7 +65,7 @@ DEFECTS: Sequence[Defect] = (
         what="after a lost answer the open is sent again instead of being resolved",
         edits=[
             Edit(
-                file="orchestrator/store/queries/claims.py",
+                within="Claims._lease",
                 sound="following = Step.RESOLVE if step is Step.OPEN else step",
                 broken="following = step",
             ),
@@ -71,10 +78,10 @@ DEFECTS: Sequence[Defect] = (
         what="an answer is settled though the lease was lost",
         edits=[
             Edit(
-                file="orchestrator/flows/steps/claims.py",
-                sound="held = current.lease_token == claimed.token",
-                broken="held = True",
-            )
+                within="under_lease",
+                sound="current.lease is not None and current.lease.token == claimed.token",
+                broken="True",
+            ),
         ],
         found_by=story("resolve settled too late, at morph"),
         found_as=LEAKS,
@@ -84,11 +91,17 @@ DEFECTS: Sequence[Defect] = (
         what="an open that comes back does not look whether the session was stopped meanwhile",
         edits=[
             Edit(
-                file="orchestrator/flows/steps/after_open.py",
-                sound="    if session.state is not State.STARTING or session.placements != placement.n:\n"
-                "        transitions.begin_close(work, current, session)\n        return\n",
-                broken="    if session.state is not State.STARTING:\n        return\n",
-            )
+                within="settle_opened",
+                sound="""
+                    if session.state is not State.STARTING or session.placements != placement.n:
+                        transitions.begin_close(work, current, session)
+                        return
+                """,
+                broken="""
+                    if session.state is not State.STARTING:
+                        return
+                """,
+            ),
         ],
         found_by=story("closed while it opens, at morph"),
         found_as=LEAKS,
@@ -98,14 +111,14 @@ DEFECTS: Sequence[Defect] = (
         what="a charge has no key of its own session and number, so that one may be posted twice",
         edits=[
             Edit(
-                file="orchestrator/flows/lifecycle/account_ledger.py",
-                sound='        key = f"charge:{session.id}:{n}"\n',
-                broken='        key = f"charge:{session.id}:{n}:{self._now.timestamp()}"\n',
+                within="AccountLedger.charge",
+                sound='key = f"charge:{session.id}:{n}"',
+                broken='key = f"charge:{session.id}:{n}:{self._now.timestamp()}"',
             ),
             Edit(
-                file="orchestrator/flows/lifecycle/account_ledger.py",
-                sound="return charged, replace(session, charged=cost, charges=n)",
-                broken="return charged, replace(session, charges=n)",
+                within="AccountLedger.charge",
+                sound="replace(session, charged=cost, charges=n)",
+                broken="replace(session, charges=n)",
             ),
         ],
         found_by=story("lives and is closed, at alpha"),
@@ -113,16 +126,25 @@ DEFECTS: Sequence[Defect] = (
     ),
     Defect(
         name="event-outside-the-transaction",
-        what="events are written in a transaction of their own, after the change they tell of",
+        what="events are written in a transaction of their own, after their change",
         edits=[
             Edit(
-                file="orchestrator/store/database.py",
-                sound="            result = work(unit)\n            unit.flush()\n",
-                broken="            result = work(unit)\n"
-                "        with self.engine.begin() as another:\n"
-                "            unit.outbox._connection = another\n"
-                "            unit.flush()\n",
-            )
+                within="Database.attempt",
+                sound="""
+                    with self.engine.begin() as connection:
+                        unit = Transaction(connection, self._clock_of(connection), self.identity, self._lately)
+                        result = work(unit)
+                        unit.flush()
+                """,
+                broken="""
+                    with self.engine.begin() as connection:
+                        unit = Transaction(connection, self._clock_of(connection), self.identity, self._lately)
+                        result = work(unit)
+                    with self.engine.begin() as another:
+                        unit.outbox._connection = another
+                        unit.flush()
+                """,
+            ),
         ],
         found_by=story("lives and is closed, at alpha"),
         found_as=TOLD,
@@ -132,12 +154,22 @@ DEFECTS: Sequence[Defect] = (
         what="a close that was not confirmed counts as proven",
         edits=[
             Edit(
-                file="orchestrator/flows/steps/close_due.py",
-                sound="        if held.lease_held and closing and isinstance(answer.said, Closed):\n",
-                broken="        if held.lease_held and closing and not isinstance(answer.said, Closed):\n"
-                '            _proven(tx, held, Closed(proof="assumed"), now)\n'
-                "        elif held.lease_held and closing and isinstance(answer.said, Closed):\n",
-            )
+                within="CloseStep.settle_one.settle",
+                sound="held.lease_held and closing and isinstance(answer.said, Closed)",
+                broken="held.lease_held and closing",
+            ),
+            Edit(
+                within="CloseStep.settle_one.settle",
+                sound="""
+                    _proven(tx, held, answer.said, now)
+                    lag = _lag(held, now)
+                """,
+                broken="""
+                    said = answer.said if isinstance(answer.said, Closed) else Closed(proof="assumed")
+                    _proven(tx, held, said, now)
+                    lag = _lag(held, now)
+                """,
+            ),
         ],
         found_by=story("close not proven, at node"),
         found_as=LEAKS,
@@ -147,11 +179,14 @@ DEFECTS: Sequence[Defect] = (
         what="an outage of a provider kills its sessions one by one",
         edits=[
             Edit(
-                file="orchestrator/rules/upstream/brake.py",
-                sound="    if health.seen >= MANY:\n        return 2 * health.ill > health.seen\n"
-                "    return health.seen >= smallest and health.ill == health.seen\n",
-                broken="    return health.seen < 0 and smallest > MANY\n",
-            )
+                within="is_at_fault",
+                sound="""
+                    if health.seen >= MANY:
+                        return 2 * health.ill > health.seen
+                    return health.seen >= smallest and health.ill == health.seen
+                """,
+                broken="return health.seen < 0 and smallest > MANY",
+            ),
         ],
         found_by=story("provider is at fault"),
         found_as=HEALTHY,
@@ -161,13 +196,10 @@ DEFECTS: Sequence[Defect] = (
         what="on PostgreSQL two workers claim the same rows",
         edits=[
             Edit(
-                file="orchestrator/store/queries/claims.py",
-                sound="            .order_by(PLACEMENTS.c.next_step_at)\n            .limit(limit)\n"
-                "            .with_for_update(skip_locked=True)\n        )\n"
-                "        return list(self._connection.execute(query))",
-                broken="            .order_by(PLACEMENTS.c.next_step_at)\n            .limit(limit)\n        )\n"
-                "        return list(self._connection.execute(query))",
-            )
+                within="Claims._due_rows",
+                sound="any_query.with_for_update(skip_locked=True)",
+                broken="any_query",
+            ),
         ],
         found_by=(
             "pytest",
@@ -176,16 +208,70 @@ DEFECTS: Sequence[Defect] = (
         found_as="test_two_claims_at_once_never_take_the_same_placement[postgresql]",
     ),
     Defect(
-        name="stop-takes-effect-when-decided",
-        what="a rule's stop is charged to the instant at which somebody got round to it",
+        name="many-closes-without-their-leases",
+        what="a worker that stood still settles closes that are another's by now",
         edits=[
             Edit(
-                file="orchestrator/flows/lifecycle/due_stops.py",
-                sound="    stops.end(work, before, due.reason, due.at, due.detail)",
-                broken="    stops.end(work, before, due.reason, work.now, due.detail)",
-            )
+                within="_holds",
+                beside="_prove",
+                sound="placement.lease is not None and placement.lease.token == answer.claimed.token",
+                broken="placement.lease is not None",
+            ),
         ],
-        found_by=story("ends while nobody works, at alpha"),
+        found_by=("pytest", "tests/flows/test_many_closes.py", "-k", "lost_its_lease and sqlite"),
+        found_as="test_what_lost_its_lease_is_left_to_its_holder[sqlite]",
+    ),
+    Defect(
+        name="many-accounts-not-locked",
+        what="the stops of many accounts do not respect the locks of others",
+        edits=[
+            Edit(
+                within="ManyAccounts.lock_free",
+                sound="query.order_by(ACCOUNTS.c.id).with_for_update(skip_locked=True)",
+                broken="query.order_by(ACCOUNTS.c.id)",
+            ),
+        ],
+        found_by=("pytest", "tests/store/test_gathering.py", "-k", "others_hold"),
+        found_as="test_accounts_that_others_hold_are_left_out",
+    ),
+    Defect(
+        name="gathered-changes-overtaken",
+        what="a query does not see the changes that its transaction has gathered",
+        edits=[
+            Edit(
+                within="Gathering._before",
+                sound="self._updates or self._inserts",
+                broken="self._inserts",
+            ),
+        ],
+        found_by=("pytest", "tests/store/test_gathering.py", "-k", "overtakes and sqlite"),
+        found_as="test_no_query_overtakes_what_was_gathered[sqlite]",
+    ),
+    Defect(
+        name="gathered-changes-not-guarded",
+        what="rows are written though they changed after they were read",
+        edits=[
+            Edit(
+                within="_update_each",
+                sound="and_(table.c.id == bindparam(ID), table.c.revision == bindparam(WAS))",
+                broken="table.c.id == bindparam(ID)",
+            ),
+        ],
+        found_by=("pytest", "tests/store/test_gathering.py", "-k", "under_its_lock and sqlite"),
+        found_as="test_a_row_that_changed_under_its_lock_undoes_everything[sqlite]",
+    ),
+    Defect(
+        name="stop-takes-effect-when-decided",
+        what="a rule's stop is charged to the instant of its decision",
+        edits=[
+            Edit(
+                within="_carry_out",
+                beside="apply_due_stops",
+                sound="stops.end(work, before, due.reason, due.at, due.detail)",
+                broken="stops.end(work, before, due.reason, work.now, due.detail)",
+            ),
+        ],
+        found_by=story("ends while no worker runs, at alpha"),
         found_as=HEALTHY,
     ),
     Defect(
@@ -193,10 +279,10 @@ DEFECTS: Sequence[Defect] = (
         what="the same task id again is a new job",
         edits=[
             Edit(
-                file="orchestrator/flows/jobs/perform.py",
-                sound="            return _known(tx, task_id, job.name, job.fingerprint)\n",
-                broken="            return _done(services, tx, job, None)\n",
-            )
+                within="_perform.once",
+                sound="_known(tx, task_id, job.name, job.fingerprint)",
+                broken="Performed(outcome=_done(services, tx, job, None))",
+            ),
         ],
         found_by=story("lives and is closed, at alpha"),
         found_as=ONE_OUTCOME,
@@ -206,10 +292,10 @@ DEFECTS: Sequence[Defect] = (
         what="a close does not wait for a ping that was claimed and may be about to begin",
         edits=[
             Edit(
-                file="orchestrator/flows/lifecycle/transitions.py",
-                sound="at = max(at, session.leased_at + timedelta(seconds=PING_BEGINS_WITHIN * 1.1))",
-                broken="at = max(at, session.leased_at)",
-            )
+                within="_close_open_placement",
+                sound="session.lease.since + timedelta(seconds=PING_BEGINS_WITHIN * 1.1)",
+                broken="session.lease.since",
+            ),
         ],
         found_by=(
             "pytest",
@@ -222,16 +308,61 @@ DEFECTS: Sequence[Defect] = (
         what="admission counts without the lock of the account",
         edits=[
             Edit(
-                file="orchestrator/store/queries/accounts.py",
-                sound="where(ACCOUNTS.c.id == account_id).with_for_update(skip_locked=not waits)",
-                broken="where(ACCOUNTS.c.id == account_id).where(ACCOUNTS.c.id.is_not(None) | waits)",
-            )
+                within="Accounts.lock",
+                sound="_LOCK if waits else _LOCK_FREE",
+                broken="_ONE if waits else _ONE",
+            ),
         ],
         found_by=(
             "pytest",
             "tests/processes/test_quota.py",
         ),
         found_as="test_of_a_hundred_creates_at_once_exactly_two_start",
+    ),
+    Defect(
+        name="bulk-ignores-token",
+        what="good pings are settled in bulk though another worker holds the session by now",
+        edits=[
+            Edit(
+                within="_settle_all",
+                sound="SESSIONS.c.lease_token == new.c.its_token",
+                broken="new.c.its_token.is_not(None)",
+            ),
+            Edit(
+                within="Pings._settle_each",
+                sound="(ping.session_id, ping.token, ping.revision) in held",
+                broken="(ping.session_id, ping.revision) in {(one, last) for one, _, last in held}",
+            ),
+        ],
+        found_by=("pytest", "tests/store/test_pings.py"),
+        found_as="test_a_settlement_leaves_alone_what_moved_meanwhile",
+    ),
+    Defect(
+        name="claims-trust-the-index",
+        what="a session is claimed by its entry in the table of next steps, whatever its own row says by now",
+        edits=[
+            Edit(
+                within="is_due",
+                beside="with_sessions",
+                sound="_SESSIONS.c.next_step_at <= at",
+                broken="_SESSIONS.c.next_step_at.is_not(None)",
+            ),
+        ],
+        found_by=("pytest", "tests/store/test_next_steps.py"),
+        found_as="test_a_session_is_claimed_by_its_own_row_whatever_its_next_step_says",
+    ),
+    Defect(
+        name="bulk-ignores-revision",
+        what="good pings are settled in bulk by what the session was before another change",
+        edits=[
+            Edit(
+                within="_settle_all",
+                sound="SESSIONS.c.revision == new.c.its_revision",
+                broken="SESSIONS.c.revision >= new.c.its_revision",
+            ),
+        ],
+        found_by=("pytest", "tests/store/test_pings.py"),
+        found_as="test_a_settlement_leaves_alone_what_moved_meanwhile",
     ),
     *MISJUDGEMENTS,
 )

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Edit:
-    """One change of one file, in which `sound` occurs exactly once."""
+    """One change of one function. `tests.mutations.finder` finds it by its name and its syntax."""
 
-    file: str
+    within: str
+    """The qualified name of a function, class or constant, such as `Claims._lease` or `_claim_at.claimed`."""
     sound: str
+    """An expression, or statements that follow each other; `any_…` stands for any expression."""
     broken: str
+    """What takes its place; `any_…` is what it stood for."""
+    beside: str | None = None
+    """Another name of the same file, where several files define `within`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

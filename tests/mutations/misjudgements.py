@@ -10,15 +10,16 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="a single failed ping ends a session, and calls that an end that its provider had declared",
         edits=[
             Edit(
-                file="orchestrator/rules/sessions/decide.py",
-                sound="    ended = session.declared_end_at is not None and now >= session.declared_end_at\n",
-                broken="    ended = True\n",
+                within="_end",
+                beside="after_ping",
+                sound="session.declared_end_at is not None and now >= session.declared_end_at",
+                broken="True",
             ),
             Edit(
-                file="orchestrator/rules/sessions/decide.py",
-                sound="    if session.failures >= policy.dead_after_failures and "
-                "seconds >= policy.dead_after_seconds:\n",
-                broken="    if session.failures >= 1:\n",
+                within="_failing",
+                beside="after_ping",
+                sound="session.failures >= policy.dead_after_failures and seconds >= policy.dead_after_seconds",
+                broken="session.failures >= 1",
             ),
         ],
         found_by=story("stumbles, at node"),
@@ -29,10 +30,10 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="failed pings add up, however many good ones come in between",
         edits=[
             Edit(
-                file="orchestrator/rules/sessions/pings.py",
-                sound="failing_since or now\n    return 0, None\n",
-                broken="failing_since or now\n    return session.failures, session.failing_since\n",
-            )
+                within="_streak",
+                sound="return 0, None",
+                broken="return session.failures, session.failing_since",
+            ),
         ],
         found_by=story("stumbles, at alpha"),
         found_as=HEALTHY,
@@ -42,10 +43,10 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="of many sessions, the block that each has begun is not counted",
         edits=[
             Edit(
-                file="orchestrator/rules/billing/groups.py",
-                sound="        return (Fraction(ran, self.block) + self.sessions) * self.of_block + self.rounding\n",
-                broken="        return Fraction(ran, self.block) * self.of_block + self.rounding\n",
-            )
+                within="Group.spent_at",
+                sound="Fraction(ran, self.block) + self.sessions",
+                broken="Fraction(ran, self.block)",
+            ),
         ],
         found_by=("pytest", "tests/rules/test_groups.py"),
         found_as="test_no_more_is_uncharged_than_groups_tell",
@@ -55,23 +56,23 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="who is found dead after a hold pays for the hold",
         edits=[
             Edit(
-                file="orchestrator/rules/upstream/brake.py",
-                sound="    return min(session.last_alive_at, now)\n",
-                broken="    return now\n",
-            )
+                within="paid_until",
+                sound="min(session.last_alive_at, now)",
+                broken="now",
+            ),
         ],
         found_by=("pytest", "tests/flows/test_brake.py", "-k", "cost_nothing_beyond and sqlite"),
         found_as="test_after_a_hold_the_dead_cost_nothing_beyond_their_last_proof_of_life[sqlite]",
     ),
     Defect(
         name="verdicts-take-turns",
-        what="each kind of doubt begins the bound anew, so that a session which is never well never ends",
+        what="each kind of doubt begins the bound again, so that a session which is never well never ends",
         edits=[
             Edit(
-                file="orchestrator/rules/sessions/pings.py",
-                sound="not_well_since=None if is_alive else session.not_well_since or now,",
-                broken="not_well_since=None if is_alive else now,",
-            )
+                within="note_ping",
+                sound="session.not_well_since or now",
+                broken="now",
+            ),
         ],
         found_by=("pytest", "tests/rules/test_streaks.py", "-k", "take_turns"),
         found_as="test_verdicts_that_take_turns_end_within_the_one_bound",
@@ -81,10 +82,10 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="a ping for which no file descriptor was free counts as one that failed",
         edits=[
             Edit(
-                file="orchestrator/providers/http/local_faults.py",
-                sound="    errno.EMFILE: LocalFault.FILES,\n",
-                broken="",
-            )
+                within="OF_ERRNO",
+                sound="errno.EMFILE",
+                broken="errno.ENFILE",
+            ),
         ],
         found_by=("pytest", "tests/providers/test_local_faults.py", "-k", "test_a_full_file_table_is_ours"),
         found_as="test_a_full_file_table_is_ours",
@@ -94,23 +95,23 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="a message that cannot be decoded goes back to its queue, and comes again for ever",
         edits=[
             Edit(
-                file="orchestrator/tasks/intake.py",
-                sound="self.connection_errors, requeue=False)",
-                broken="self.connection_errors, requeue=True)",
-            )
+                within="GuardedConsumer.refuse",
+                sound="message.reject_log_error(log, self.connection_errors, requeue=False)",
+                broken="message.reject_log_error(log, self.connection_errors, requeue=True)",
+            ),
         ],
         found_by=("pytest", "tests/processes/test_messages.py", "-k", "test_every_shape_of_a_wrong_message"),
         found_as="test_every_shape_of_a_wrong_message_is_parked_and_the_worker_goes_on",
     ),
     Defect(
         name="wake-up-expires-by-wall-clock",
-        what="a wake-up carries an expiry, so that a worker whose clock is ahead discards every one",
+        what="a wake-up carries an expiry, so that a worker with a clock that is ahead discards every one",
         edits=[
             Edit(
-                file="orchestrator/tasks/waker.py",
-                sound="queue=queue, ignore_result=True, retry=False)",
-                broken="queue=queue, ignore_result=True, retry=False, expires=60)",
-            )
+                within="WakeUps.send",
+                sound="self._app.send_task(name, queue=queue, ignore_result=True, retry=False)",
+                broken="self._app.send_task(name, queue=queue, ignore_result=True, retry=False, expires=60)",
+            ),
         ],
         found_by=("pytest", "tests/processes/test_waker.py", "-k", "test_a_wake_up_compares_no_clocks"),
         found_as="test_a_wake_up_compares_no_clocks",
@@ -120,10 +121,10 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="the store's clock is noticed to have jumped, and the time goes on by it all the same",
         edits=[
             Edit(
-                file="orchestrator/rules/installation/clock.py",
-                sound="last=max(trust.last, trust.at(reading.after)), jumped=True)",
-                broken="last=max(trust.last, reading.raw), jumped=True)",
-            )
+                within="compared",
+                sound="trust.at(reading.after)",
+                broken="reading.raw",
+            ),
         ],
         found_by=("pytest", "tests/flows/test_clock_jumps.py", "-x", "-k", "test_sessions_run_on_are_pinged"),
         found_as="test_sessions_run_on_are_pinged_and_stop_at_their_own_instants",
@@ -133,10 +134,10 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="a runner waits for its bell for ever: without messages nothing is done",
         edits=[
             Edit(
-                file="orchestrator/tasks/runner.py",
-                sound="self._bell.wait(pause_of(self._tick, random.uniform(-1, 1)))",
-                broken="self._bell.wait(1e6)",
-            )
+                within="Runner._run",
+                sound="pause_of(self._tick, random.uniform(-1, 1))",
+                broken="1e6",
+            ),
         ],
         found_by=("pytest", "tests/processes/test_runner.py", "-k", "and_again_without_a_bell"),
         found_as="test_it_looks_as_it_starts_and_again_without_a_bell",
@@ -146,10 +147,10 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="the funds end when half of the money is left",
         edits=[
             Edit(
-                file="orchestrator/rules/billing/money.py",
-                sound="    funds = balance + overdraft + sum(",
-                broken="    funds = balance / 2 + overdraft + sum(",
-            )
+                within="funds_end",
+                sound="balance + overdraft",
+                broken="balance / 2 + overdraft",
+            ),
         ],
         found_by=story("funds run out"),
         found_as=HEALTHY,
@@ -159,10 +160,10 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="what is open without a session is not closed, though its platform closes by id",
         edits=[
             Edit(
-                file="orchestrator/flows/steps/close_due.py",
-                sound="    return placement.session_id is None and not driver.card.closes_by_id\n",
-                broken="    return placement.session_id is None\n",
-            )
+                within="_cannot_be_closed_by_us",
+                sound="placement.session_id is None and not driver.card.lifecycle.closes_by_id",
+                broken="placement.session_id is None",
+            ),
         ],
         found_by=story("opens too late, at node"),
         found_as=LEAKS,

@@ -23,7 +23,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.mutations.kinds import Defect, Edit
+from tests.mutations.finder import Misplaced, apply
+from tests.mutations.kinds import Defect
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The part of the tree that a suite needs.
@@ -34,10 +35,6 @@ PATIENCE = 900.0
 _TELLS = ("FAILED ", "  BROKEN ")
 #: Errors of code that does not fit together any more: they are not the defect.
 _ACCIDENTS = ("AttributeError", "TypeError", "NameError", "ImportError", "SyntaxError")
-
-
-class Misplaced(Exception):
-    """A defect does not fit the code any more: its text does not occur exactly once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,15 +58,6 @@ def check(defects: Sequence[Defect], console: Console, jobs: int = 1) -> bool:
                 console.print(outcome.said, markup=False, highlight=False)
     console.print(_table(outcomes))
     return all(outcome.found for outcome in outcomes)
-
-
-def apply(edit: Edit, tree: Path) -> None:
-    """Replace the text. Raises Misplaced."""
-    path = tree / edit.file
-    text = path.read_text()
-    if text.count(edit.sound) != 1:
-        raise Misplaced(f"{edit.file}: the text occurs {text.count(edit.sound)} times: {edit.sound!r}")
-    path.write_text(text.replace(edit.sound, edit.broken))
 
 
 @contextmanager
@@ -122,17 +110,24 @@ def _end(suite: "subprocess.Popen[str]") -> None:
 
 
 def _try(defect: Defect) -> Outcome:
-    with copy_of_the_tree() as tree:
-        for edit in defect.edits:
-            apply(edit, tree)
-        began = time.monotonic()
-        line, said = run(tree, defect.found_by, partial(finds, defect))
+    began = time.monotonic()
+    try:
+        line, said = _run_broken(defect)
+    except Misplaced as error:
+        line, said = "", f"{error}\n"
     return Outcome(
         defect=defect,
         found=bool(line),
         seconds=time.monotonic() - began,
         said=line.strip().partition(" ")[2] or said[-4000:],
     )
+
+
+def _run_broken(defect: Defect) -> tuple[str, str]:
+    with copy_of_the_tree() as tree:
+        for edit in defect.edits:
+            apply(edit, tree)
+        return run(tree, defect.found_by, partial(finds, defect))
 
 
 def finds(defect: Defect, line: str) -> bool:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.platforms.world import PlatformWorld
 
+pytestmark = pytest.mark.slow
+
 MakeWorld = Callable[..., PlatformWorld]
 
 

@@ -12,24 +12,19 @@ from orchestrator.flows.upstream.credentials import retry_paused
 from orchestrator.rules.states import TERMINAL, State, Step
 from orchestrator.rules.values import Attach, Placement, Policy, Session
 from orchestrator.simulator import SimSession
-from tests.platforms.weather import Weather
-from tests.platforms.world import Platform, PlatformWorld, platform_of
+from tests.drivers import PLATFORMS, PlatformUnderTest
+from tests.platforms.fault_mix import FaultMix
+from tests.platforms.world import PlatformWorld
 from tests.world import FLOWS, SECOND
 
 #: Interval of the worker.
 TICK = 30 * SECOND
 #: Five minutes between pings, and a short timeout for them: a hanging call hangs in real time.
 POLICY = Policy(ping_interval_seconds=300, ping_timeout_seconds=3)
-#: Sessions in a hundred that live at one time on each platform; the two ways of `fpt` share them.
-PERCENT = int(os.environ.get("CROWD") or 100)
-CROWD: Mapping[str, int] = {
-    "openai": PERCENT,
-    "aimlapi": PERCENT,
-    "sesterce": PERCENT,
-    "fpt-attach": PERCENT // 2,
-    "fpt-template": PERCENT // 2,
-    "morpheus": PERCENT,
-    "morpheus-node": PERCENT,
+#: Sessions in a hundred that live at one time on each platform; two ways of one driver share them.
+PERCENT = int(os.environ.get("LOAD") or 100)
+LOAD: Mapping[str, int] = {
+    one.name: PERCENT // sum(other.driver == one.driver for other in PLATFORMS) for one in PLATFORMS
 }
 #: The accounts that pay for them.
 ACCOUNTS = tuple(f"account-{n}" for n in range(60))
@@ -38,10 +33,15 @@ CLOSED_EARLY, ENDED_THERE = 0.2, 0.2
 _ALIVE = [state for state in State if state not in TERMINAL]
 
 
-def crowded() -> list[Platform]:
+def loaded_platforms() -> list[PlatformUnderTest]:
     """Return the platforms with keys for all: exclusive ones, and one for each attached endpoint that ever lives."""
-    keys = {"morpheus": CROWD["morpheus"] + 20, "fpt-attach": 20 * CROWD["fpt-attach"]}
-    return [replace(platform_of(name), keys=keys.get(name, 1)) for name in CROWD]
+    return [replace(platform, keys=_keys(platform)) for platform in PLATFORMS]
+
+
+def _keys(platform: PlatformUnderTest) -> int:
+    if platform.attaches:
+        return 20 * LOAD[platform.name]
+    return LOAD[platform.name] + 20 if platform.card.identity.exclusive_credentials else 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +62,11 @@ class Life:
 
 
 class Hour:
-    """The crowd: sessions come, live for a while, and go."""
+    """The load: sessions come, live for a while, and go."""
 
     def __init__(self, world: PlatformWorld, seed: int) -> None:
         self.world = world
-        self.weather = Weather(world.server, tuple(world.platforms), seed)
+        self.faults = FaultMix(world.server, tuple(world.platforms.values()), seed)
         self._random = random.Random(seed)
         self._living: dict[str, str] = {}
         self._began = world.clock.now
@@ -75,22 +75,24 @@ class Hour:
         self.all: list[str] = []
         self.killed: list[str] = []
         for account_id in ACCOUNTS:
-            world.done("account.put", account_id=account_id, plan="contract", currency="USD")
-            world.done("account.credit", account_id=account_id, amount="1000", currency="USD", key="opening")
+            world.open_account(account_id, "contract", "1000")
 
     def live(self, span: timedelta) -> None:
         """Run an hour with faults."""
-        self.weather.begin()
+        self.faults.begin()
         while self.world.clock.now < self._began + span:
-            self.weather.turn(self.world.clock.now - self._began)
+            self.faults.turn(self.world.clock.now - self._began)
             self._come()
             self._go()
             self._lose_some()
             self.tick()
 
     def die_out(self, span: timedelta) -> None:
-        """Close all sessions under clear sky, and let late answers, debts and retries come to their end."""
-        self.weather.end()
+        """Close all sessions without faults, and let late answers, debts and retries come to their end.
+
+        A lost open that may have made one of two sessions is in doubt until these end by themselves: two hours of a
+        session, 25 minutes to start and close, and the wait until the next look."""
+        self.faults.end()
         staying, end = list(self._living), self.world.clock.now + span
         while self.world.clock.now < end and self._look():
             for session_id in staying[:50]:
@@ -114,7 +116,7 @@ class Hour:
         """Return the lives of all sessions that ever existed."""
         upstream = self.world.server.sessions()
         mine = {one.id: one for one in upstream} | {
-            one.key: one for one in upstream if one.upstream == "fpt-attach"
+            one.key: one for one in upstream if self.world.platforms[one.upstream].attaches
         }
         return [self._life(session_id, mine) for session_id in self.all]
 
@@ -136,11 +138,11 @@ class Hour:
         return living
 
     def _come(self) -> None:
-        """Create a twelfth of the crowd each tick at most, so that their pings do not all fall together."""
+        """Create a twelfth of the load each tick at most, so that their pings do not all fall together."""
         self._look()
-        for name, crowd in CROWD.items():
+        for name, wanted in LOAD.items():
             there = sum(mine == name for mine in self._living.values())
-            for _ in range(min(crowd - there, -(-crowd // 12))):
+            for _ in range(min(wanted - there, -(-wanted // 12))):
                 seconds = self._random.randint(1200, 7200)
                 session_id = self.world.create_at(
                     name,

@@ -1,10 +1,9 @@
 """A real server with one slot: llama.cpp's own, with a tiny model of random weights. `python one_slot.py FILE PORT`."""
 
-import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 
@@ -12,6 +11,8 @@ import gguf
 import httpx
 import numpy as np
 import xllamacpp  # type: ignore[import-untyped]  # a wheel without types
+
+from tests.waiting import eventually, free_port
 
 WIDTH, DEEP, HEADS, LAYERS = 64, 128, 4, 2
 #: Size of the context: an answer that is longer goes on by shifting it.
@@ -27,28 +28,17 @@ def one_slot(folder: Path) -> Iterator[tuple[Popen[bytes], str]]:
     command = [sys.executable, "-m", "tests.platforms.one_slot", str(model), str(port)]
     with Popen(command, stdout=DEVNULL, stderr=DEVNULL) as process:
         try:
-            wait_until_it_answers(process, url)
+            eventually(lambda: _answers(process, url), "the server's first answer", 120)
             yield process, url
         finally:
             process.kill()
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-def wait_until_it_answers(process: Popen[bytes], url: str) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/models", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.2)
-    raise AssertionError("the server does not start")
+def _answers(process: Popen[bytes], url: str) -> bool:
+    assert process.poll() is None, "the server has ended"
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{url}/models", timeout=5).status_code == 200
+    return False
 
 
 def write_model(path: Path) -> None:

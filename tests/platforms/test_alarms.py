@@ -10,9 +10,10 @@ from orchestrator.flows.operations.provider_check import check_provider
 from orchestrator.flows.upstream.credentials import retry_paused
 from orchestrator.rules.states import PlacementState, State, StopReason
 from orchestrator.rules.upstream.alarms import Alarm, AlarmKind
+from tests.drivers import platform_of
+from tests.drivers.morpheus_node import WALLET
 from tests.platforms.conftest import MakeWorld
-from tests.platforms.world import PlatformWorld, platform_of
-from tests.providers.stage import WALLET
+from tests.platforms.world import PlatformWorld
 from tests.world import HOUR, MINUTE, SECOND
 
 TOLD = "credential_paused_for_model"
@@ -23,7 +24,7 @@ def _alarms(world: PlatformWorld) -> Sequence[Alarm]:
         return tx.alarms.listed()
 
 
-def _last_told(world: PlatformWorld, provider: str) -> Mapping[str, Any]:
+def _last_event(world: PlatformWorld, provider: str) -> Mapping[str, Any]:
     with world.services.database.reading() as tx:
         data: Mapping[str, Any] = tx.outbox.tail(subject=provider)[-1].data
     return data
@@ -49,7 +50,7 @@ def test_a_shared_key_is_paused_for_the_one_model_that_it_may_not_use(shop: Plat
     shop.settle()
     _refuse(shop)
     shop.pass_time(2 * MINUTE)
-    assert shop.told_of("openai") == [TOLD], "once, not with each ping"
+    assert shop.events("openai") == [TOLD], "once, not with each ping"
     assert shop.refused("session.create", account_id="acme", model_id="costly") == "no_capacity"
     another = shop.run_at("openai")
     assert {shop.session(one).state for one in (cheap, costly, another)} == {State.RUNNING}
@@ -76,11 +77,11 @@ def test_who_waits_for_the_model_is_woken_to_try_it_again(shop: PlatformWorld) -
     shop.settle()
     assert shop.session(waiting).state is State.RUNNING
     shop.pass_time(2 * MINUTE)
-    assert shop.told_of("openai") == [TOLD, "recovered"]
+    assert shop.events("openai") == [TOLD, "recovered"]
     assert _alarms(shop) == []
 
 
-def test_refused_again_the_model_waits_longer_and_nothing_is_told_twice(shop: PlatformWorld) -> None:
+def test_refused_again_the_model_waits_longer_and_nothing_is_reported_twice(shop: PlatformWorld) -> None:
     shop.run_at("openai")
     shop.create_session("costly")
     shop.settle()
@@ -95,7 +96,7 @@ def test_refused_again_the_model_waits_longer_and_nothing_is_told_twice(shop: Pl
         assert alarm.retry_at is not None
         refusals.append(alarm.refusals)
     assert refusals == [2, 3]
-    assert shop.told_of("openai") == [TOLD]
+    assert shop.events("openai") == [TOLD]
 
 
 def test_another_key_serves_the_model_meanwhile(make_platforms: MakeWorld) -> None:
@@ -131,33 +132,33 @@ def test_pings_raise_an_alarm_once_until_it_is_well_again(
     shop.run_many_at("openai", 3)
     wrong = shop.fault_at("openai", **fault)
     shop.pass_time(5 * MINUTE)
-    assert shop.told_of("openai") == [kind.value]
+    assert shop.events("openai") == [kind.value]
     shop.server.remove_fault(wrong)
     shop.pass_time(5 * MINUTE)
-    assert shop.told_of("openai") == [kind.value, "recovered"]
+    assert shop.events("openai") == [kind.value, "recovered"]
     shop.fault_at("openai", **fault)
     shop.pass_time(MINUTE)
-    assert shop.told_of("openai") == [kind.value, "recovered", kind.value]
+    assert shop.events("openai") == [kind.value, "recovered", kind.value]
 
 
 @ALARMED
-def test_while_some_are_well_and_some_are_not_it_is_told_once(
+def test_while_some_are_well_and_some_are_not_it_is_reported_once(
     fault: Mapping[str, Any], kind: AlarmKind, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform_of("fpt-template"))
     sick, _ = world.run_many_at("fpt-template", 2)
     world.fault_at("fpt-template", **fault, session=world.placement(sick).handle)
     world.pass_time(10 * MINUTE)
-    assert world.told_of("fpt-template") == [kind.value]
+    assert world.events("fpt-template") == [kind.value]
 
 
-def test_a_wrong_configuration_is_told_of_for_each_model(shop: PlatformWorld) -> None:
+def test_a_wrong_configuration_is_reported_for_each_model(shop: PlatformWorld) -> None:
     shop.run_at("openai")
     shop.create_session("costly")
     shop.settle()
     shop.fault_at("openai", **WRONG)
     shop.pass_time(5 * MINUTE)
-    assert shop.told_of("openai") == ["misconfigured", "misconfigured"]
+    assert shop.events("openai") == ["misconfigured", "misconfigured"]
     assert {one.model_id for one in _alarms(shop)} == {"openai", "costly"}
 
 
@@ -171,11 +172,11 @@ def test_refused_opens_raise_them_too(
         session_id = world.create_at("fpt-template")
         world.settle()
         assert world.session(session_id).stop_reason is StopReason.START_FAILED
-    assert world.told_of("fpt-template") == [kind.value]
+    assert world.events("fpt-template") == [kind.value]
     world.server.clear_faults()
     world.pass_time(5 * MINUTE)
     world.run_at("fpt-template")
-    assert world.told_of("fpt-template") == [kind.value, "recovered"]
+    assert world.events("fpt-template") == [kind.value, "recovered"]
 
 
 def test_what_nobody_uses_any_more_is_forgotten(make_platforms: MakeWorld) -> None:
@@ -189,13 +190,13 @@ def test_what_nobody_uses_any_more_is_forgotten(make_platforms: MakeWorld) -> No
     world.jump(2 * HOUR)
     retry_paused(world.services)
     assert _alarms(world) == []
-    assert world.told_of("fpt-template") == ["out_of_balance", "recovered"], (
-        "what was told of is told to be over"
+    assert world.events("fpt-template") == ["out_of_balance", "recovered"], (
+        "what was reported is reported to be over"
     )
-    assert _last_told(world, "fpt-template")["ended_by"] == "it was not seen for a day"
+    assert _last_event(world, "fpt-template")["ended_by"] == "it was not seen for a day"
     world.server.clear_faults()
     world.run_at("fpt-template")
-    assert world.told_of("fpt-template") == ["out_of_balance", "recovered"], "once"
+    assert world.events("fpt-template") == ["out_of_balance", "recovered"], "once"
 
 
 def test_another_secret_starts_with_a_clean_slate(shop: PlatformWorld) -> None:
@@ -206,9 +207,9 @@ def test_another_secret_starts_with_a_clean_slate(shop: PlatformWorld) -> None:
     shop.secrets = {"OPENAI_1": "sk-another"}
     shop.another_worker()
     assert _alarms(shop) == []
-    assert shop.told_of("openai") == ["out_of_balance", "recovered"]
+    assert shop.events("openai") == ["out_of_balance", "recovered"]
     shop.another_worker()
-    assert shop.told_of("openai") == ["out_of_balance", "recovered"]
+    assert shop.events("openai") == ["out_of_balance", "recovered"]
 
 
 def _wrong_wallet(make_platforms: MakeWorld) -> PlatformWorld:
@@ -216,25 +217,25 @@ def _wrong_wallet(make_platforms: MakeWorld) -> PlatformWorld:
     return make_platforms(platform_of("morpheus-node").with_options(user="0x" + "cd" * 20))
 
 
-def test_a_wrong_wallet_is_told_of_by_its_first_open_and_no_ping_contradicts_it(
+def test_a_wrong_wallet_is_reported_by_its_first_open_and_no_ping_contradicts_it(
     make_platforms: MakeWorld,
 ) -> None:
     world = _wrong_wallet(make_platforms)
     world.run_at("morpheus-node")
     world.pass_time(30 * MINUTE)
-    assert world.told_of("morpheus-node") == ["misconfigured"]
+    assert world.events("morpheus-node") == ["misconfigured"]
     [standing] = _alarms(world)
     assert (standing.model_id, "user" in standing.reason) == (None, True)
     found = {one.what: one for one in check_provider(world.services, "morpheus-node")}
-    told = next(one for what, one in found.items() if what.startswith("owner of"))
-    assert (told.works, "user" in told.said) == (False, True)
+    reported = next(one for what, one in found.items() if what.startswith("owner of"))
+    assert (reported.works, "user" in reported.said) == (False, True)
     world.providers["morpheus-node"] = replace(
         world.providers["morpheus-node"],
         options={**world.providers["morpheus-node"].options, "user": WALLET},
     )
     world.services = world.another_worker()
     world.run_at("morpheus-node")
-    assert (world.told_of("morpheus-node"), _alarms(world)) == (["misconfigured", "recovered"], [])
+    assert (world.events("morpheus-node"), _alarms(world)) == (["misconfigured", "recovered"], [])
 
 
 def test_a_wrong_wallets_list_ends_no_lost_open(make_platforms: MakeWorld) -> None:

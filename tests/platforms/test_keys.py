@@ -11,10 +11,11 @@ from orchestrator.flows.operations.provider_check import check_provider
 from orchestrator.flows.upstream.credentials import retry_paused
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Credential, Verdict
+from tests.drivers import MODEL, platform_of
 from tests.flows.hands import Hands
-from tests.platforms.baffled import baffled
+from tests.platforms.broken_driver import broken_driver
 from tests.platforms.conftest import MakeWorld
-from tests.platforms.world import MODEL, PlatformWorld, platform_of
+from tests.platforms.world import PlatformWorld
 from tests.world import MINUTE, SECOND
 
 
@@ -27,12 +28,6 @@ def _paused(world: PlatformWorld) -> list[str]:
     return [one.ref for one in _credentials(world) if one.paused_since is not None]
 
 
-def _seconds_of(world: PlatformWorld, name: str, operation: str) -> list[int]:
-    """Return when such calls came, counted from now."""
-    calls = world.server.log(upstream=name, operation=operation)
-    return [round(call.began_at - world.clock.seconds()) for call in calls]
-
-
 def test_an_exclusive_key_refused_at_a_ping_is_paused_and_freed(make_platforms: MakeWorld) -> None:
     world = make_platforms(replace(platform_of("morpheus"), keys=1))
     session_id = world.run_at("morpheus")
@@ -40,7 +35,7 @@ def test_an_exclusive_key_refused_at_a_ping_is_paused_and_freed(make_platforms: 
     listing = world.fault_at("morpheus", "unauthorized", "models")
     world.pass_time(MINUTE)
     assert _paused(world) == ["env:MORPHEUS_1"]
-    assert world.told_of("morpheus") == ["credential_paused"]
+    assert world.events("morpheus") == ["credential_paused"]
     assert world.session(session_id).state is State.RUNNING, "a refused key says nothing of the session"
     world.done("session.close", session_id=session_id)
     world.settle()
@@ -49,14 +44,17 @@ def test_an_exclusive_key_refused_at_a_ping_is_paused_and_freed(make_platforms: 
     assert world.refused("session.create", account_id="acme", model_id="morpheus") == "no_capacity"
     waiting = world.create_at("morpheus", on_quota="queue")
     world.pass_time(2 * MINUTE)
-    assert retry_paused(world.services).settled == 0, "it is still refused"
+    retried = retry_paused(world.services)
+    assert retried.settled == 0, "it is still refused"
     world.server.remove_fault(refused)
     world.server.remove_fault(listing)
-    assert retry_paused(world.services).claimed == 0, "not again at once"
+    retried = retry_paused(world.services)
+    assert retried.claimed == 0, "not again at once"
     world.pass_time(MINUTE)
-    assert retry_paused(world.services).settled == 1
+    retried = retry_paused(world.services)
+    assert retried.settled == 1
     assert _paused(world) == []
-    assert world.told_of("morpheus") == ["credential_paused", "recovered"]
+    assert world.events("morpheus") == ["credential_paused", "recovered"]
     world.settle()
     assert world.session(waiting).state is State.RUNNING, "who waited was woken"
 
@@ -68,7 +66,7 @@ def test_a_key_refused_at_an_open_is_paused_and_the_next_one_serves(make_platfor
     session_id = world.run_at("morpheus")
     assert world.session(session_id).credential == "env:MORPHEUS_2"
     assert _paused(world) == ["env:MORPHEUS_1"]
-    assert world.told_of("morpheus") == ["credential_paused"]
+    assert world.events("morpheus") == ["credential_paused"]
 
 
 def test_a_shared_key_is_paused_only_where_nobody_lives(make_platforms: MakeWorld) -> None:
@@ -83,12 +81,12 @@ def test_a_shared_key_is_paused_only_where_nobody_lives(make_platforms: MakeWorl
     assert {world.session(one).state for one in (first, second)} == {State.RUNNING}
 
 
-def test_the_event_is_told_once_for_all_sessions_of_the_key(make_platforms: MakeWorld) -> None:
+def test_the_event_is_reported_once_for_all_sessions_of_the_key(make_platforms: MakeWorld) -> None:
     world = make_platforms(platform_of("openai"))
     world.run_many_at("openai", 5)
     world.fault_at("openai", "unauthorized")
     world.pass_time(5 * MINUTE)
-    assert world.told_of("openai") == ["credential_paused"]
+    assert world.events("openai") == ["credential_paused"]
 
 
 def test_who_stays_refused_for_too_long_is_dead(make_platforms: MakeWorld) -> None:
@@ -107,7 +105,7 @@ def test_the_secret_of_an_attached_endpoint_pauses_nobody(make_platforms: MakeWo
     world.fault_at("fpt-attach", "unauthorized")
     world.pass_time(5 * MINUTE)
     assert _paused(world) == []
-    assert world.told_of("fpt-attach") == []
+    assert world.events("fpt-attach") == []
 
 
 def test_a_secret_that_may_no_longer_be_named_starts_nothing(make_platforms: MakeWorld) -> None:
@@ -127,11 +125,15 @@ def test_a_worker_without_the_secret_leaves_the_try_to_others(make_platforms: Ma
     poor = world.another_worker()
     world.secrets = secrets
     world.jump(2 * MINUTE)
-    assert retry_paused(poor).settled == 0
-    assert retry_paused(world.services).settled == 1, "its look was not counted as one"
+    retried = retry_paused(poor)
+    assert retried.settled == 0
+    retried = retry_paused(world.services)
+    assert retried.settled == 1, "its look was not counted as one"
 
 
-def test_another_secret_behind_a_paused_key_is_told_and_wakes_who_waits(make_platforms: MakeWorld) -> None:
+def test_another_secret_behind_a_paused_key_is_reported_and_wakes_who_waits(
+    make_platforms: MakeWorld,
+) -> None:
     world = make_platforms(platform_of("fpt-template"))
     world.fault_at("fpt-template", "unauthorized", "open", times=1)
     world.create_at("fpt-template")
@@ -142,7 +144,7 @@ def test_another_secret_behind_a_paused_key_is_told_and_wakes_who_waits(make_pla
     world.server.add_upstream("fpt-template", "fpt", ["sk-another"], [MODEL])
     world.secrets = {"FPT_TEMPLATE_1": "sk-another"}
     world.services = world.another_worker()
-    assert world.told_of("fpt-template") == ["credential_paused", "recovered"]
+    assert world.events("fpt-template") == ["credential_paused", "recovered"]
     world.settle()
     assert world.session(waiting).state is State.RUNNING
 
@@ -154,8 +156,9 @@ def test_a_try_that_fails_in_a_way_nobody_foresaw_keeps_no_other_key_paused(
     world.pause("openai", "env:OPENAI_1")
     world.pause("aimlapi", "env:AIMLAPI_1")
     world.jump(2 * MINUTE)
-    drivers = {"openai": baffled("openai"), "aimlapi": world.services.drivers["aimlapi"]}
-    assert retry_paused(replace(world.services, drivers=drivers)).settled == 1
+    drivers = {"openai": broken_driver("openai"), "aimlapi": world.services.drivers["aimlapi"]}
+    retried = retry_paused(replace(world.services, drivers=drivers))
+    assert retried.settled == 1
     assert _paused(world) == ["env:OPENAI_1"]
     assert "env:OPENAI_1 at openai" in caplog.text
 
@@ -168,13 +171,15 @@ def test_a_key_whose_sessions_are_still_refused_stays_paused_whatever_its_list_s
     refused = world.fault_at("openai", "unauthorized")
     for _ in range(20):
         world.pass_time(30 * SECOND)
-        assert retry_paused(world.services).settled == 0
-    assert world.told_of("openai") == ["credential_paused"]
+        retried = retry_paused(world.services)
+        assert retried.settled == 0
+    assert world.events("openai") == ["credential_paused"]
     world.server.remove_fault(refused)
     world.pass_time(MINUTE)
     assert world.session(session_id).last_verdict is Verdict.ALIVE
-    assert retry_paused(world.services).settled == 1
-    assert world.told_of("openai") == ["credential_paused", "recovered"]
+    retried = retry_paused(world.services)
+    assert retried.settled == 1
+    assert world.events("openai") == ["credential_paused", "recovered"]
 
 
 # Retry-After
@@ -234,7 +239,8 @@ def test_it_holds_in_every_worker(make_platforms: MakeWorld) -> None:
     world.jump(30 * SECOND)
     world.settle()
     world.jump(31 * SECOND)
-    assert Hands(world.another_worker()).ping("openai") == []
+    worker = world.another_worker()
+    assert Hands(worker).ping("openai") == []
 
 
 def test_opens_wait_too_and_closes_never(make_platforms: MakeWorld) -> None:
@@ -254,7 +260,7 @@ def test_opens_wait_too_and_closes_never(make_platforms: MakeWorld) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "waited"),
+    ("reported", "waited"),
     [
         pytest.param(20, 20, id="a moment"),
         pytest.param(290, 290, id="minutes"),
@@ -262,10 +268,10 @@ def test_opens_wait_too_and_closes_never(make_platforms: MakeWorld) -> None:
     ],
 )
 def test_a_throttled_open_is_sent_again_when_the_time_has_come(
-    told: int, waited: int, make_platforms: MakeWorld
+    reported: int, waited: int, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform_of("fpt-template"))
-    world.fault_at("fpt-template", "throttled", "open", times=1, retry_after=told)
+    world.fault_at("fpt-template", "throttled", "open", times=1, retry_after=reported)
     session_id = world.create_at("fpt-template")
     began = world.clock.seconds()
     world.settle()
@@ -339,7 +345,7 @@ def test_without_keys_too_new_sessions_wait_and_closes_never(make_platforms: Mak
     world.pass_time(114 * SECOND)
     assert world.session(waiting).state is State.QUEUED
     world.pass_time(6 * SECOND)
-    assert world.session(waiting).state is State.RUNNING, "nobody had to wake it"
+    assert world.session(waiting).state is State.RUNNING, "it woke by itself"
 
 
 def test_an_attached_endpoint_that_says_to_wait_holds_no_other(make_platforms: MakeWorld) -> None:
@@ -375,7 +381,7 @@ def test_an_exclusive_key_carries_one_and_the_least_recently_used_comes_first(
 def test_a_shared_key_carries_many(name: str, make_platforms: MakeWorld) -> None:
     world = make_platforms(platform_of(name))
     sessions = world.run_many_at(name, 5)
-    assert {world.session(one).credential for one in sessions} == set(platform_of(name).refs())
+    assert {world.session(one).credential for one in sessions} == set(platform_of(name).refs)
 
 
 def test_a_key_that_two_providers_share_carries_one_session_all_the_same(make_platforms: MakeWorld) -> None:
@@ -402,18 +408,24 @@ def test_a_gateway_without_session_calls_takes_no_session_until_it_has_them_agai
     session_id = world.create_at("morpheus")
     world.pass_time(5 * SECOND)
     assert world.session(session_id).state is State.FAILED
-    assert world.told_of("morpheus") == ["credential_paused"]
+    assert world.events("morpheus") == ["credential_paused"]
     (key,) = _credentials(world)
     assert "session endpoints are retired here" in str(key.paused_reason)
     assert world.refused("session.create", account_id="acme", model_id="morpheus") == "no_capacity"
     world.pass_time(2 * MINUTE)
-    assert (retry_paused(world.services).claimed, _paused(world)) == (1, ["env:MORPHEUS_1"])
+    retried = retry_paused(world.services)
+    assert (retried.claimed, _paused(world)) == (1, ["env:MORPHEUS_1"])
     found = {one.what: one for one in check_provider(world.services, "morpheus")}
-    told = found["credential env:MORPHEUS_1"]
-    assert (told.works, "retired" in told.said, "base_url" in str(told.remedy)) == (False, True, True)
+    reported = found["credential env:MORPHEUS_1"]
+    assert (reported.works, "retired" in reported.said, "base_url" in str(reported.remedy)) == (
+        False,
+        True,
+        True,
+    )
     world.server.add_upstream("morpheus", "morpheus", ["sk-morpheus-1"], [MODEL])
     world.pass_time(2 * MINUTE)
-    assert (retry_paused(world.services).settled, _paused(world)) == (1, [])
+    retried = retry_paused(world.services)
+    assert (retried.settled, _paused(world)) == (1, [])
     world.run_at("morpheus")
 
 
@@ -424,11 +436,11 @@ def test_nobody_is_dead_because_a_gateway_has_retired_its_own_ping(make_platform
         world.fault_at("morpheus", "status", operation, status=404, body={"detail": "Not Found"})
     world.pass_time(17 * MINUTE)
     assert (world.session(session_id).state, _paused(world)) == (State.RUNNING, ["env:MORPHEUS_1"])
-    assert world.told_of("morpheus") == ["credential_paused"]
+    assert world.events("morpheus") == ["credential_paused"]
 
 
 @pytest.mark.parametrize(("ping", "operation"), [("chat", "close"), ("native", "ping_native")])
-def test_a_session_that_is_not_ours_under_our_key_is_told(
+def test_a_session_that_is_not_ours_under_our_key_is_reported(
     ping: str, operation: str, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(replace(platform_of("morpheus").with_options(ping=ping), keys=1))
@@ -437,7 +449,7 @@ def test_a_session_that_is_not_ours_under_our_key_is_told(
     if operation == "close":
         world.done("session.close", session_id=session_id)
     world.pass_time(3 * MINUTE)
-    assert world.told_of("morpheus") == ["ownership_lost"]
+    assert world.events("morpheus") == ["ownership_lost"]
 
 
 def _opened_by_another(world: PlatformWorld, model: str = MODEL) -> None:
@@ -450,25 +462,25 @@ def _opened_by_another(world: PlatformWorld, model: str = MODEL) -> None:
     httpx.post(f"{base}/session/modelsession?model_id={there}", json=wish, headers=headers).raise_for_status()
 
 
-def test_an_open_that_ends_anothers_session_under_our_key_is_told(make_platforms: MakeWorld) -> None:
+def test_an_open_that_ends_anothers_session_under_our_key_is_reported(make_platforms: MakeWorld) -> None:
     world = make_platforms(replace(platform_of("morpheus"), keys=1))
     _opened_by_another(world)
     [theirs] = world.server.open_sessions()
     session_id = world.run_at("morpheus")
-    assert world.told_of("morpheus") == ["ownership_lost"]
+    assert world.events("morpheus") == ["ownership_lost"]
     with world.services.database.reading() as tx:
-        told = tx.outbox.tail(subject="morpheus")[-1].data
-    assert (told["foreign_handle"], told["session_id"]) == (theirs.id, session_id)
+        reported = tx.outbox.tail(subject="morpheus")[-1].data
+    assert (reported["foreign_handle"], reported["session_id"]) == (theirs.id, session_id)
 
 
 @pytest.mark.parametrize("trouble", ["no_bids", "error_before"])
-def test_it_is_told_where_the_open_then_fails_too(trouble: str, make_platforms: MakeWorld) -> None:
+def test_it_is_reported_where_the_open_then_fails_too(trouble: str, make_platforms: MakeWorld) -> None:
     world = make_platforms(replace(platform_of("morpheus"), keys=1))
     _opened_by_another(world)
     world.fault_at("morpheus", trouble, "open")
     world.create_at("morpheus")
     world.pass_time(SECOND)
-    assert world.told_of("morpheus") == ["ownership_lost"]
+    assert world.events("morpheus") == ["ownership_lost"]
 
 
 def test_what_our_own_sessions_left_under_a_key_is_nobody_elses(make_platforms: MakeWorld) -> None:
@@ -478,7 +490,7 @@ def test_what_our_own_sessions_left_under_a_key_is_nobody_elses(make_platforms: 
     world.settle()
     assert len(world.server.open_sessions()) == 1
     world.run_at("morpheus")
-    assert world.told_of("morpheus") == []
+    assert world.events("morpheus") == []
 
 
 def test_what_a_lost_open_may_have_left_accuses_nobody(make_platforms: MakeWorld) -> None:
@@ -490,4 +502,4 @@ def test_what_a_lost_open_may_have_left_accuses_nobody(make_platforms: MakeWorld
     world.settle()
     assert len(world.server.open_sessions()) == 1
     world.run_at("morpheus")
-    assert world.told_of("morpheus") == []
+    assert world.events("morpheus") == []

@@ -8,8 +8,10 @@ from orchestrator.flows.operations.provider_check import check_provider
 from orchestrator.flows.reports.explain import explain
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Verdict
+from tests.drivers import platform_of
+from tests.due import token_of
 from tests.platforms.conftest import MakeWorld
-from tests.platforms.world import PlatformWorld, platform_of
+from tests.platforms.world import PlatformWorld
 from tests.world import MINUTE, SECOND
 
 
@@ -31,11 +33,11 @@ def test_an_attached_endpoint_is_not_dead_because_its_secret_is_not_there(
     world.pass_time(17 * MINUTE)
     assert world.session(session_id).state is State.RUNNING
     assert len(world.chats("fpt-attach")) == before, "nothing was sent without it"
-    assert world.told_of("fpt-attach") == ["misconfigured"]
+    assert world.events("fpt-attach") == ["misconfigured"]
     world.services = knows
     world.pass_time(5 * MINUTE)
     assert world.session(session_id).last_verdict is Verdict.ALIVE
-    assert world.told_of("fpt-attach") == ["misconfigured", "recovered"]
+    assert world.events("fpt-attach") == ["misconfigured", "recovered"]
 
 
 def test_a_ping_that_one_worker_cannot_send_is_sent_by_another(make_platforms: MakeWorld) -> None:
@@ -46,7 +48,7 @@ def test_a_ping_that_one_worker_cannot_send_is_sent_by_another(make_platforms: M
     lacks = world.another_worker()
     world.secrets = secrets
     world.settle(lacks)
-    assert world.session(session_id).lease_token is None
+    assert token_of(world.session(session_id)) is None
     world.jump(6 * SECOND)
     world.settle()
     assert world.session(session_id).last_ping_at == world.clock.now
@@ -60,7 +62,7 @@ def test_nothing_is_attached_without_its_secret(make_platforms: MakeWorld) -> No
     world.pass_time(MINUTE)
     assert "this worker lacks the secret env:ATTACHED_1" in str(world.placement(session_id).last_answer)
     assert world.chats("fpt-attach") == []
-    assert world.told_of("fpt-attach") == ["misconfigured"]
+    assert world.events("fpt-attach") == ["misconfigured"]
     world.services, world.secrets = knows, secrets
     world.pass_time(MINUTE)
     assert world.session(session_id).state is State.RUNNING
@@ -75,7 +77,7 @@ def test_what_sesterce_runs_outlives_the_loss_of_its_endpoints_secret(make_platf
     world.services = world.another_worker()
     world.pass_time(20 * MINUTE)
     assert [world.session(one).state for one in sessions] == [State.RUNNING] * 4
-    assert "misconfigured" in world.told_of("sesterce")
+    assert "misconfigured" in world.events("sesterce")
     world.done("session.close", session_id=sessions[0])
     world.pass_time(MINUTE)
     assert world.session(sessions[0]).state is State.STOPPED, "the key closes, and is there"
@@ -123,5 +125,7 @@ def test_a_lost_open_that_is_to_be_closed_is_seen_from_the_first_minute(make_pla
     world.done("session.close", session_id=session_id)
     with world.services.database.reading() as tx:
         assert [one.session_id for one in tx.placements.unproven()] == [session_id]
-        told = explain(tx, world.session(session_id), world.services.policy("morpheus-node"), world.clock.now)
-    assert told["next_step"] == "resolve"
+        reported = explain(
+            tx, world.session(session_id), world.services.policy("morpheus-node"), world.clock.now
+        )
+    assert reported["next_step"] == "resolve"

@@ -10,10 +10,12 @@ from orchestrator.flows.steps.ping.ping_due import ping_due
 from orchestrator.flows.upstream.read_balances import read_balances
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Policy
+from tests.drivers import MODEL, platform_of
+from tests.due import token_of
 from tests.flows.hands import Hands
-from tests.platforms.baffled import baffled
+from tests.platforms.broken_driver import broken_driver
 from tests.platforms.conftest import MakeWorld
-from tests.platforms.world import MODEL, PlatformWorld, platform_of
+from tests.platforms.world import PlatformWorld
 from tests.world import HOUR, MINUTE, SECOND
 
 NATIVE = platform_of("morpheus").with_options(ping="native")
@@ -144,7 +146,7 @@ def test_no_close_runs_while_a_native_ping_holds_the_key(make_platforms: MakeWor
     world.done("session.close", session_id=session_id)
     world.jump(2 * SECOND)
     assert hands.claim(Step.CLOSE) == [], "the ping's answer is not written down yet"
-    hands.settle_pings(pinged)
+    hands.settle(*pinged)
     world.pass_time(2 * SECOND)
     assert world.session(session_id).state is State.STOPPED
 
@@ -174,7 +176,7 @@ def test_a_chat_ping_leaves_the_key_alone(make_platforms: MakeWorld) -> None:
     world.jump(30 * SECOND)
     assert len(Hands(world.services).ping("morpheus")) == 1
     with world.services.database.reading() as tx:
-        assert [one.lease_token for one in tx.credentials.listed()] == [None, None]
+        assert [token_of(one) for one in tx.credentials.listed()] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -318,7 +320,7 @@ def test_a_declared_end_is_judged_by_the_stores_clock(make_platforms: MakeWorld)
     session_id = world.run_at("fpt-attach", attach=attach)
     world.done("session.close", session_id=session_id)
     world.pass_time(30 * MINUTE)
-    assert world.session(session_id).state is State.STOPPING, "nobody has ended it yet"
+    assert world.session(session_id).state is State.STOPPING, "it has not been ended yet"
     world.pass_time(HOUR)
     assert world.session(session_id).state is State.STOPPED
     assert "declared end" in (world.placement(session_id).proof or "")
@@ -359,19 +361,19 @@ def test_looks_at_attached_endpoints_are_pings_and_metered(fault: str, make_plat
     assert meter.pings == len(world.chats("fpt-attach"))
 
 
-def test_a_low_balance_of_our_own_is_told_once(make_platforms: MakeWorld) -> None:
+def test_a_low_balance_of_our_own_is_reported_once(make_platforms: MakeWorld) -> None:
     poor = replace(platform_of("aimlapi"), upstream={"balance": 3})
     world = make_platforms(poor, platform_of("openai"))
     for _ in range(3):
         read_balances(world.services)
         world.jump(MINUTE)
-    assert world.told_of("aimlapi") == ["low_balance"]
+    assert world.events("aimlapi") == ["low_balance"]
     world.server.add_upstream("aimlapi", "aimlapi", ["sk-aimlapi-1"], [MODEL], balance=50)
     read_balances(world.services)
     world.jump(MINUTE)
     world.server.add_upstream("aimlapi", "aimlapi", ["sk-aimlapi-1"], [MODEL], balance=2)
     read_balances(world.services)
-    assert world.told_of("aimlapi") == ["low_balance", "recovered", "low_balance"], "a new shortage"
+    assert world.events("aimlapi") == ["low_balance", "recovered", "low_balance"], "a new shortage"
     with world.services.database.reading() as tx:
         [meter] = [one for one in tx.meters.listed() if one.provider == "aimlapi"]
     assert (meter.balance, meter.balance_currency, meter.balance_is_low) == (Decimal(2), "USD", True)
@@ -381,18 +383,18 @@ def test_where_one_key_is_refused_another_tells_the_balance(make_platforms: Make
     world = make_platforms(replace(platform_of("aimlapi"), keys=2, upstream={"balance": "1"}))
     world.fault_at("aimlapi", "unauthorized", "billing", key="sk-aimlapi-1")
     assert read_balances(world.services).settled == 1
-    assert world.told_of("aimlapi") == ["low_balance"]
+    assert world.events("aimlapi") == ["low_balance"]
 
 
 def test_a_balance_that_nobody_can_read_hides_no_others(
     make_platforms: MakeWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = make_platforms(platform_of("openai"), replace(platform_of("aimlapi"), upstream={"balance": 3}))
-    drivers = {"openai": baffled("openai"), "aimlapi": world.services.drivers["aimlapi"]}
+    drivers = {"openai": broken_driver("openai"), "aimlapi": world.services.drivers["aimlapi"]}
     tally = read_balances(replace(world.services, drivers=drivers))
     assert (tally.claimed, tally.settled, tally.failed) == (2, 1, 1)
     assert "the balance at openai cannot be read" in caplog.text
-    assert world.told_of("aimlapi") == ["low_balance"]
+    assert world.events("aimlapi") == ["low_balance"]
 
 
 # what may have been left behind
@@ -427,4 +429,4 @@ def test_who_loads_for_too_long_is_asked_after_before_it_is_called_dead(make_pla
     session = world.session(session_id)
     assert session.stop_reason is StopReason.DEAD
     assert "the platform says so itself" in (session.stop_detail or "")
-    assert asked == 0, "while it may load nobody asks"
+    assert asked == 0, "while it may load it is not asked"

@@ -3,22 +3,21 @@
 import pytest
 
 from orchestrator.rules.states import PlacementState, State, StopReason
+from tests.drivers import MODEL, PlatformUnderTest, platform_of
 from tests.platforms.conftest import MakeWorld
-from tests.platforms.world import MODEL, Platform, PlatformWorld, platform_of
+from tests.platforms.world import PlatformWorld
 from tests.world import MINUTE, SECOND
 
-START = Platform(
-    name="sesterce",
+START = PlatformUnderTest(
     driver="sesterce",
-    opens_by="start",
+    open_operation="start",
     url_option="control_url",
     options={"on_open": "start", "on_close": "stop", "poll_seconds": 0.02, "instances": {MODEL: "i1"}},
     upstream={"instances": [{"id": "i1", "model": MODEL, "running": False}]},
 )
-ATTACH = Platform(
-    name="sesterce",
+ATTACH = PlatformUnderTest(
     driver="sesterce",
-    opens_by="list",
+    open_operation="list",
     url_option="control_url",
     options={"poll_seconds": 0.02, "instances": {MODEL: "i1"}},
     upstream={"instances": [{"id": "i1", "model": MODEL}]},

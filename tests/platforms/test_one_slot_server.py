@@ -15,8 +15,8 @@ import httpx
 
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy, Session
-from orchestrator.settings import Configuration
 from tests.platforms.one_slot import one_slot
+from tests.upstreams import Upstream
 from tests.world import Clock, World
 
 SECONDS = float(os.environ.get("ONE_SLOT_SECONDS", "15"))
@@ -46,11 +46,11 @@ class RealWorld(World):
 
     def __init__(self, database_url: str, base_url: str) -> None:
         super().__init__(database_url, policy=POLICY, clock=RealTime())
+        self.upstreams["llama-cpp"] = Upstream(name="llama-cpp", driver="openai", keys=0)
         self._base_url = base_url
 
-    def _configuration(self) -> Configuration:
-        self.providers["llama-cpp"] = self._provider("llama-cpp", "openai", self._base_url, [])
-        return super()._configuration()
+    def address_of(self, upstream: Upstream) -> str:
+        return self._base_url if upstream.name == "llama-cpp" else super().address_of(upstream)
 
     def live(self, session_id: str, seconds: float, until: State = State.STOPPED) -> Session:
         """Work for so long, or until the session is in this state."""

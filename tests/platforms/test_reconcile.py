@@ -17,13 +17,13 @@ from orchestrator.rules.reconcile.lists import Action
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Policy
 from orchestrator.settings import SecretStore
-from orchestrator.simulator.platforms.sesterce_fleet import Fleet
+from tests.drivers import MODEL, PLATFORMS, PlatformUnderTest, platform_of
 from tests.flows.hands import Hands
 from tests.platforms.conftest import MakeWorld
-from tests.platforms.world import MODEL, Platform, PlatformWorld, platform_of
+from tests.platforms.world import PlatformWorld
 from tests.world import HOUR, MINUTE, SECOND
 
-LISTING = [platform_of(name) for name in ("sesterce", "fpt-template", "morpheus-node")]
+LISTING = [platform for platform in PLATFORMS if platform.card.status.can_list]
 at_each = pytest.mark.parametrize("platform", LISTING, ids=lambda platform: platform.name)
 NODE = platform_of("morpheus-node")
 TEMPLATE = platform_of("fpt-template")
@@ -45,21 +45,8 @@ def kinds(report: ReconcileReport) -> list[tuple[Action, bool]]:
 
 def stranger(world: PlatformWorld, name: str, label: str | None = None) -> str:
     """Open a session there, by hand or from elsewhere."""
-    simulator = world.server.simulator
-    key = f"sk-{name}-1"
-
-    def open_one() -> str:
-        if name == "sesterce":
-            fleet = Fleet(simulator, simulator.upstreams[name])
-            return fleet.create(key, label or "by hand", MODEL, "l40s").id
-        opened = simulator.sessions.open(upstream=name, key=key, model=MODEL, seconds=86400, label=label)
-        return opened.id
-
-    return world.server._on_loop(open_one)
-
-
-def labelled(platform: Platform, placement_id: str) -> str:
-    return f"orchestrator-{placement_id}" if platform.name == "sesterce" else placement_id
+    simulator, open_by_hand = world.server.simulator, world.platforms[name].open_by_hand
+    return world.server._on_loop(lambda: open_by_hand(simulator, name, f"sk-{name}-1", label))
 
 
 def open_there(world: PlatformWorld) -> set[str]:
@@ -79,7 +66,7 @@ def dump(world: PlatformWorld) -> list[Any]:
 
 
 @at_each
-def test_a_list_that_agrees_changes_nothing(platform: Platform, make_platforms: MakeWorld) -> None:
+def test_a_list_that_agrees_changes_nothing(platform: PlatformUnderTest, make_platforms: MakeWorld) -> None:
     world = make_platforms(platform)
     session_id = world.run_at(platform.name)
     world.pass_time(DUE)
@@ -90,7 +77,7 @@ def test_a_list_that_agrees_changes_nothing(platform: Platform, make_platforms: 
 
 @at_each
 def test_what_lives_there_after_its_end_here_is_closed_with_proof(
-    platform: Platform, make_platforms: MakeWorld
+    platform: PlatformUnderTest, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform)
     session_id = world.run_at(platform.name)
@@ -107,24 +94,24 @@ def test_what_lives_there_after_its_end_here_is_closed_with_proof(
     [orphan] = orphans(world)
     assert (orphan["handle"], orphan["attempts"] > 2) == (placement.handle, True), "retried as every close"
     assert kinds(look(world)) == [], "it is known now"
-    assert "orphan_unproven" in world.told_of(platform.name)
+    assert "orphan_unproven" in world.events(platform.name)
     world.server.clear_faults()
     world.pass_time(DUE)
     assert orphans(world) == []
     assert open_there(world) == set()
-    assert world.told_of(platform.name) == ["orphan_found", "orphan_unproven", "orphan_closed"]
+    assert world.events(platform.name) == ["orphan_found", "orphan_unproven", "orphan_closed"]
     assert len(world.placements(session_id)) == 1
 
 
 @at_each
 def test_a_stranger_is_closed_once_it_is_certainly_old_enough(
-    platform: Platform, make_platforms: MakeWorld
+    platform: PlatformUnderTest, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform)
     session_id = world.run_at(platform.name)
     world.pass_time(DUE)
     unknown = world.with_database(lambda tx: tx.installation.new_placement_id())
-    handle = stranger(world, platform.name, labelled(platform, unknown))
+    handle = stranger(world, platform.name, platform.name_there(unknown))
     assert kinds(look(world)) == [(Action.WAIT, False)]
     world.pass_time(4 * MINUTE)
     assert kinds(look(world)) == [(Action.WAIT, False)]
@@ -133,12 +120,12 @@ def test_a_stranger_is_closed_once_it_is_certainly_old_enough(
     world.settle()
     assert handle not in open_there(world)
     assert world.session(session_id).state is State.RUNNING
-    assert world.told_of(platform.name) == ["orphan_found", "orphan_closed"]
+    assert world.events(platform.name) == ["orphan_found", "orphan_closed"]
 
 
 @at_each
 def test_what_another_providers_rows_stand_for_is_none_of_ours(
-    platform: Platform, make_platforms: MakeWorld
+    platform: PlatformUnderTest, make_platforms: MakeWorld
 ) -> None:
     """A provider was renamed in the configuration, or two of them share one account."""
     world = make_platforms(platform)
@@ -157,8 +144,8 @@ def test_what_another_providers_rows_stand_for_is_none_of_ours(
 
 
 @pytest.mark.parametrize("platform", [platform_of("sesterce"), TEMPLATE], ids=lambda one: one.name)
-def test_what_a_person_made_by_hand_is_told_by_its_name_and_never_touched(
-    platform: Platform, make_platforms: MakeWorld
+def test_what_a_person_made_by_hand_is_reported_by_its_name_and_never_touched(
+    platform: PlatformUnderTest, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform)
     handle = stranger(world, platform.name, "playground of the data team")
@@ -171,13 +158,13 @@ def test_what_a_person_made_by_hand_is_told_by_its_name_and_never_touched(
 
 @pytest.mark.parametrize("platform", [platform_of("sesterce"), TEMPLATE], ids=lambda one: one.name)
 def test_what_another_installation_opened_under_the_same_account_is_never_touched(
-    platform: Platform, make_platforms: MakeWorld
+    platform: PlatformUnderTest, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform, policy=QUIET)
     world.run_at(platform.name)
     before = open_there(world)
     theirs = {
-        stranger(world, platform.name, labelled(platform, placement_id("0badcafe", n))) for n in range(3)
+        stranger(world, platform.name, platform.name_there(placement_id("0badcafe", n))) for n in range(3)
     }
     for _ in range(3):
         world.pass_time(2 * HOUR)
@@ -188,12 +175,12 @@ def test_what_another_installation_opened_under_the_same_account_is_never_touche
 
 @pytest.mark.parametrize("platform", [platform_of("sesterce"), TEMPLATE], ids=lambda one: one.name)
 def test_what_a_release_opened_that_said_not_whose_it_is_is_reported_and_never_touched(
-    platform: Platform, make_platforms: MakeWorld
+    platform: PlatformUnderTest, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform, policy=QUIET)
     session_id = world.run_at(platform.name)
     untold = [f"5f0c0001-0000-4000-8000-00000000000{n}" for n in range(4)]
-    theirs = {stranger(world, platform.name, labelled(platform, one)) for one in untold}
+    theirs = {stranger(world, platform.name, platform.name_there(one)) for one in untold}
     for _ in range(3):
         world.pass_time(2 * HOUR)
         report = look(world)
@@ -204,10 +191,10 @@ def test_what_a_release_opened_that_said_not_whose_it_is_is_reported_and_never_t
 
 @pytest.mark.parametrize("platform", [platform_of("sesterce"), TEMPLATE], ids=lambda one: one.name)
 def test_a_lost_open_is_adopted_by_its_name_before_its_time(
-    platform: Platform, make_platforms: MakeWorld
+    platform: PlatformUnderTest, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform)
-    world.fault_at(platform.name, "cut_after_effect", platform.opens_by, times=1)
+    world.fault_at(platform.name, "cut_after_effect", platform.open_operation, times=1)
     session_id = world.create_at(platform.name)
     world.settle()
     assert world.placement(session_id).state is PlacementState.UNKNOWN
@@ -247,7 +234,9 @@ def test_a_platforms_clock_makes_no_stranger_old(ahead: timedelta, make_platform
 
 
 @at_each
-def test_what_is_gone_there_ends_though_nobody_pings(platform: Platform, make_platforms: MakeWorld) -> None:
+def test_what_is_gone_there_ends_though_nobody_pings(
+    platform: PlatformUnderTest, make_platforms: MakeWorld
+) -> None:
     world = make_platforms(platform, policy=QUIET)
     session_id = world.run_at(platform.name)
     world.pass_time(DUE)
@@ -281,7 +270,7 @@ def test_with_failover_it_moves_on(make_platforms: MakeWorld) -> None:
 @at_each
 @pytest.mark.parametrize("many", [1, 3])
 def test_a_list_that_is_empty_ends_nothing_that_answers(
-    platform: Platform, many: int, make_platforms: MakeWorld
+    platform: PlatformUnderTest, many: int, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform)
     running = world.run_many_at(platform.name, many)
@@ -308,7 +297,7 @@ def test_most_of_a_providers_sessions_never_end_at_once_but_by_an_operators_word
         assert report.refused == "3 of 3 live sessions are missing from its lists"
         assert (report.is_wrong, [done for _, done in kinds(report)]) == (True, [False] * 3)
         world.pass_time(5 * MINUTE)
-    assert world.told_of(NODE.name) == ["reconcile_refused"], "one alarm an hour"
+    assert world.events(NODE.name) == ["reconcile_refused"], "one alarm an hour"
     assert {world.session(one).state for one in running} == {State.RUNNING}
     assert kinds(look(world, max_share=1.0)) == [(Action.END, True)] * 3
     world.settle()
@@ -356,7 +345,9 @@ def test_a_status_that_contradicts_the_list_is_believed(make_platforms: MakeWorl
 
 @at_each
 @pytest.mark.parametrize("fault", ["dead", "unauthorized", "error_before", "html", "invalid_json"])
-def test_a_list_that_fails_decides_nothing(platform: Platform, fault: str, make_platforms: MakeWorld) -> None:
+def test_a_list_that_fails_decides_nothing(
+    platform: PlatformUnderTest, fault: str, make_platforms: MakeWorld
+) -> None:
     world = make_platforms(platform, policy=QUIET)
     session_id = world.run_at(platform.name)
     world.pass_time(DUE)
@@ -373,7 +364,7 @@ def test_a_list_that_fails_decides_nothing(platform: Platform, fault: str, make_
 
 @at_each
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
-    platform: Platform, make_platforms: MakeWorld
+    platform: PlatformUnderTest, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform, policy=QUIET)
     gone, well = world.run_many_at(platform.name, 2)
@@ -381,7 +372,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     world.end_there(gone, "forgotten")
     look(world)
     unknown = world.with_database(lambda tx: tx.installation.new_placement_id())
-    stranger(world, platform.name, labelled(platform, unknown))
+    stranger(world, platform.name, platform.name_there(unknown))
     world.pass_time(DUE)
     before = dump(world)
     report = look(world, dry_run=True)
@@ -394,27 +385,32 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
 def test_two_workers_look_at_a_key_one_at_a_time_and_once_an_interval(make_platforms: MakeWorld) -> None:
     world = make_platforms(NODE)
     other = world.another_worker()
-    assert (reconcile_due(world.services).claimed, reconcile_due(other).claimed) == (1, 0)
+    first, second = reconcile_due(world.services), reconcile_due(other)
+    assert (first.claimed, second.claimed) == (1, 0)
     world.jump(5 * MINUTE - SECOND)
-    assert reconcile_due(other).claimed == 0
+    reconciled = reconcile_due(other)
+    assert reconciled.claimed == 0
     world.jump(SECOND)
-    assert (reconcile_due(other).claimed, reconcile_due(world.services).claimed) == (1, 0)
-    hold = f"reconcile:{NODE.name}:{NODE.refs()[0]}"
+    first, second = reconcile_due(other), reconcile_due(world.services)
+    assert (first.claimed, second.claimed) == (1, 0)
+    hold = f"reconcile:{NODE.name}:{NODE.refs[0]}"
     world.with_database(lambda tx: tx.leases.hold(hold, "somebody", tx.now(), 300))
-    assert look(world).problem == "another worker is at it"
+    assert look(world).problem == "another worker does it now"
     world.jump(5 * MINUTE)
-    assert look(world).problem is None, "whoever died holds it no longer than its lease"
+    assert look(world).problem is None, "a dead process holds it no longer than its lease"
 
 
-def test_no_list_is_asked_for_under_a_key_that_was_told_to_wait(make_platforms: MakeWorld) -> None:
+def test_no_list_is_asked_for_under_a_key_that_was_asked_to_wait(make_platforms: MakeWorld) -> None:
     world = make_platforms(TEMPLATE)
     world.run_at("fpt-template")
     text = "Too many requests for this API key"
     world.fault_at("fpt-template", "throttled", times=1, retry_after=600, text=text)
     world.pass_time(MINUTE)
-    assert reconcile_due(world.services).claimed == 0
+    reconciled = reconcile_due(world.services)
+    assert reconciled.claimed == 0
     world.pass_time(10 * MINUTE)
-    assert reconcile_due(world.services).claimed == 1
+    reconciled = reconcile_due(world.services)
+    assert reconciled.claimed == 1
 
 
 def test_what_two_find_at_once_is_one_orphan(make_platforms: MakeWorld) -> None:
@@ -426,7 +422,7 @@ def test_what_two_find_at_once_is_one_orphan(make_platforms: MakeWorld) -> None:
     look(world)
     world.pass_time(DUE)
     [found] = look(world, dry_run=True).outcomes
-    ref = NODE.refs()[0]
+    ref = NODE.refs[0]
     done = [carry_out(world.another_worker(), NODE.name, ref, found.finding) for _ in range(2)]
     assert (done, len(orphans(world))) == ([True, False], 1)
 
@@ -444,7 +440,7 @@ def test_what_has_answered_or_ended_meanwhile_is_not_ended_by_an_old_list(make_p
     found = {one.finding.session_id: one.finding for one in look(world, dry_run=True).outcomes}
     world.done("session.record_interactions", batch=[{"session_id": answered, "count": 1}])
     world.done("session.close", session_id=closed)
-    done = [carry_out(world.services, NODE.name, NODE.refs()[0], found[one]) for one in (answered, closed)]
+    done = [carry_out(world.services, NODE.name, NODE.refs[0], found[one]) for one in (answered, closed)]
     assert done == [False, False]
     assert world.session(answered).state is State.RUNNING
     assert world.session(closed).stop_reason is StopReason.USER
@@ -453,9 +449,11 @@ def test_what_has_answered_or_ended_meanwhile_is_not_ended_by_an_old_list(make_p
 def test_a_worker_without_the_secret_leaves_the_key_to_others(make_platforms: MakeWorld) -> None:
     world = make_platforms(NODE)
     poor = replace(world.another_worker(), secrets=SecretStore({}))
-    assert reconcile_due(poor).claimed == 0
+    reconciled = reconcile_due(poor)
+    assert reconciled.claimed == 0
     assert "cannot resolve its secret" in (look(world, poor).problem or "")
-    assert reconcile_due(world.services).claimed == 1
+    reconciled = reconcile_due(world.services)
+    assert reconciled.claimed == 1
 
 
 def test_a_list_under_one_key_says_nothing_of_anothers(make_platforms: MakeWorld) -> None:
@@ -494,7 +492,7 @@ def test_the_brake_of_pings_does_not_hold_what_the_list_confirms(make_platforms:
     world.fault_at(NODE.name, "error_before", "chat")
     world.fault_at(NODE.name, "error_before", "status")
     world.pass_time(2 * MINUTE)
-    assert "braked" in world.told_of(NODE.name)
+    assert "braked" in world.events(NODE.name)
     look(world)
     world.pass_time(MINUTE)
     world.server.clear_faults()

@@ -2,8 +2,9 @@
 
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy
+from tests.drivers import MODEL, platform_of
 from tests.platforms.conftest import MakeWorld
-from tests.platforms.world import MODEL, PlatformWorld, platform_of
+from tests.platforms.world import PlatformWorld
 from tests.world import MINUTE, SECOND
 
 

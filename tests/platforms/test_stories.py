@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from orchestrator.rules.states import PlacementState, State, StopReason
+from tests.drivers import PLATFORMS, PlatformUnderTest
 from tests.platforms.conftest import MakeWorld
-from tests.platforms.world import PLATFORMS, Platform, PlatformWorld
+from tests.platforms.world import PlatformWorld
 from tests.world import HOUR, MINUTE, SECOND
 
 every = pytest.mark.parametrize("platform", PLATFORMS, ids=lambda platform: platform.name)
@@ -18,7 +19,7 @@ where_it_can_be_lost = pytest.mark.parametrize(
 )
 
 
-def tell_its_life(world: PlatformWorld, platform: Platform) -> None:
+def tell_its_life(world: PlatformWorld, platform: PlatformUnderTest) -> None:
     session_id = world.run_at(platform.name, stop={"max_duration_seconds": 600})
     view = world.view(session_id)
     assert view["endpoint"]["model"] == world.placement(session_id).endpoint_model
@@ -40,12 +41,14 @@ def tell_its_life(world: PlatformWorld, platform: Platform) -> None:
 
 
 @every
-def test_a_session_lives_and_is_closed_with_proof(platform: Platform, make_platforms: MakeWorld) -> None:
+def test_a_session_lives_and_is_closed_with_proof(
+    platform: PlatformUnderTest, make_platforms: MakeWorld
+) -> None:
     tell_its_life(make_platforms(platform), platform)
 
 
 @every
-def test_a_user_closes_it_at_any_time(platform: Platform, make_platforms: MakeWorld) -> None:
+def test_a_user_closes_it_at_any_time(platform: PlatformUnderTest, make_platforms: MakeWorld) -> None:
     world = make_platforms(platform)
     session_id = world.create_at(platform.name)
     world.done("session.close", session_id=session_id)
@@ -57,10 +60,10 @@ def test_a_user_closes_it_at_any_time(platform: Platform, make_platforms: MakeWo
 @where_it_can_be_lost
 @pytest.mark.parametrize("fault", ["cut_after_effect", "cut_before_effect", "error_after_effect"])
 def test_the_lost_answer_of_an_open_is_resolved(
-    platform: Platform, fault: str, make_platforms: MakeWorld
+    platform: PlatformUnderTest, fault: str, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform)
-    world.fault_at(platform.name, fault, platform.opens_by, times=1)
+    world.fault_at(platform.name, fault, platform.open_operation, times=1)
     session_id = world.create_at(platform.name, stop={"max_duration_seconds": 3600})
     world.settle()
     world.pass_time(19 * MINUTE)
@@ -76,10 +79,10 @@ def test_the_lost_answer_of_an_open_is_resolved(
 
 @where_it_can_be_lost
 def test_a_stop_after_a_lost_open_closes_what_was_opened(
-    platform: Platform, make_platforms: MakeWorld
+    platform: PlatformUnderTest, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform)
-    world.fault_at(platform.name, "cut_after_effect", platform.opens_by, times=1)
+    world.fault_at(platform.name, "cut_after_effect", platform.open_operation, times=1)
     session_id = world.create_at(platform.name)
     world.settle()
     world.done("session.close", session_id=session_id)
@@ -91,7 +94,7 @@ def test_a_stop_after_a_lost_open_closes_what_was_opened(
 @where_it_can_end
 @pytest.mark.parametrize("how", ["expired", "dead", "forgotten"])
 def test_what_the_platform_ends_by_itself_is_dead_or_has_expired_and_is_closed(
-    platform: Platform, how: str, make_platforms: MakeWorld
+    platform: PlatformUnderTest, how: str, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform)
     session_id = world.run_at(platform.name)
@@ -107,7 +110,7 @@ def test_what_the_platform_ends_by_itself_is_dead_or_has_expired_and_is_closed(
 
 
 @every
-def test_pings_stop_before_the_close_begins(platform: Platform, make_platforms: MakeWorld) -> None:
+def test_pings_stop_before_the_close_begins(platform: PlatformUnderTest, make_platforms: MakeWorld) -> None:
     world = make_platforms(platform)
     session_id = world.run_at(platform.name)
     world.pass_time(30 * SECOND)

@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Verdict
+from tests.drivers import platform_of
 from tests.platforms.conftest import MakeWorld
-from tests.platforms.world import platform_of
 from tests.world import HOUR, MINUTE, SECOND
 
 #: Platforms that have a status of one session, and the request for it.

@@ -7,8 +7,9 @@ import pytest
 from orchestrator.providers.checks import witness_faults
 from orchestrator.rules.states import PlacementState, State
 from orchestrator.settings import Configuration, ProviderConfiguration
+from tests.drivers import platform_of
 from tests.platforms.conftest import MakeWorld
-from tests.platforms.world import PlatformWorld, platform_of
+from tests.platforms.world import PlatformWorld
 from tests.world import MINUTE, SECOND
 
 RESOLVE_AFTER = 15 * MINUTE
@@ -68,7 +69,7 @@ def test_a_session_that_ends_sooner_than_was_asked_for_is_not_adopted(world: Pla
     assert foreign.id in (first.proof or "")
     assert second.handle not in (foreign.id, None)
     assert world.session(session_id).state is State.RUNNING
-    assert "ownership_lost" in world.told_of("morpheus")
+    assert "ownership_lost" in world.events("morpheus")
 
 
 def test_ours_is_adopted(world: PlatformWorld) -> None:

@@ -5,104 +5,18 @@ session_id = world.run_at("sesterce")
 world.end_there(session_id)       # the platform ends it by itself
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values import Placement, Plan, Policy
-from orchestrator.settings import Configuration, ProviderConfiguration
+from orchestrator.settings import Configuration
 from orchestrator.settings.configuration import AttachRule
 from orchestrator.simulator import Call
-from tests.providers.stage import TEMPLATE, WALLET
+from tests.drivers import MODEL, PLATFORMS, PlatformUnderTest
 from tests.world import SECOND, World
-
-#: The model of every upstream here.
-MODEL = "llama-3"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Platform:
-    """The stories' data of a platform; a new driver gets them all by one of these."""
-
-    name: str
-    driver: str
-    kind: str = ""
-    """Of the simulated upstream; the driver's name where it is the same."""
-    opens_by: str
-    """The simulator's name of the request that an open waits for."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    upstream: Mapping[str, Any] = field(default_factory=dict)
-    url_option: str = "base_url"
-    keys: int = 1
-    policy: Policy | None = None
-    attaches: bool = False
-    """Another system opens: each session brings its own key."""
-    has_sessions: bool = True
-    """The platform itself has sessions, and can end one."""
-    says_expired: bool = False
-    """It reports an end by its schedule as such; others only report an end."""
-    opens: bool = True
-    """An open is a separate request, which can be lost; otherwise the driver only reads."""
-
-    @property
-    def secret(self) -> str:
-        return self.name.upper().replace("-", "_")
-
-    def with_options(self, **options: Any) -> "Platform":
-        return replace(self, options={**self.options, **options})
-
-    def refs(self) -> list[str]:
-        return [] if self.attaches else [f"env:{self.secret}_{n}" for n in range(1, self.keys + 1)]
-
-
-PLATFORMS = (
-    Platform(name="openai", driver="openai", opens_by="models", has_sessions=False, opens=False),
-    Platform(name="aimlapi", driver="aimlapi", opens_by="key", has_sessions=False, opens=False),
-    Platform(
-        name="sesterce",
-        driver="sesterce",
-        opens_by="create",
-        url_option="control_url",
-        options={
-            "on_open": "create",
-            "on_close": "delete",
-            "instance": {"hardwareName": "l40s"},
-            "poll_seconds": 0.02,
-        },
-    ),
-    Platform(
-        name="fpt-attach",
-        driver="fpt",
-        opens_by="chat",
-        options={"mode": "attach"},
-        upstream={"console_seconds": 86400},
-        attaches=True,
-        opens=False,
-        keys=4,
-    ),
-    Platform(name="fpt-template", driver="fpt", opens_by="open", options=TEMPLATE),
-    Platform(
-        name="morpheus",
-        driver="morpheus",
-        opens_by="open",
-        options={"close_retry_seconds": 0.01},
-        keys=2,
-        says_expired=True,
-    ),
-    Platform(
-        name="morpheus-node",
-        driver="morpheus-node",
-        opens_by="open",
-        options={"user": WALLET, "open_within_seconds": 60, "list_lag_seconds": 0, "nonce_rest_seconds": 0.1},
-        says_expired=True,
-    ),
-)
-
-
-def platform_of(name: str) -> Platform:
-    return next(platform for platform in PLATFORMS if platform.name == name)
 
 
 class PlatformWorld(World):
@@ -111,23 +25,21 @@ class PlatformWorld(World):
     `pair`: two providers that serve one model, the first preferred."""
 
     def __init__(
-        self, database_url: str, platforms: Iterable[Platform] = PLATFORMS, *, policy: Policy | None = None
+        self,
+        database_url: str,
+        platforms: Iterable[PlatformUnderTest] = PLATFORMS,
+        *,
+        policy: Policy | None = None,
     ) -> None:
         contract = Plan(name="contract", billing_block_seconds=60)
-        super().__init__(database_url, policy=policy, plans={"contract": contract})
         self.platforms = {platform.name: platform for platform in platforms}
+        super().__init__(database_url, self.platforms.values(), policy=policy, plans={"contract": contract})
         self._attached = 0
 
-    def __enter__(self) -> "PlatformWorld":
-        self._stack.enter_context(self.server)
-        self.secrets: dict[str, str] = {}
-        self.providers = {name: self._configured(platform) for name, platform in self.platforms.items()}
-        self.services = self.another_worker()
-        self.done("account.put", account_id="acme", plan="contract", currency="USD")
-        self.done("account.credit", account_id="acme", amount="100000", currency="USD", key="opening")
+    def stock(self) -> None:
+        self.open_account("acme", "contract", "100000")
         for name in self.platforms:
             self.put_model(name, {name: MODEL})
-        return self
 
     # sessions
 
@@ -181,10 +93,6 @@ class PlatformWorld(World):
         wanted: dict[str, Any] = {"session": session} if session else {}
         return self.server.log(upstream=name, operation="chat", **wanted)
 
-    def told_of(self, name: str) -> list[str]:
-        """Return the short names of a provider's events."""
-        return self.events(name)
-
     def unproven(self, session_id: str) -> bool:
         return any(one.state is PlacementState.CLOSING for one in self.placements(session_id))
 
@@ -193,33 +101,11 @@ class PlatformWorld(World):
 
     # inside
 
-    def keys_of(self, platform: Platform) -> list[str]:
-        """Return its keys."""
-        return [f"sk-{platform.name}-{n}" for n in range(1, platform.keys + 1)]
-
-    def _configuration(self) -> Configuration:
+    def configuration(self) -> Configuration:
         rule = AttachRule(secret_ref="env:ATTACHED_*", host="127.0.0.1")
-        plain = Configuration(policy=self._policy, plans=self._plans, providers=self.providers)
-        return replace(plain, attach_allowed=(rule,))
+        return replace(super().configuration(), attach_allowed=(rule,))
 
-    def _configured(self, platform: Platform) -> ProviderConfiguration:
-        keys = self.keys_of(platform)
-        kind = platform.kind or platform.driver
-        url = self.server.add_upstream(platform.name, kind, keys, [MODEL], **platform.upstream)
-        prefix = "ATTACHED" if platform.attaches else platform.secret
-        self.secrets |= {f"{prefix}_{n}": key for n, key in enumerate(keys, 1)}
-        other = {} if platform.url_option == "base_url" else {platform.url_option: url}
-        return ProviderConfiguration(
-            name=platform.name,
-            driver=platform.driver,
-            base_url="" if other else url,
-            credentials=tuple(platform.refs()),
-            max_in_flight=500,
-            policy=platform.policy or self._policy,
-            options={**platform.options, **other},
-        )
-
-    def _attach(self, platform: Platform) -> dict[str, Any]:
+    def _attach(self, platform: PlatformUnderTest) -> dict[str, Any]:
         """Attach another endpoint of the console, with its own key."""
         self._attached += 1
         url = f"{self.server.url}/{platform.name}/aiam/v1/chat/completions"

@@ -8,6 +8,8 @@ from orchestrator.store.database import Database
 from tests.pooler.pgbouncer import PgBouncer, pgbouncer
 from tests.servers import Postgres
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def pooler(postgres: Postgres) -> Iterator[PgBouncer]:

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import make_url
 
-#: Seconds that its start may take on a busy machine.
-PATIENCE = 60.0
+from tests.waiting import PATIENCE, eventually, free_port
+
 MISSING = (
     "these tests need PgBouncer: install it (Debian: apt-get install pgbouncer, or .ci/install),"
     " or leave them out (make test)"
@@ -49,7 +48,7 @@ def pgbouncer(server_uri: str, **options: str) -> Iterator[PgBouncer]:
     host = parse_qs(urlsplit(server_uri).query)["host"][0]
     owner = os.stat(host).st_uid
     directory = Path(tempfile.mkdtemp(prefix="orchestrator-pgbouncer-"))
-    port = _free_port()
+    port = free_port()
     configuration = directory / "pgbouncer.ini"
     configuration.write_text(_configuration(host, port, options))
     os.chown(directory, owner, -1)
@@ -64,7 +63,7 @@ def pgbouncer(server_uri: str, **options: str) -> Iterator[PgBouncer]:
             **account,
         )
     try:
-        _wait_for(process, port, log)
+        eventually(lambda: _listens(process, port, log), "PgBouncer listens")
         yield PgBouncer(process, port)
     finally:
         if process.poll() is None:
@@ -98,22 +97,8 @@ def _configuration(host: str, port: int, options: dict[str, str]) -> str:
     return "\n".join(["[databases]", f"* = host={host} user=postgres", "[pgbouncer]", *lines, ""])
 
 
-def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    give_up_at = time.monotonic() + PATIENCE
-    while not _listens(port):
-        assert process.poll() is None, f"PgBouncer ended: {log.read_text(errors='replace')[-2000:]}"
-        assert time.monotonic() < give_up_at, "PgBouncer does not listen"
-        time.sleep(0.02)
-
-
-def _listens(port: int) -> bool:
+def _listens(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
+    assert process.poll() is None, f"PgBouncer ended: {log.read_text(errors='replace')[-2000:]}"
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port

@@ -3,7 +3,6 @@
 import threading
 from dataclasses import replace
 
-import pytest
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.store.database import Database, StoreOutage
@@ -25,7 +24,6 @@ def earn(tx: Transaction) -> None:
     tx.accounts.save(account, replace(account, balance=account.balance + 1), T0)
 
 
-@pytest.mark.slow
 def test_connections_that_are_killed_under_load_lose_nothing_that_was_committed(
     pooled: Database, postgres_url: str
 ) -> None:

@@ -11,6 +11,8 @@ import pytest
 from tests.processes.nursery import Nursery
 from tests.processes.platform import Platform
 
+pytestmark = pytest.mark.slow
+
 PlatformOn: TypeAlias = Callable[..., Platform]
 _failed = pytest.StashKey[bool]()
 

@@ -1,8 +1,10 @@
 """A platform of real processes at its end: is it at rest, and what do its logs and rows show?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -13,8 +15,9 @@ from orchestrator.simulator import Call, SimSession
 from orchestrator.store.database import Database
 from orchestrator.store.queries.outbox import OUTBOX
 from tests.chaos.load import Load
-from tests.processes.platform import Platform, Unseen, eventually
+from tests.processes.platform import Platform
 from tests.simulation.evidence import Evidence, gather
+from tests.waiting import Unseen, eventually
 
 
 def moves(platform: Platform, accounts: Sequence[str]) -> dict[str, int]:
@@ -38,17 +41,27 @@ def wait_for_rest(look: Callable[[], dict[str, int]], patience: float) -> None:
             raise Unseen(f"after {patience:g} s not at rest: {left}") from None
 
 
-def judged(
-    platform: Platform, load: Load, troubles: Sequence[tuple[datetime, datetime]], *, late: timedelta
-) -> Evidence:
-    """Return the platforms' logs, and the rows as a new connection sees them. Gateways are called `morph`."""
-    url = platform.database.url.render_as_string(hide_password=False)
+@contextmanager
+def closing_database(url: str) -> Iterator[Database]:
+    """Return a store with new connections, and close them."""
     database = Database(url)
-    settings = Settings(database_url=url, config=platform.directory / "orchestrator.toml")
     try:
+        yield database
+    finally:
+        database.dispose()
+
+
+def judged(
+    platform: Platform, load: Load, troubles: Sequence[tuple[datetime, datetime]], **seen: Any
+) -> Evidence:
+    """Return the platforms' logs, and the rows as a new connection sees them. Gateways are called `morph`. `seen`: more
+    of the evidence."""
+    url = platform.database.url.render_as_string(hide_password=False)
+    settings = Settings(database_url=url, config=platform.directory / "orchestrator.toml")
+    with closing_database(url) as database:
         with database.reading() as tx:
             now = tx.now()
-        seen = gather(
+        found = gather(
             database,
             wiring.read_configuration(settings),
             now,
@@ -56,10 +69,8 @@ def judged(
             calls=[Call(**call) for call in platform.simulator.get("log")],
             exclusive=frozenset({"morph"}),
             troubles=troubles,
-            late=late,
+            **seen,
         )
-    finally:
-        database.dispose()
     # the test's own jobs have one outcome each; the clients' are compared with what they received
-    own = {id_: [told] for id_, told in seen.inbox.items() if told and not id_.startswith("client-")}
-    return replace(seen, answers={**load.answers, **own})
+    own = {id_: [one] for id_, one in found.inbox.items() if one and not id_.startswith("client-")}
+    return replace(found, answers={**load.answers, **own})

@@ -12,7 +12,8 @@ from typing import Any
 
 _SCRIPT = """
 import importlib, json, os, sys
-from orchestrator.cli import main, processes
+from orchestrator.cli import main
+from orchestrator.processes import run as processes
 
 def start(module, arguments, env, cwd, log):
     os.setsid()

@@ -10,9 +10,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -26,12 +25,12 @@ from orchestrator.rules.states import TERMINAL
 from orchestrator.rules.values import Placement, Session
 from orchestrator.settings.sockets import private_socket, socket_url
 from orchestrator.store.database import Database
+from tests.jobs import JobSender
 from tests.processes.nursery import Nursery
+from tests.waiting import PATIENCE, Unseen, eventually
 
 T = TypeVar("T")
 
-#: Seconds that anything may take on a busy machine before a test fails.
-PATIENCE = 60.0
 #: A job that is not answered for so long may be lost: a broker hands messages to workers that have just died.
 HEARS_NOTHING = 10.0
 #: A policy with which a night passes in seconds.
@@ -46,29 +45,8 @@ HASTY: Mapping[str, Any] = {
     "close_retry_max_seconds": 1,
     "warn_before_stop_seconds": [],
 }
-MODEL = {
-    "type": "LLM",
-    "size": "8B",
-    "learning_stage": "Instruction-tuned",
-    "price_per_node_hour": "1.20",
-    "currency": "USD",
-}
 BIN = Path(sys.executable).parent
 OURS = (sys.executable, "-m", "orchestrator")
-
-
-class Unseen(AssertionError):
-    """What should have happened did not, within the time of the test."""
-
-
-def eventually(look: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
-    """Return the first truthy answer of `look`; raise `Unseen` where none comes."""
-    give_up_at = time.monotonic() + patience
-    while not (seen := look()):
-        if time.monotonic() > give_up_at:
-            raise Unseen(f"in vain waited for: {what}")
-        time.sleep(0.05)
-    return seen
 
 
 class Process(Protocol):
@@ -111,7 +89,7 @@ class Running:
         """Return the living processes below it."""
         return self.tree() - {self.pid}
 
-    def tell(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def send_signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send a signal to the leader alone."""
         os.kill(self.pid, number)
 
@@ -214,7 +192,7 @@ class Jobs:
         return meta if meta["status"] in {"SUCCESS", "FAILURE"} else None
 
 
-class Platform:
+class Platform(JobSender):
     """All processes of one test; `with` starts and removes them."""
 
     def __init__(
@@ -328,39 +306,16 @@ class Platform:
             self._jobs = Jobs(self._broker_url)
         return self._jobs
 
-    def job(self, name: str, /, **kwargs: Any) -> dict[str, Any]:
+    def job(self, name: str, /, *, task_id: str | None = None, **kwargs: Any) -> dict[str, Any]:
         """Return the outcome of `orchestrator.{name}`; like any client without an answer, it asks again under the same
         id."""
-        task_id = self.jobs.send(name, **kwargs)
+        task_id = self.jobs.send(name, task_id, **kwargs)
         for _ in range(int(PATIENCE / HEARS_NOTHING)):
             try:
                 return self.jobs.outcome(task_id, HEARS_NOTHING)
             except Unseen:
                 self.jobs.send(name, task_id, **kwargs)
         return self.jobs.outcome(task_id)
-
-    def done(self, name: str, /, **kwargs: Any) -> dict[str, Any]:
-        """Return the result of a job that must not be refused."""
-        outcome = self.job(name, **kwargs)
-        assert outcome["ok"], outcome
-        result: dict[str, Any] = outcome["result"]
-        return result
-
-    def open_account(self, account_id: str = "acme", plan: str = "payg", amount: str = "100") -> None:
-        """Open an account with funds; this also proves that jobs are taken."""
-        self.done("account.put", account_id=account_id, plan=plan, currency="USD")
-        self.done("account.credit", account_id=account_id, amount=amount, currency="USD", key="opening")
-
-    def put_model(self, model_id: str, provider: str, provider_model_id: str) -> None:
-        """Put a model that every account may use."""
-        names = {"provider": provider, "provider_model_id": provider_model_id}
-        self.done("model.put", id=model_id, **names, **MODEL)
-
-    def create(self, model_id: str, account_id: str = "acme", **kwargs: Any) -> str:
-        """Return the id of a new session."""
-        created = self.done("session.create", account_id=account_id, model_id=model_id, **kwargs)
-        session_id: str = created["id"]
-        return session_id
 
     # seeing
 

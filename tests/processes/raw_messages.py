@@ -230,32 +230,9 @@ ODD: Mapping[str, bytes] = {
 
 #: Values for places where others are expected.
 STRANGE: tuple[Any, ...] = (
-    *(
-        None,
-        True,
-        0,
-        -1,
-        2**70,
-        1.5,
-        float("nan"),
-        float("inf"),
-        "",
-        "x",
-        "\x00",
-        "\ud800",
-        "é" * 300,
-        [],
-        {},
-        [[]],
-    ),
-    *(
-        {"a": 1},
-        [None, None],
-        "2020-01-01",
-        {"__type__": "bytes", "__value__": "x"},
-        "application/x-gzip",
-        "base64",
-    ),
+    *(None, True, 0, -1, 2**70, 1.5, float("nan"), float("inf"), "", "x", "\x00", "\ud800", "é" * 300),
+    *([], {}, [[]], {"a": 1}, [None, None], {"__type__": "bytes", "__value__": "x"}),
+    *("2020-01-01", "application/x-gzip", "base64"),
 )
 
 

@@ -15,7 +15,7 @@ from orchestrator.store import migrate
 from orchestrator.store.database import Database
 from tests import servers
 from tests.processes.nursery import Nursery
-from tests.processes.platform import PATIENCE
+from tests.waiting import PATIENCE
 
 PASSWORD = "hunter2"
 
@@ -58,9 +58,9 @@ def assert_explained(ended: Ended, *parts: str) -> None:
     assert ended.code == 2, ended.said
     assert "Traceback" not in ended.said
     assert PASSWORD not in ended.said
-    told = " ".join(ended.said.split())
+    reported = " ".join(ended.said.split())
     for part in parts:
-        assert part in told
+        assert part in reported
 
 
 def provider(**keys: Any) -> str:

@@ -8,10 +8,11 @@ import pytest
 
 from orchestrator.rules.states import State, StopReason
 from tests.clocks import Clock, clock
-from tests.cluster import Cluster, cluster
+from tests.postgres import PostgresServer, postgres_server
 from tests.processes.conftest import PlatformOn
-from tests.processes.platform import Platform, eventually, openai
+from tests.processes.platform import Platform, openai
 from tests.servers import Postgres
+from tests.waiting import eventually
 
 HOUR, DURATION = 3600, 60
 
@@ -29,7 +30,7 @@ def host() -> Iterator[Host]:
     """Start a PostgreSQL that reads its wall clock through libfaketime, and its monotonic one as it is."""
     with (
         clock() as its_clock,
-        cluster(lambda place: Cluster(place, its_clock.of_server())) as server,
+        postgres_server(lambda place: PostgresServer(place, its_clock.of_server())) as server,
         Postgres(server.uri).fresh_database() as url,
     ):
         yield Host(url, its_clock)
@@ -45,9 +46,9 @@ def test_a_jump_of_the_databases_host_stops_nobody_and_costs_nothing(
     platform.start("worker")
     platform.start("scheduler")
     platform.open_account(plan="contract")
-    platform.put_model("llama", "alpha", "llama-3")
-    long = [platform.create("llama", stop={"max_duration_seconds": 1800}) for _ in range(2)]
-    short = platform.create("llama", stop={"max_duration_seconds": DURATION})
+    platform.put_model("llama", {"alpha": "llama-3"})
+    long = [platform.create_session("llama", stop={"max_duration_seconds": 1800}) for _ in range(2)]
+    short = platform.create_session("llama", stop={"max_duration_seconds": DURATION})
     platform.until_running(*long, short)
     began = time.monotonic()
 

@@ -4,10 +4,9 @@ import os
 import signal
 from datetime import timedelta
 
-import pytest
-
-from tests.processes.platform import Platform, Running, eventually, morpheus, openai
+from tests.processes.platform import Platform, Running, morpheus, openai
 from tests.processes.test_pings import multiply
+from tests.waiting import eventually
 
 KEYS = [f"sk-m{n}" for n in range(1, 9)]
 
@@ -27,15 +26,14 @@ def two_workers(platform: Platform) -> tuple[Running, Running]:
     return first, second
 
 
-@pytest.mark.slow
 def test_a_worker_killed_during_opens_loses_and_doubles_nothing(platform: Platform) -> None:
     simulator = platform.simulate(morph=morpheus(*KEYS))
     hasty = {"opens_settle_within_seconds": 0, "close_retry_seconds": 0.05}
     platform.configure({"open_timeout_seconds": 2, "close_timeout_seconds": 1}, morph=hasty)
     first, _ = two_workers(platform)
-    platform.put_model("moral", "morph", "moral-1")
+    platform.put_model("moral", {"morph": "moral-1"})
     simulator.fault("slow", operation="open", times=len(KEYS), params={"seconds": 1})
-    sessions = [platform.create("moral") for _ in KEYS]
+    sessions = [platform.create_session("moral") for _ in KEYS]
     eventually(lambda: under_way(platform, "open"), "opens are under way")
     first.kill_all()
     platform.start("worker", name="worker-3")
@@ -52,13 +50,15 @@ def test_a_worker_killed_during_opens_loses_and_doubles_nothing(platform: Platfo
     assert set(report["most_active_per_key"]["morph"].values()) == {1}
 
 
-@pytest.mark.slow
 def test_a_worker_killed_during_pings_kills_no_session_and_delays_no_stop(platform: Platform) -> None:
     simulator = platform.simulate(alpha=openai("sk-alpha"))
     platform.configure({"ping_interval_seconds": 1})
     first, _ = two_workers(platform)
-    platform.put_model("llama", "alpha", "llama-3")
-    lasting, ending = platform.create("llama"), platform.create("llama", stop={"max_duration_seconds": 5})
+    platform.put_model("llama", {"alpha": "llama-3"})
+    lasting, ending = (
+        platform.create_session("llama"),
+        platform.create_session("llama", stop={"max_duration_seconds": 5}),
+    )
     platform.until_running(lasting, ending)
     simulator.fault("slow", operation="chat", params={"seconds": 1})
     now = platform.session(ending).running_at
@@ -85,7 +85,6 @@ def test_a_worker_killed_during_pings_kills_no_session_and_delays_no_stop(platfo
     assert {platform.session(session_id).state for session_id in survivors} == {"running"}
 
 
-@pytest.mark.slow
 def test_a_pool_process_that_dies_is_started_again(platform: Platform) -> None:
     platform.simulate(alpha=openai("sk-alpha"))
     platform.configure()
@@ -97,6 +96,6 @@ def test_a_pool_process_that_dies_is_started_again(platform: Platform) -> None:
         os.kill(victim, signal.SIGKILL)
     eventually(lambda: len(worker.children() - victims) == 5, "five kinds of work again")
     platform.open_account("other")
-    worker.tell(signal.SIGTERM)
+    worker.send_signal(signal.SIGTERM)
     assert worker.wait() == 0
     assert worker.tree() == set()

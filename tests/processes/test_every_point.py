@@ -15,12 +15,17 @@ from sqlalchemy import update
 from orchestrator.rules.states import State
 from orchestrator.store.queries import leases
 from orchestrator.store.transaction import Transaction
-from orchestrator.tasks.ticks import TICKS, queue_of
+from orchestrator.tasks.ticks import TICKS
+from orchestrator.tasks.wake_ups import queue_of
 from tests.chaos.load import Load
 from tests.processes.dying import DIED
 from tests.processes.judging import judged, moves, wait_for_rest
-from tests.processes.platform import Platform, Running, eventually, morpheus, openai
+from tests.processes.platform import Platform, Running, morpheus, openai
 from tests.simulation.invariants import violations
+from tests.upstreams import KIND
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.long
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +42,6 @@ SLOW = 30.0
 MANY = 20
 #: With no point left, stops are judged for so long. Seconds.
 PEACE = 20.0
-KIND = {"type": "LLM", "size": "8B", "learning_stage": "Instruction-tuned", "currency": "USD"}
 #: On a busy machine. Everything is stamped by processes that may have waited for the processor.
 LATE = timedelta(seconds=30)
 #: The work of a killed worker is taken over so long after the next one is ready: the longest lease of this policy.
@@ -74,7 +78,6 @@ class Deaths:
         self.since = None
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_a_worker_may_be_killed_at_every_point_where_it_touches_the_world(platform: Platform) -> None:
     set_up(platform)
@@ -135,7 +138,7 @@ def counted(platform: Platform, customers: Customers, deaths: Deaths) -> list[st
     for model_id, providers in SERVED.items():
         names = {name: "moral-1" if name == "morph" else "llama-3" for name in providers}
         chosen = {"providers": list(providers), "provider_model_ids": names}
-        platform.done("model.put", id=model_id, price_per_node_hour="1.20", **chosen, **KIND)
+        platform.done("model.put", id=model_id, **chosen, **KIND)
     customers.start()
     time.sleep(COUNTED_FOR)
     worker.kill_all()

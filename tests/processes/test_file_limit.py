@@ -2,15 +2,13 @@
 
 from datetime import datetime, timedelta
 
-import pytest
-
-from tests.processes.platform import OURS, Platform, eventually, openai
+from tests.processes.platform import OURS, Platform, openai
 from tests.processes.test_pings import multiply
+from tests.waiting import eventually
 
 SESSIONS, FILES = 300, 160
 
 
-@pytest.mark.slow
 def test_few_open_files_end_no_session(platform: Platform) -> None:
     simulator = platform.simulate(alpha=openai("sk-alpha"))
     policy = {"ping_interval_seconds": 5, "ping_timeout_seconds": 10, "dead_after_seconds": 5}
@@ -18,8 +16,8 @@ def test_few_open_files_end_no_session(platform: Platform) -> None:
     worker = platform.run(["bash", "-c", f"ulimit -n {FILES}; exec {' '.join(OURS)} worker"], name="worker")
     platform.start("scheduler")
     platform.open_account(plan="contract", amount="1000000")
-    platform.put_model("llama", "alpha", "llama-3")
-    first = platform.create("llama")
+    platform.put_model("llama", {"alpha": "llama-3"})
+    first = platform.create_session("llama")
     platform.until_running(first)
     simulator.fault("slow", upstream="alpha", operation="chat", params={"seconds": 1})
     with platform.database.reading() as tx:
@@ -27,8 +25,8 @@ def test_few_open_files_end_no_session(platform: Platform) -> None:
     sessions = multiply(platform, first, SESSIONS, begun)
 
     def pinged_since(since: datetime) -> int:
-        told = (session.last_ping_at for session in platform.sessions())
-        return sum(at is not None and at > since for at in told)
+        reported = (session.last_ping_at for session in platform.sessions())
+        return sum(at is not None and at > since for at in reported)
 
     eventually(lambda: pinged_since(begun) == SESSIONS, "a ping of each")
     with platform.database.reading() as tx:

@@ -17,8 +17,8 @@ from orchestrator.tasks import intake
 from orchestrator.tasks.app import Process, make_app
 from orchestrator.tasks.intake import GuardedConsumer
 from orchestrator.tasks.parking import RefusedMessage
-from tests.processes.platform import eventually
 from tests.processes.raw_messages import EMBED, JOBS, coded, valid
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # celery's own
 

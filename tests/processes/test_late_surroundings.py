@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
-from orchestrator.cli.readiness import wait_for_database
+from orchestrator.processes.readiness import wait_for_database
 from orchestrator.rules.installation.liveness import KINDS, SCHEDULER
 from orchestrator.store.core.error_classes import OUTAGES, ErrorClass
 from orchestrator.store.database import StoreOutage, StoreUnavailable
 from tests.chaos.proxy import Proxy
 from tests.processes.conftest import PlatformOn
-from tests.processes.platform import Platform, eventually
+from tests.processes.platform import Platform
+from tests.waiting import eventually
 
 DOWN = OperationalError("SELECT 1", None, Exception("connection refused"))
 
@@ -61,7 +62,6 @@ def test_what_an_operator_must_correct_is_not_waited_for(meaning: ErrorClass) ->
         wait_for_database(check, sleep=lambda _: pytest.fail("waited"))
 
 
-@pytest.mark.slow
 def test_processes_wait_for_their_database_and_begin_without_their_broker(
     postgres_url: str, platform_on: PlatformOn
 ) -> None:
@@ -80,7 +80,7 @@ def test_processes_wait_for_their_database_and_begin_without_their_broker(
         eventually(lambda: kinds(platform) == {*KINDS, SCHEDULER}, "every kind of process works")
         for running in both:
             assert "Starting without it: due work is done, jobs and events wait" in running.text()
-            running.tell(signal.SIGTERM)
+            running.send_signal(signal.SIGTERM)
         assert [running.wait() for running in both] == [0, 0]
     finally:
         proxy.close()

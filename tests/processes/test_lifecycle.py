@@ -8,10 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pytest
 from redis import Redis
 
-from tests.processes.platform import MODEL, Platform, eventually, morpheus, openai
+from tests.processes.platform import Platform, morpheus, openai
+from tests.upstreams import KIND
+from tests.waiting import eventually
 
 PROCFILE = Path(__file__).parents[2] / "Procfile"
 #: Another service: it has Celery, two URLs and the names of the contract.
@@ -72,7 +73,6 @@ def job(name: str, /, **kwargs: Any) -> Job:
     return f"{name}-{kwargs.get('session_id') or kwargs.get('id')}", f"orchestrator.{name}", kwargs
 
 
-@pytest.mark.slow
 def test_sessions_live_and_end_over_two_workers_and_two_schedulers(platform: Platform) -> None:
     simulator = platform.simulate(alpha=openai("sk-alpha"), morph=morpheus("sk-m1", "sk-m2"))
     platform.configure()
@@ -83,8 +83,8 @@ def test_sessions_live_and_end_over_two_workers_and_two_schedulers(platform: Pla
         [job("account.put", account_id="acme", plan="contract", currency="USD")],
         [
             job("account.credit", account_id="acme", amount="50", currency="USD", key="opening"),
-            job("model.put", id="llama", provider="alpha", provider_model_id="llama-3", **MODEL),
-            job("model.put", id="moral", provider="morph", provider_model_id="moral-1", **MODEL),
+            job("model.put", id="llama", provider="alpha", provider_model_id="llama-3", **KIND),
+            job("model.put", id="moral", provider="morph", provider_model_id="moral-1", **KIND),
         ],
         [
             create("llama-short", "llama", **short),
@@ -150,17 +150,19 @@ def assert_events_in_order(platform: Platform) -> None:
     with Redis.from_url(platform.env["ORCHESTRATOR_BROKER_URL"], decode_responses=True) as redis:
 
         def delivered() -> dict[str, list[str]]:
-            told: dict[str, list[str]] = {}
+            reported: dict[str, list[str]] = {}
             for _, fields in redis.xrange("orchestrator:events"):
                 event = json.loads(fields["event"])
                 assert event["specversion"] == "1.0"
-                told.setdefault(event["subject"], []).append(event["type"].rpartition(".")[2])
-            return told
+                reported.setdefault(event["subject"], []).append(event["type"].rpartition(".")[2])
+            return reported
 
         eventually(
             lambda: sum(kinds[-1:] == ["stopped"] for kinds in delivered().values()) == 5, "all events"
         )
-        told = delivered()
-    assert told.pop("acme") == ["credited"]
-    assert told.pop("moral-third") == ["created", "queued", *expected[1:]]
-    assert told == dict.fromkeys(["llama-short", "llama-long", "moral-short", "moral-long"], expected)
+        reported = delivered()
+    popped = reported.pop("acme")
+    assert popped == ["credited"]
+    popped = reported.pop("moral-third")
+    assert popped == ["created", "queued", *expected[1:]]
+    assert reported == dict.fromkeys(["llama-short", "llama-long", "moral-short", "moral-long"], expected)

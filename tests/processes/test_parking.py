@@ -15,7 +15,7 @@ from orchestrator.store.database import Database
 from orchestrator.tasks import parking
 from orchestrator.tasks.parked_copies import LARGEST_KEPT, STREAM, ParkedCopies
 from orchestrator.tasks.parking import Parking, RefusedMessage
-from tests.processes.platform import eventually
+from tests.waiting import eventually
 
 SECRET = "sk-planted"
 
@@ -106,7 +106,7 @@ def test_a_broker_that_keeps_nothing_is_no_reason_to_lose_it(door: Door) -> None
     assert [row.kept_as for row in eventually(door.parked, "the row")] == [None]
 
 
-def test_a_sender_that_can_be_answered_is_told_why(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sender_that_can_be_answered_is_reported_why(door: Door, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     answers: list[tuple[str, str]] = []
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import pytest
-
 from orchestrator.rules.states import Step
+from orchestrator.rules.values import Due
 from orchestrator.store.transaction import Transaction
-from tests.processes.platform import Platform, eventually, morpheus, openai
+from tests.processes.platform import Platform, morpheus, openai
+from tests.waiting import eventually
 
 DUE = 500
 #: Seconds that each endpoint takes to answer, and in which the whole batch must be pinged.
@@ -24,12 +24,12 @@ def multiply(
     """Multiply this running session, with pings due at `due`; it is one of them."""
     session, placement = platform.session(session_id), platform.placements(session_id)[0]
     ids = [session_id, *(f"{prefix}-{n}" for n in range(1, times))]
-    due_now = replace(session, ping_at=due, next_step=Step.PING, next_step_at=due, revision=0)
+    due_now = replace(session, ping_at=due, due=Due(Step.PING, due), revision=0)
 
     def insert(tx: Transaction) -> None:
         current = tx.sessions.lock(session_id)
         assert current is not None
-        now_due = replace(current, ping_at=due, next_step=Step.PING, next_step_at=due)
+        now_due = replace(current, ping_at=due, due=Due(Step.PING, due))
         tx.sessions.save(current, now_due)
         for copy in ids[1:]:
             tx.sessions.insert(replace(due_now, id=copy, name=copy))
@@ -39,7 +39,6 @@ def multiply(
     return ids
 
 
-@pytest.mark.slow
 def test_five_hundred_slow_pings_take_seconds_and_hold_up_no_stop(
     platform: Platform, record_property: Callable[[str, object], None]
 ) -> None:
@@ -49,13 +48,13 @@ def test_five_hundred_slow_pings_take_seconds_and_hold_up_no_stop(
     platform.start("worker")
     platform.start("scheduler")
     platform.open_account(plan="contract", amount="1000000")
-    platform.put_model("llama", "alpha", "llama-3")
-    platform.put_model("moral", "morph", "moral-1")
-    first = platform.create("llama")
+    platform.put_model("llama", {"alpha": "llama-3"})
+    platform.put_model("moral", {"morph": "moral-1"})
+    first = platform.create_session("llama")
     platform.until_running(first)
     simulator.fault("slow", upstream="alpha", operation="chat", params={"seconds": SLOW})
 
-    stopping = platform.create("moral", stop={"max_duration_seconds": 4})
+    stopping = platform.create_session("moral", stop={"max_duration_seconds": 4})
     platform.until_running(stopping)
     deadline = platform.session(stopping).stop_at
     assert deadline is not None
@@ -63,8 +62,8 @@ def test_five_hundred_slow_pings_take_seconds_and_hold_up_no_stop(
     batch = set(multiply(platform, first, DUE, due))
 
     def pinged() -> list[datetime]:
-        told = (session.last_ping_at for session in platform.sessions() if session.id in batch)
-        return [at for at in told if at is not None and at > due]
+        reported = (session.last_ping_at for session in platform.sessions() if session.id in batch)
+        return [at for at in reported if at is not None and at > due]
 
     eventually(lambda: len(pinged()) == DUE, "every ping")
     took = (max(pinged()) - due).total_seconds()

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from orchestrator.rules.states import StopReason
-from tests.processes.platform import Platform, eventually, morpheus
+from tests.processes.platform import Platform, morpheus
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.pooled
 
 KEYS = [f"sk-m{n}" for n in range(1, 6)]
 
@@ -19,7 +22,7 @@ def arrange(platform: Platform) -> None:
         platform.start("worker", name=f"worker-{n}")
     platform.start("scheduler")
     platform.open_account()
-    platform.put_model("moral", "morph", "moral-1")
+    platform.put_model("moral", {"morph": "moral-1"})
 
 
 def create_a_hundred(platform: Platform, **kwargs: Any) -> list[dict[str, Any]]:
@@ -49,7 +52,6 @@ def most_at_once(platform: Platform) -> int:
     return peak
 
 
-@pytest.mark.slow
 def test_of_a_hundred_creates_at_once_exactly_two_start(platform: Platform) -> None:
     arrange(platform)
     outcomes = create_a_hundred(platform)
@@ -63,7 +65,6 @@ def test_of_a_hundred_creates_at_once_exactly_two_start(platform: Platform) -> N
     assert most_at_once(platform) == 2
 
 
-@pytest.mark.slow
 def test_of_a_hundred_that_may_wait_twenty_are_kept_and_two_run_at_a_time(platform: Platform) -> None:
     arrange(platform)
     outcomes = create_a_hundred(platform, on_quota="queue", stop={"max_duration_seconds": 1})

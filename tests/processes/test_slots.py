@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from orchestrator.flows.engine.pace import AT_FIRST, LEAST, SOON, Pace
 from orchestrator.flows.engine.services import LEASE_MARGIN, close_lease, open_lease, ping_lease
 from orchestrator.flows.engine.slots import TOTALS, Slots
 from orchestrator.rules.states import Step
@@ -53,6 +54,47 @@ def test_as_many_as_hung_together_once_leave_room_for_the_next(step: Step, hang:
     for name in names[:hang]:
         slots.take(step, name)
     assert all(slots.take(step, name) >= 8 - hang for name in names[hang:])
+
+
+def test_no_more_is_taken_than_may_be_claimed_for_another_reason() -> None:
+    rung: list[Step] = []
+    slots = Slots({"alpha": 4}, {Step.PING: 100})
+    slots.on_free = rung.append
+    assert slots.take(Step.PING, "alpha", 3) == 3
+    assert slots.any_free(Step.PING)
+    assert not slots.any_free(Step.PING, 0)
+    assert rung == []
+    slots.release(Step.PING, "alpha", 2)
+    assert rung == [Step.PING], "whoever found nothing to take is told when something has ended"
+
+
+def test_as_much_is_claimed_as_lately_began_in_good_time() -> None:
+    pace = Pace()
+    expected = int(AT_FIRST * SOON)
+    assert pace.room() == expected
+    slow = pace.batch(100, now=10.0)
+    assert pace.room() == expected - 100
+    for n in range(100):
+        slow.begin_one(11.0 + n / 100)  # the last of them 1.99 s after the claim
+    assert pace.room() == int(100 / 1.99 * SOON)
+    fast = pace.batch(20, now=20.0)
+    for _ in range(20):
+        fast.begin_one(20.0 + 1 / 64)
+    assert pace.room() == int(20 * 64 * SOON)
+
+
+def test_what_waits_before_a_claim_counts_for_its_pace() -> None:
+    pace = Pace()
+    first, second = pace.batch(50, now=0.0), pace.batch(50, now=0.0)
+    for one in [*[first] * 50, *[second] * 50]:
+        one.begin_one(1.0)
+    assert pace.room() == int(100 * SOON)
+
+
+def test_a_process_that_stood_still_claims_a_little_all_the_same() -> None:
+    pace = Pace()
+    pace.batch(1, now=0.0).begin_one(60.0)
+    assert pace.room() == LEAST
 
 
 def test_what_is_given_back_can_be_taken_again() -> None:

@@ -10,7 +10,8 @@ from datetime import timedelta
 import pytest
 
 from tests.processes.conftest import PlatformOn
-from tests.processes.platform import Platform, Running, eventually, morpheus, openai
+from tests.processes.platform import Platform, Running, morpheus, openai
+from tests.waiting import eventually
 
 #: Seconds for which processes stand still: every lease is shorter (pings 9 s, closes 8 s, the scheduler's 5 s).
 FROZEN = 14.0
@@ -30,8 +31,8 @@ def platform(postgres_url: str, valkey_url: str, platform_on: PlatformOn) -> Pla
         platform.start("worker", name=name)
     platform.start("scheduler")
     platform.open_account(plan="contract")
-    platform.put_model("llama", "alpha", "llama-3")
-    platform.put_model("moral", "morph", "moral-1")
+    platform.put_model("llama", {"alpha": "llama-3"})
+    platform.put_model("moral", {"morph": "moral-1"})
     simulator.fault("slow", operation="chat", params={"seconds": 1})
     return platform
 
@@ -83,24 +84,28 @@ def all_go_on(platform: Platform, healthy: Collection[str]) -> None:
     )
     assert {platform.session(one).state for one in healthy} == {"running"}
     assert [len(platform.placements(one)) for one in healthy] == [1] * len(healthy)
-    assert platform.job("session.close", session_id="unknown")["error"]["code"] == "unknown_session"
+    outcome = platform.job("session.close", session_id="unknown")
+    assert outcome["error"]["code"] == "unknown_session"
     audit = platform.start("audit", "--full")
     assert audit.wait() == 0, audit.text()
 
 
-@pytest.mark.slow
 def test_processes_that_stood_still_for_longer_than_their_leases_go_on(platform: Platform) -> None:
-    healthy = [platform.create("llama"), platform.create("llama"), platform.create("moral")]
+    healthy = [
+        platform.create_session("llama"),
+        platform.create_session("llama"),
+        platform.create_session("moral"),
+    ]
     platform.until_running(*healthy)
     worker, other, scheduler = (platform.processes[name] for name in ("worker", "other", "scheduler"))
 
-    ends = platform.create("moral", stop={"max_duration_seconds": SHORT})
+    ends = platform.create_session("moral", stop={"max_duration_seconds": SHORT})
     platform.until_running(ends)
     with standing_still([worker, scheduler]):
         eventually(lambda: stopped_in_time(platform, ends), "the other worker ends it")
     all_go_on(platform, healthy)
 
-    ends = platform.create("moral", stop={"max_duration_seconds": SHORT})
+    ends = platform.create_session("moral", stop={"max_duration_seconds": SHORT})
     platform.until_running(ends)
     with standing_still([worker, other, scheduler]):
         pass

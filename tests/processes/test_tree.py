@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.tree import LONGEST_PAUSE, pause_after
-from orchestrator.rules.installation.liveness import CONTROL
+from orchestrator.processes.tree import LONGEST_PAUSE, pause_after
+from orchestrator.rules.installation.liveness import CONTROL, OPEN
 from orchestrator.tasks.pools import POOLS
-from tests.processes.platform import Running, eventually
+from tests.processes.platform import Running
+from tests.waiting import eventually
 
 SCRIPT = """
 import os, signal, sys, time
-from orchestrator.cli.tree import Tree
+from orchestrator.processes.tree import Tree
 
 def say(what):
     os.write(1, f"{what} {os.getpid()}\\n".encode())
@@ -113,7 +114,7 @@ def test_a_child_that_ends_is_started_again(trees: Trees) -> None:
     tree = trees.start("crashes", "finishes")
     eventually(lambda: tree.text().count("started") >= 3, "the second life")
     assert "process crashes ended with 3; restarting it in 1 s" in tree.text()
-    tree.tell(signal.SIGTERM)
+    tree.send_signal(signal.SIGTERM)
     assert tree.wait() == 0
 
 
@@ -128,7 +129,7 @@ def test_whatever_fails_in_the_parent_children_are_started_again_and_signals_sto
     eventually(lambda: tree.text().count("asked") >= 2, "more of the fault, once the child is dead")
     (tmp_path / "enough").touch()
     eventually(lambda: tree.text().count("started") >= 2, "the child's second life")
-    tree.tell(signal.SIGTERM)
+    tree.send_signal(signal.SIGTERM)
     assert tree.wait() == 0
     assert tree.tree() == set()
     assert tree.text().count("trying again in") <= 20, "the log is bounded"
@@ -156,7 +157,7 @@ def test_ctrl_c_reaches_the_parent_alone_and_children_finish(trees: Trees) -> No
 
 def test_a_child_that_does_not_finish_in_time_is_killed(trees: Trees) -> None:
     tree = trees.start("finishes", "never_ends", grace=0.5)
-    tree.tell(signal.SIGTERM)
+    tree.send_signal(signal.SIGTERM)
     assert tree.wait() == 0
     assert "finished" in tree.text()
     assert "process never_ends did not finish in time" in tree.text()
@@ -165,17 +166,17 @@ def test_a_child_that_does_not_finish_in_time_is_killed(trees: Trees) -> None:
 
 def test_a_second_signal_ends_all_at_once(trees: Trees) -> None:
     tree = trees.start("never_ends")
-    tree.tell(signal.SIGTERM)
+    tree.send_signal(signal.SIGTERM)
     eventually(lambda: "asked" in tree.text(), "the child is asked to finish")
     assert tree.process.poll() is None, "it has its time"
-    tree.tell(signal.SIGTERM)
+    tree.send_signal(signal.SIGTERM)
     assert tree.wait(30) == 0  # the grace is a minute
     assert tree.tree() == set()
 
 
 def test_children_leave_when_their_parent_is_killed(trees: Trees) -> None:
     tree = trees.start("finishes", "never_ends", grace=1)
-    tree.tell(signal.SIGKILL)
+    tree.send_signal(signal.SIGKILL)
     tree.wait()
     eventually(lambda: "finished" in tree.text(), "a child that drains and leaves")
     eventually(lambda: not tree.tree(), "the end of the other one, once its grace is over")
@@ -184,9 +185,8 @@ def test_children_leave_when_their_parent_is_killed(trees: Trees) -> None:
 def test_the_page_about_deploying_counts_the_kinds_of_work_and_their_connections() -> None:
     page = (Path(__file__).parents[2] / "docs/deploying.md").read_text()
     most = {kind: 2 * pool.connections for kind, pool in POOLS.items()}
-    others = {count for kind, count in most.items() if kind != CONTROL}
     assert len(POOLS) == 5, "the page says five"
-    assert f"*control* opens at most {most[CONTROL]} connections" in page
-    assert len(others) == 1
-    assert f"each other\n{others.pop()}: {sum(most.values())} in all" in page
+    assert f"*control* opens at most {most[CONTROL]} connections, *open* {most[OPEN]}, and" in page
+    [other] = {count for kind, count in most.items() if kind not in {CONTROL, OPEN}}
+    assert f"each other {other}: {sum(most.values())} in all" in page.replace("\n", " ")
     assert f"{sum(most.values())} for each `orchestrator worker` (five processes" in page

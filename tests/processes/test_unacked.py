@@ -19,8 +19,8 @@ from orchestrator.tasks.app import make_app
 from orchestrator.tasks.entries import guarded_transport
 from orchestrator.tasks.parking import RefusedMessage
 from orchestrator.tasks.unacked import NO_QUEUE
-from tests.processes.platform import eventually
 from tests.processes.raw_messages import JOBS, STRANGE, Json, valid
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # celery's own
 SECRET = "sk-planted"
@@ -190,3 +190,12 @@ def test_a_worker_that_starts_parks_them_and_answers_the_next_job(
     logging.getLogger().setLevel(level)
     process.close()
     assert SECRET not in caplog.text
+
+
+def test_one_client_takes_and_acknowledges_every_message(channel: Any) -> None:
+    first = channel._create_client()
+    assert channel._create_client() is first
+    assert channel._create_client(asynchronous=True) is not first
+    channel._disconnect_pools()
+    assert channel._create_client() is not first
+    assert channel._create_client().ping()

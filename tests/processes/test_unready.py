@@ -15,7 +15,7 @@ from orchestrator.client import JOBS_QUEUE
 from orchestrator.settings import Settings
 from orchestrator.tasks import jobs
 from orchestrator.tasks.app import make_app
-from tests.processes.platform import eventually
+from tests.waiting import eventually
 
 PUT = {"account_id": "a1", "plan": "payg", "currency": "USD"}
 
@@ -56,7 +56,7 @@ def test_a_job_outlives_a_configuration_that_is_being_written(
 ) -> None:
     app, config = run(sqlite_url, "[policy]\nping_interval_seconds = \n")
     job = _put(app)
-    eventually(lambda: "cannot work yet: ConfigurationError" in caplog.text, "it is told")
+    eventually(lambda: "cannot work yet: ConfigurationError" in caplog.text, "it is logged")
     assert not job.ready()
     config.write_text("")
     assert job.get(timeout=60)["ok"]

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.processes.conftest import PlatformOn
-from tests.processes.platform import MODEL, OURS, Platform, Running, eventually, morpheus
+from tests.processes.platform import OURS, Platform, Running, morpheus
+from tests.upstreams import KIND
+from tests.waiting import eventually
 
 IS_UP = "orchestrator is up"
 
@@ -32,7 +34,6 @@ def left(platform: Platform) -> set[int]:
     return platform.pids() - (simulator.tree() if simulator else set())
 
 
-@pytest.mark.slow
 def test_what_falls_due_while_it_is_down_is_done_at_the_next_start(embedded: Platform) -> None:
     simulator = embedded.simulate(morph=morpheus("sk-m1"))
     embedded.configure(plans={"payg": {"billing_block_seconds": 1}}, morph={"close_retry_seconds": 0.05})
@@ -43,9 +44,9 @@ def test_what_falls_due_while_it_is_down_is_done_at_the_next_start(embedded: Pla
     assert "Traceback" not in second.text()
 
     embedded.open_account()
-    price = {**MODEL, "price_per_node_hour": "3.60"}
+    price = {**KIND, "price_per_node_hour": "3.60"}
     embedded.done("model.put", id="moral", provider="morph", provider_model_id="moral-1", **price)
-    session_id = embedded.create("moral", stop={"max_duration_seconds": 4})
+    session_id = embedded.create_session("moral", stop={"max_duration_seconds": 4})
     embedded.until_running(session_id)
     running.interrupt()
     assert running.wait() == 0
@@ -55,7 +56,7 @@ def test_what_falls_due_while_it_is_down_is_done_at_the_next_start(embedded: Pla
     assert session.state == "running"
     assert session.stop_at is not None
     with embedded.database.reading() as tx:
-        eventually(lambda: tx.now() > session.stop_at, "its deadline, while nobody works")  # type: ignore[operator]
+        eventually(lambda: tx.now() > session.stop_at, "its deadline, while no worker runs")  # type: ignore[operator]
     assert len(simulator.get("open")) == 1
 
     again = up(embedded, "again")
@@ -69,7 +70,6 @@ def test_what_falls_due_while_it_is_down_is_done_at_the_next_start(embedded: Pla
     assert left(embedded) == set()
 
 
-@pytest.mark.slow
 def test_its_children_leave_when_it_is_killed_and_a_dead_one_is_replaced(embedded: Platform) -> None:
     running = up(embedded)
     embedded.open_account()
@@ -78,12 +78,12 @@ def test_its_children_leave_when_it_is_killed_and_a_dead_one_is_replaced(embedde
     os.kill(victim, signal.SIGKILL)
     eventually(lambda: len(running.children() - {victim}) == len(children), "another")
     embedded.open_account("other")
-    running.tell(signal.SIGKILL)
+    running.send_signal(signal.SIGKILL)
     running.wait()
     eventually(lambda: not left(embedded), "the end of all that it had started, Valkey included")
 
     again = up(embedded, "again")
     embedded.open_account("third")
-    again.tell(signal.SIGTERM)
+    again.send_signal(signal.SIGTERM)
     assert again.wait() == 0
     assert left(embedded) == set()

@@ -10,7 +10,7 @@ from redis import Redis
 from orchestrator.settings import Settings
 from orchestrator.tasks.app import make_app
 from orchestrator.tasks.waker import MANY, Waker, WakeUps
-from tests.processes.platform import eventually
+from tests.waiting import eventually
 
 
 class Broker:
@@ -85,7 +85,8 @@ class App:
 
 def test_a_wake_up_compares_no_clocks() -> None:
     app = App()
-    assert WakeUps(cast(Celery, app), length=lambda _queue: 0).send("orchestrator.tick.ping")
+    outcome = WakeUps(cast(Celery, app), length=lambda _queue: 0).send("orchestrator.tick.ping")
+    assert outcome
     [(name, options)] = app.sent
     assert (name, options["queue"]) == ("orchestrator.tick.ping", "orchestrator.ping")
     assert not {"expires", "eta", "countdown"} & set(options)
@@ -94,11 +95,14 @@ def test_a_wake_up_compares_no_clocks() -> None:
 def test_where_many_wake_ups_wait_no_other_is_sent() -> None:
     app, waiting, passed = App(), {"orchestrator.ping": MANY}, [0.0]
     wake_ups = WakeUps(cast(Celery, app), length=lambda queue: waiting.get(queue, 0), clock=lambda: passed[0])
-    assert not wake_ups.send("orchestrator.tick.ping")
-    assert wake_ups.send("orchestrator.tick.close"), "each kind has a queue of its own"
+    sent = wake_ups.send("orchestrator.tick.ping")
+    assert not sent
+    sent = wake_ups.send("orchestrator.tick.close")
+    assert sent, "each kind has a queue of its own"
     waiting.clear()
     passed[0] += 1
-    assert wake_ups.send("orchestrator.tick.ping")
+    sent = wake_ups.send("orchestrator.tick.ping")
+    assert sent
     assert [name for name, _ in app.sent] == ["orchestrator.tick.close", "orchestrator.tick.ping"]
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.chaos.city import _free_port as free_port
 from tests.chaos.servers import Valkey
 from tests.processes.conftest import PlatformOn
-from tests.processes.platform import Platform, eventually, openai
+from tests.processes.platform import Platform, openai
+from tests.waiting import eventually, free_port
 
 #: Seconds that a stop may be late: a check without a wake-up, with much to spare on a busy machine.
 LATE = timedelta(seconds=40)
@@ -31,7 +31,7 @@ def refuse_writes(_platform: Platform, valkey: Valkey) -> None:
 
 
 def kill_schedulers(platform: Platform, _valkey: Valkey) -> None:
-    platform.processes["scheduler"].tell(signal.SIGKILL)
+    platform.processes["scheduler"].send_signal(signal.SIGKILL)
 
 
 @contextmanager
@@ -46,21 +46,20 @@ def running(postgres_url: str, directory: Path, platform_on: PlatformOn) -> Iter
         platform.start("scheduler")
         platform.open_account("rich", plan="contract")
         platform.open_account("poor", plan="contract", amount=FUNDS)
-        platform.put_model("llama", "alpha", "llama-3")
+        platform.put_model("llama", {"alpha": "llama-3"})
         yield platform, valkey
     finally:
         valkey.kill()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("trouble", [kill_broker, refuse_writes, kill_schedulers])
 def test_pings_stops_funds_and_closes_go_on_without_wake_ups(
     trouble: Trouble, postgres_url: str, tmp_path: Path, platform_on: PlatformOn
 ) -> None:
     with running(postgres_url, tmp_path, platform_on) as (platform, valkey):
-        stays = platform.create("llama", "rich")
-        ends = platform.create("llama", "rich", stop={"max_duration_seconds": DURATION})
-        starves = platform.create("llama", "poor")
+        stays = platform.create_session("llama", account_id="rich")
+        ends = platform.create_session("llama", account_id="rich", stop={"max_duration_seconds": DURATION})
+        starves = platform.create_session("llama", account_id="poor")
         platform.until_running(stays, ends, starves)
         trouble(platform, valkey)
         began = datetime.now().astimezone()

@@ -19,7 +19,8 @@ from orchestrator.tasks.pools import end
 from orchestrator.tasks.runner import Runners
 from orchestrator.tasks.ticks import Tick, TickContext
 from orchestrator.tasks.worker import DrainingWorker, pool_that_drains
-from tests.processes.platform import Platform, eventually, openai
+from tests.processes.platform import Platform, openai
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::celery.exceptions.SecurityWarning"
@@ -126,7 +127,6 @@ def test_a_consumer_that_cannot_go_on_ends_its_worker_which_keeps_the_fault() ->
     assert drain.left(17) < 17
 
 
-@pytest.mark.slow
 def test_a_process_that_loses_its_event_loop_ends_and_is_started_again(platform: Platform) -> None:
     platform.simulate(alpha=openai("sk-alpha"))
     platform.configure()
@@ -134,8 +134,8 @@ def test_a_process_that_loses_its_event_loop_ends_and_is_started_again(platform:
     worker = platform.start("worker", module="tests.processes.losing", LOSING=str(losing))
     platform.start("scheduler")
     platform.open_account()
-    platform.put_model("llama", "alpha", "llama-3")
-    session_id = platform.create("llama")
+    platform.put_model("llama", {"alpha": "llama-3"})
+    session_id = platform.create_session("llama")
     platform.until_running(session_id)
     losing.touch()
     eventually(lambda: not losing.exists(), "a ping that ends the loop")

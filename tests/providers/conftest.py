@@ -5,8 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.simulator import Simulator, SimulatorServer
-from tests.providers.stage import PLATFORMS, PlatformUnderTest, Stage, holds_for, stage_of
+from tests.drivers import PLATFORMS, PlatformUnderTest
+from tests.providers.stage import Stage, holds_for, stage_of
 from tests.simulator.conftest import HandClock
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name, all_of_them in (("stage", PLATFORMS), ("opener", [one for one in PLATFORMS if one.opens])):
         if name in metafunc.fixturenames and name not in vars(metafunc.module):
             those = [platform for platform in all_of_them if holds_for(marks, platform.card)]
-            metafunc.parametrize(name, those, ids=[platform.id for platform in those], indirect=True)
+            metafunc.parametrize(name, those, ids=[platform.name for platform in those], indirect=True)
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from orchestrator.providers.port.driver import (
     Placed,
 )
 from orchestrator.rules.values import Verdict
-from tests.providers.stage import MODEL, PlatformUnderTest, Stage, platform_of
+from tests.drivers import MODEL, PlatformUnderTest, platform_of
+from tests.providers.stage import Stage
 
 CREATE = platform_of("sesterce")
 SHORT = {"open_timeout_seconds": 0.3}

@@ -1,7 +1,6 @@
 """Servers that misbehave below HTTP, on the test's own loop."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -47,10 +46,3 @@ def saying(answer: bytes) -> Handler:
         await writer.drain()
 
     return handle
-
-
-def closed_port() -> int:
-    """Return a port without a listener."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

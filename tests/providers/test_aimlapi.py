@@ -17,7 +17,8 @@ from orchestrator.providers.port.errors import (
 )
 from orchestrator.rules.values import ModelType, Verdict
 from orchestrator.simulator import SimulatorServer
-from tests.providers.stage import EAR, KEY, MODEL, Stage, platform_of, secret, stage_of
+from tests.drivers import MODEL, platform_of
+from tests.providers.stage import EAR, KEY, Stage, secret, stage_of
 
 PLATFORM = platform_of("aimlapi")
 
@@ -171,7 +172,7 @@ def test_a_speech_model_is_pinged_by_silence(server: SimulatorServer) -> None:
 # the balance
 
 
-def test_the_balance_is_told_exactly(server: SimulatorServer) -> None:
+def test_the_balance_is_reported_exactly(server: SimulatorServer) -> None:
     stage = stage_of(server, PLATFORM, balance=12.34)
     assert balance(stage) == Balance(amount=Decimal("12.34"), currency="USD")
     assert [(call.path, call.key) for call in server.log()] == [("/v2/billing", KEY)]
@@ -195,7 +196,7 @@ def test_the_balance_may_be_asked_elsewhere(server: SimulatorServer) -> None:
         ("status", {"status": 200, "body": {"current_balance": 1e30}}, Misconfigured),
     ],
 )
-def test_a_balance_that_is_not_told_is_not_made_up(
+def test_a_balance_that_is_not_reported_is_not_made_up(
     server: SimulatorServer, fault: str, params: dict[str, Any], expected: type[Exception]
 ) -> None:
     stage = stage_of(server, PLATFORM)

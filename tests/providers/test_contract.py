@@ -21,13 +21,14 @@ from orchestrator.providers.port.errors import (
 from orchestrator.providers.registry import DRIVERS
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
-from tests.providers.rawserver import closed_port
-from tests.providers.stage import KEY, PLATFORMS, Stage, platform_of, secret, stage_of, where
+from tests.drivers import PLATFORMS, platform_of
+from tests.providers.stage import KEY, Stage, secret, stage_of, where
+from tests.waiting import free_port
 
 
 def close(stage: Stage, placed: Placed, **changes: Any) -> Closed:
     """Close it; one that only ends by itself is closed once its declared end has passed."""
-    over = {"ends_at": datetime.now(UTC) - timedelta(seconds=1)} if stage.card.attaches else {}
+    over = {"ends_at": datetime.now(UTC) - timedelta(seconds=1)} if stage.card.lifecycle.attaches else {}
     return stage.play(lambda driver: driver.close(stage.target(placed, **over | changes)))
 
 
@@ -60,7 +61,7 @@ def test_the_same_open_again_is_the_same_placement_or_replaces_it(opener: Stage)
 @pytest.mark.parametrize("fault", ["cut_before_effect", "cut_after_effect", "cut_in_body", "hang"])
 def test_a_lost_answer_is_resolved(opener: Stage, fault: str) -> None:
     opener.fault(fault, operation=opener.platform.open_operation)
-    lost = OutcomeUnknown if opener.card.has_lifecycle else NotSent
+    lost = OutcomeUnknown if opener.card.lifecycle.managed else NotSent
     with pytest.raises(lost):
         opener.play(
             lambda driver: driver.open(opener.order()), open_timeout_seconds=0.4, read_timeout_seconds=0.4
@@ -69,7 +70,7 @@ def test_a_lost_answer_is_resolved(opener: Stage, fault: str) -> None:
     was_opened = bool(opener.server.open_sessions())
     found = opener.resolve()
     live = [session.id for session in opener.server.open_sessions()]
-    if was_opened or opener.card.repeats_open or not opener.card.has_lifecycle:
+    if was_opened or opener.card.lifecycle.repeats_open or not opener.card.lifecycle.managed:
         assert isinstance(found, Placed)
         assert live in ([], [found.handle])
     else:  # an open that never happened is found missing, and the query opens nothing
@@ -128,7 +129,7 @@ def test_a_wrong_credential_is_refused(stage: Stage) -> None:
         pytest.param({}, None, id="absent"),
     ],
 )
-def test_a_throttled_caller_is_told_for_how_long(
+def test_a_throttled_caller_is_reported_for_how_long(
     opener: Stage, params: dict[str, Any], seconds: float | None
 ) -> None:
     placed = opener.open()
@@ -145,7 +146,7 @@ def test_a_throttled_caller_is_told_for_how_long(
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_an_open_that_cannot_connect_was_not_sent(opener: Stage, scheme: str) -> None:
-    base = f"{scheme}://127.0.0.1:{closed_port()}"
+    base = f"{scheme}://127.0.0.1:{free_port()}"
     with pytest.raises(NotSent):
         opener.play(lambda driver: driver.open(opener.order()), base_url=base)
 
@@ -160,14 +161,14 @@ def test_a_failed_handshake_was_not_sent(opener: Stage) -> None:
 @pytest.mark.parametrize("status", [202, 303])
 def test_an_odd_status_is_no_refusal_of_what_was_opened(opener: Stage, status: int) -> None:
     opener.fault("status", operation=opener.platform.open_operation, status=status, body={}, effect=True)
-    with suppress(OutcomeUnknown if opener.card.has_lifecycle else ProviderError):
+    with suppress(OutcomeUnknown if opener.card.lifecycle.managed else ProviderError):
         assert opener.open().handle in [session.id for session in opener.server.open_sessions()]
 
 
 @pytest.mark.parametrize("fault", ["invalid_json", "huge_body", "html", "error_after_effect"])
 def test_an_unreadable_answer_to_an_open_is_never_taken_for_a_refusal(opener: Stage, fault: str) -> None:
     opener.fault(fault, operation=opener.platform.open_operation, times=1)
-    with pytest.raises(OutcomeUnknown if opener.card.has_lifecycle else (NotSent, Misconfigured)):
+    with pytest.raises(OutcomeUnknown if opener.card.lifecycle.managed else (NotSent, Misconfigured)):
         opener.open()
 
 
@@ -231,15 +232,15 @@ def test_without_an_answer_only_the_platforms_word_is_proof_of_a_close(
         story = lambda driver: driver.close(stage.target(placed))  # noqa: E731
         proof = stage.play(story, close_timeout_seconds=0.5).proof
     by_ping = stage.platform.ping_proves_close and fault in ("error_after_effect", "invalid_json")
-    has_ended = (stage.card.tells_status or by_ping) and not stage.server.open_sessions()
-    assert bool(proof) == (has_ended or not stage.card.has_lifecycle)
+    has_ended = (stage.card.status.can_ask or by_ping) and not stage.server.open_sessions()
+    assert bool(proof) == (has_ended or not stage.card.lifecycle.managed)
     stage.server.clear_faults()
     assert close(stage, placed).proof
     assert stage.server.open_sessions() == []
 
 
 def test_what_cannot_be_listed_says_so(stage: Stage) -> None:
-    if stage.card.can_list:
+    if stage.card.status.can_list:
         placed = stage.open()
         listed = stage.play(lambda driver: driver.list(secret()))
         assert placed.handle in {entry.handle for entry in listed}
@@ -253,12 +254,12 @@ def test_what_is_closed_is_neither_listed_nor_running(stage: Stage) -> None:
     close(stage, placed)
     status = stage.play(lambda driver: driver.status(stage.target(placed)))
     assert status.life in (Life.UNKNOWN, Life.STOPPED, Life.GONE)
-    if stage.card.can_list:
+    if stage.card.status.can_list:
         listed = stage.play(lambda driver: driver.list(secret()))
         assert placed.handle not in {entry.handle for entry in listed}
 
 
-@where(lambda card: card.closes_by_id)
+@where(lambda card: card.lifecycle.closes_by_id)
 def test_where_a_close_has_an_id_the_neighbour_lives_on(stage: Stage) -> None:
     placed, neighbour = stage.open(), stage.open(placement_id="p-2", name="p-2")
     assert placed.handle != neighbour.handle
@@ -268,7 +269,7 @@ def test_where_a_close_has_an_id_the_neighbour_lives_on(stage: Stage) -> None:
     assert stage.play(lambda driver: driver.probe(target)).verdict is Verdict.ALIVE
 
 
-@where(lambda card: card.names_create and card.can_list)
+@where(lambda card: card.identity.names_create and card.status.can_list)
 def test_where_a_create_is_named_the_list_tells_the_name(stage: Stage) -> None:
     placed = stage.open(name="p-9")
     listed = stage.play(lambda driver: driver.list(secret()))
@@ -277,21 +278,14 @@ def test_where_a_create_is_named_the_list_tells_the_name(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("name", "operation", "ask"),
-    [
-        ("openai", "models", "open"),
-        ("aimlapi", "models", "open"),
-        ("morpheus", "models", "open"),
-        ("sesterce", "list", "open"),
-        ("sesterce", "list", "list"),
-        ("fpt-template", "list", "list"),
-    ],
+    [(platform.name, *one) for platform in PLATFORMS for one in platform.long_lists],
 )
 def test_a_list_is_bounded_too_and_further_out(
     timed: SimulatorServer, name: str, operation: str, ask: str
 ) -> None:
     stage = stage_of(timed, platform_of(name))
 
-    def told(size_bytes: int) -> str:
+    def reported(size_bytes: int) -> str:
         stage.fault("huge_body", operation=operation, times=1, size_bytes=size_bytes)
         story = lambda driver: driver.open(stage.order()) if ask == "open" else driver.list(secret())  # noqa: E731
         with pytest.raises(ProviderError) as refused:
@@ -299,5 +293,5 @@ def test_a_list_is_bounded_too_and_further_out(
         stage.server.clear_faults()
         return str(refused.value)
 
-    assert "too large" not in told(100_000), "it is read, and found to be no list"
-    assert "too large" in told(2_000_000)
+    assert "too large" not in reported(100_000), "it is read, and found to be no list"
+    assert "too large" in reported(2_000_000)

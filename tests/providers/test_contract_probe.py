@@ -9,8 +9,9 @@ from orchestrator.providers.port.driver import Driver, Probe
 from orchestrator.providers.port.errors import ProviderError
 from orchestrator.rules.values import ModelType, Verdict
 from orchestrator.simulator import SimulatorServer
-from tests.providers.rawserver import closed_port
-from tests.providers.stage import EAR, KEY, MODEL, PLATFORMS, Stage, stage_of
+from tests.drivers import MODEL, platform_of
+from tests.providers.stage import EAR, KEY, Stage, stage_of
+from tests.waiting import free_port
 
 
 def probe(stage: Stage, **changes: Any) -> Probe:
@@ -86,7 +87,7 @@ def test_a_slow_answer_within_the_deadline_is_alive(stage: Stage) -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_ping_to_nobody_is_transient(stage: Stage, scheme: str) -> None:
-    target = stage.elsewhere(f"{scheme}://127.0.0.1:{closed_port()}/v1")
+    target = stage.elsewhere(f"{scheme}://127.0.0.1:{free_port()}/v1")
     assert stage.play(lambda driver: driver.probe(target)).verdict is Verdict.TRANSIENT
 
 
@@ -178,7 +179,7 @@ def test_an_open_hides_an_echoed_secret(opener: Stage, fault: str) -> None:
 
 
 def test_speech_models_are_pinged_by_silence(server: SimulatorServer) -> None:
-    stage = stage_of(server, PLATFORMS[0])
+    stage = stage_of(server, platform_of("openai"))
     placed = stage.open(model=EAR, model_type=ModelType.ASR)
     target = stage.target(placed, model=EAR, model_type=ModelType.ASR)
     answer = stage.play(lambda driver: driver.probe(target))

@@ -8,10 +8,9 @@ import pytest
 from orchestrator.providers.checks import credential_faults
 from orchestrator.settings import Configuration, ConfigurationError, ProviderConfiguration, load_settings
 from orchestrator.wiring import read_configuration
-from tests.providers.stage import PLATFORMS, TEMPLATE, PlatformUnderTest, platform_of
+from tests.drivers import PLATFORMS, PlatformUnderTest, platform_of
+from tests.drivers.fpt import TEMPLATE
 
-#: Platforms that take keyless callers, or sessions with their own keys.
-KEYLESS = {"openai", "fpt-attach"}
 EVERY_CALL = ("open", "status", "close", "list")
 
 
@@ -27,11 +26,12 @@ def silent(*calls: str) -> dict[str, Any]:
     return {**TEMPLATE, **{name: {**TEMPLATE[name], "headers": {}} for name in calls}}
 
 
-@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda platform: platform.id)
+@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda platform: platform.name)
 def test_what_cannot_be_asked_without_a_key_needs_one(platform: PlatformUnderTest) -> None:
-    options = {**platform.options, **({"control_url": "http://h"} if platform.driver == "sesterce" else {})}
+    other_url = {} if platform.url_option == "base_url" else {platform.url_option: "http://h"}
+    options = {**platform.options, **other_url}
     said = faults(platform.driver, options)
-    assert bool(said) == (platform.id not in KEYLESS)
+    assert bool(said) is not platform.may_lack_key
     assert all(one.startswith("providers.one.credentials: is missing") for one in said)
     assert faults(platform.driver, options, "env:A") == []
 
@@ -53,7 +53,7 @@ def test_a_key_that_no_call_of_a_template_sends_is_refused() -> None:
     assert faults("fpt", silent("list"), "env:A") == []
 
 
-def test_what_is_wrong_with_the_options_is_told_elsewhere() -> None:
+def test_what_is_wrong_with_the_options_is_reported_elsewhere() -> None:
     assert faults("morpheus", {"png": "misspelt"}) == []
 
 

@@ -195,7 +195,7 @@ OPENAI_QUOTA = "You exceeded your current quota, please check your plan and bill
         ),
     ],
 )
-def test_limits_of_rate_empty_accounts_and_keys_that_may_not_are_told_apart(
+def test_limits_of_rate_empty_accounts_and_keys_that_may_not_are_distinguished(
     status: int, body: Any, expected: Verdict
 ) -> None:
     assert verdict_of(answer(status, body)) is expected
@@ -236,7 +236,7 @@ def test_retry_after(value: str | None, seconds: float | None) -> None:
         (answer(302), "HTTP 302 a redirect, which is not followed"),
         (answer(500), "HTTP 500 an empty body"),
         (answer(200, "{}", oversized=True), "HTTP 200 the body is too large to read"),
-        (answer(401, error("key abc-123 is wrong"), hidden=("abc-123",)), "HTTP 401 key *** is wrong"),
+        (answer(401, error("key abc-123 is wrong"), hide=lambda: ("abc-123",)), "HTTP 401 key *** is wrong"),
     ],
 )
 def test_descriptions_are_for_people(given: Response, line: str) -> None:

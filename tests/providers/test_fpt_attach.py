@@ -15,8 +15,9 @@ from orchestrator.providers.port.errors import (
 )
 from orchestrator.rules.values import Attach, Verdict
 from orchestrator.simulator import SimulatorServer
-from tests.providers.rawserver import closed_port
-from tests.providers.stage import MODEL, Stage, platform_of, secret, stage_of
+from tests.drivers import MODEL, platform_of
+from tests.providers.stage import Stage, secret, stage_of
+from tests.waiting import free_port
 
 PLATFORM = platform_of("fpt-attach")
 PAST, FUTURE = (datetime.now(UTC) + timedelta(hours=hours) for hours in (-1, 1))
@@ -52,7 +53,7 @@ def test_what_may_become_alive_is_placed_at_once(stage: Stage, fault: str) -> No
 
 
 def test_a_server_that_is_not_up_yet_is_placed(stage: Stage) -> None:
-    assert stage.open(attach=attach(f"http://127.0.0.1:{closed_port()}/v1")).handle == "p-1"
+    assert stage.open(attach=attach(f"http://127.0.0.1:{free_port()}/v1")).handle == "p-1"
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,11 @@ from orchestrator.providers.port.errors import (
     Throttled,
 )
 from orchestrator.simulator import SimulatorServer
+from tests.drivers import MODEL, platform_of
+from tests.drivers.fpt import TEMPLATE
 from tests.providers.asking import client
 from tests.providers.rawserver import read_request, serving
-from tests.providers.stage import MODEL, TEMPLATE, Stage, platform_of, secret, stage_of
+from tests.providers.stage import Stage, secret, stage_of
 
 PLATFORM = platform_of("fpt-template")
 ENDPOINT = Endpoint(url="http://endpoint/v1", model=MODEL, auth=Auth.NONE, secret_ref=None)
@@ -94,7 +96,7 @@ def test_the_endpoint_may_have_a_secret_of_its_own(stage: Stage) -> None:
     assert (placed.endpoint.secret_ref, placed.endpoint.auth) == ("env:ENDPOINT", Auth.X_API_KEY)
 
 
-def test_an_endpoint_that_is_not_told_stays_unknown_until_the_status_tells(stage: Stage) -> None:
+def test_an_endpoint_that_is_not_reported_stays_unknown_until_the_status_names_it(stage: Stage) -> None:
     silent = table("open", endpoint_url=None)
     with pytest.raises(OutcomeUnknown, match="endpoint is not known"):
         stage.play(lambda driver: driver.open(stage.order()), **silent)

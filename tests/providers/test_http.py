@@ -10,7 +10,8 @@ from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.driver import Auth, Secret
 from orchestrator.providers.port.errors import NotSent
 from tests.providers.asking import ask, call, client
-from tests.providers.rawserver import GOOD, Handler, closed_port, read_request, saying, serving
+from tests.providers.rawserver import GOOD, Handler, read_request, saying, serving
+from tests.waiting import free_port
 
 
 def test_an_answer_has_status_headers_and_json() -> None:
@@ -56,8 +57,8 @@ def test_a_reset_connection_is_no_answer() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        pytest.param(f"http://127.0.0.1:{closed_port()}", id="refused"),
-        pytest.param(f"https://127.0.0.1:{closed_port()}", id="refused with TLS"),
+        pytest.param(f"http://127.0.0.1:{free_port()}", id="refused"),
+        pytest.param(f"https://127.0.0.1:{free_port()}", id="refused with TLS"),
         pytest.param("http://no-such-host.invalid", id="no such host"),
         pytest.param("http://", id="no host"),
         pytest.param("gopher://host", id="no such protocol"),
@@ -197,7 +198,7 @@ def test_a_caller_who_has_read_enough_reads_no_further() -> None:
     answer = ask(endless, enough=enough)
     assert (answer.status, answer.oversized) == (200, False)
     assert 2000 < len(answer.body) < 100_000
-    assert answer.body == seen, "each chunk is told once"
+    assert answer.body == seen, "each chunk is reported once"
 
 
 def test_a_connection_left_unread_is_used_by_nobody() -> None:
@@ -234,8 +235,8 @@ def test_cookies_are_not_kept() -> None:
 
 
 def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
-    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{free_port()}")
     assert ask(saying(GOOD)).status == 200
 
 

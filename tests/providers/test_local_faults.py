@@ -22,7 +22,8 @@ from orchestrator.providers.http.resolver import WatchedResolver
 from orchestrator.providers.port.errors import NotSent
 from orchestrator.rules.upstream.local_faults import LocalFault
 from tests.providers.asking import call
-from tests.providers.rawserver import GOOD, closed_port, saying, serving
+from tests.providers.rawserver import GOOD, saying, serving
+from tests.waiting import free_port
 
 NOWHERE = Path("/nonexistent")
 
@@ -152,8 +153,8 @@ def test_an_address_family_that_does_not_work_here_says_nothing_where_another_ma
 @pytest.mark.parametrize(
     "url",
     [
-        pytest.param(f"http://127.0.0.1:{closed_port()}", id="refused"),
-        pytest.param(f"https://127.0.0.1:{closed_port()}", id="refused with TLS"),
+        pytest.param(f"http://127.0.0.1:{free_port()}", id="refused"),
+        pytest.param(f"https://127.0.0.1:{free_port()}", id="refused with TLS"),
         pytest.param("gopher://host", id="no such protocol"),
     ],
 )

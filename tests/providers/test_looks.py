@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.providers.chat.ping import Dialect, Pinger
+from orchestrator.providers.drivers.openai import OpenAIOptions
 from orchestrator.providers.http.client import HttpClient
-from orchestrator.providers.openai import OpenAIOptions
 from orchestrator.providers.port.driver import Auth, Driver, Endpoint, Probe, Secret, Target
 from orchestrator.rules.sessions.busy import Silence
 from orchestrator.rules.values import ModelType, Verdict
@@ -114,14 +114,12 @@ def test_every_driver_looks_where_its_configuration_says(stage: Stage) -> None:
     assert server.asked == ["/v1/status"]
 
 
-#: Endpoints that are a server of one model. A gateway lists its models in any state of one session.
-OF_ONE_MODEL = {"openai", "sesterce"}
-
-
 def test_by_default_only_a_server_of_one_model_is_looked_at(stage: Stage) -> None:
     server = OneSlot({"/v1/models": (200, b"{}")})
     ping_of(stage, server)
-    assert server.asked == (["/v1/models"] if stage.platform.driver in OF_ONE_MODEL else [])
+    assert server.asked == (["/v1/models"] if stage.platform.serves_one_model else []), (
+        "a gateway lists its models in any state of one session"
+    )
 
 
 def test_without_looks_nothing_is_asked() -> None:

@@ -18,7 +18,8 @@ from orchestrator.providers.port.errors import (
 )
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
-from tests.providers.stage import MODEL, OTHER_MODEL, Stage, platform_of, secret, stage_of
+from tests.drivers import MODEL, platform_of
+from tests.providers.stage import OTHER_MODEL, Stage, secret, stage_of
 
 PLATFORM = platform_of("morpheus")
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.morpheus.driver import MorpheusDriver
+from orchestrator.providers.drivers.morpheus.driver import MorpheusDriver
 from orchestrator.providers.port.driver import Closed, Driver
 from orchestrator.providers.port.errors import NotClosed
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
-from tests.providers.stage import Stage, platform_of, stage_of
+from tests.drivers import platform_of
+from tests.providers.stage import Stage, stage_of
 
 
 @pytest.fixture

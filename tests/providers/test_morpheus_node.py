@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.morpheus_node.chain import _closed
+from orchestrator.providers.drivers.morpheus_node.chain import _closed
 from orchestrator.providers.port.abilities import HasBalance
 from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.driver import Driver, Life, NotPlaced, Placed
@@ -21,7 +21,8 @@ from orchestrator.providers.port.errors import (
 )
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
-from tests.providers.stage import MODEL, OTHER_MODEL, Stage, platform_of, secret, stage_of
+from tests.drivers import MODEL, platform_of
+from tests.providers.stage import OTHER_MODEL, Stage, secret, stage_of
 
 PLATFORM = platform_of("morpheus-node")
 
@@ -363,7 +364,7 @@ def test_a_node_that_fails_says_nothing_of_the_session(stage: Stage) -> None:
     assert stage.play(lambda driver: driver.status(stage.target(placed))).life is Life.UNKNOWN
 
 
-def test_the_balance_is_told_in_whole_tokens(server: SimulatorServer) -> None:
+def test_the_balance_is_reported_in_whole_tokens(server: SimulatorServer) -> None:
     stage = stage_of(server, PLATFORM, mor=25 * 10**17)
 
     async def story(driver: Any) -> Any:

@@ -35,6 +35,22 @@ def test_two_providers_with_one_exclusive_secret_are_refused_by_their_references
     assert said.startswith("providers.b.credentials[0]: env:B is the same secret as env:A of providers.a")
 
 
+class CountingSecrets(SecretStore):
+    reads = 0
+
+    def fingerprint(self, ref: str) -> str | None:
+        self.reads += 1
+        return super().fingerprint(ref)
+
+
+def test_each_of_a_thousand_keys_is_read_once() -> None:
+    names = [f"K{n}" for n in range(1000)]
+    secrets = CountingSecrets({name: f"sk-{name}" for name in names})
+    one = provider("a", "morpheus", *(f"env:{name}" for name in names))
+    assert one_key.faults_of(Configuration(providers={"a": one}), secrets) == []
+    assert secrets.reads == len(names)
+
+
 @pytest.mark.parametrize(
     "second",
     [

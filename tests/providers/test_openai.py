@@ -9,7 +9,8 @@ from orchestrator.providers.port.driver import Auth, NotPlaced, Target
 from orchestrator.providers.port.errors import CredentialRefused, ModelMissing, NotSent
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
-from tests.providers.stage import Stage, platform_of, secret, stage_of
+from tests.drivers import platform_of
+from tests.providers.stage import Stage, secret, stage_of
 
 PLATFORM = platform_of("openai")
 
@@ -25,9 +26,9 @@ def test_the_secret_goes_where_the_server_wants_it(server: SimulatorServer, auth
 
 
 def test_a_way_to_show_the_secret_that_no_such_server_has_is_refused() -> None:
-    ((key, said),) = registry.option_faults("openai", {"auth": "basic"})
-    assert key == "auth"
-    assert "bearer" in said
+    [fault] = registry.option_faults("openai", {"auth": "basic"})
+    assert fault.loc == ("auth",)
+    assert "bearer" in fault.message
 
 
 def test_a_secret_in_the_wrong_place_is_refused(server: SimulatorServer) -> None:

@@ -48,7 +48,8 @@ def test_each_address_of_a_name_is_checked_at_each_connect() -> None:
         assert [result["host"] for result in first] == ["1.1.1.1"]
         with pytest.raises(RefusedByResolver, match="leads to an address"):
             await rebinding.resolve("api.example", 443)
-        assert await rebinding.resolve("api.example", 443) == []
+        answer = await rebinding.resolve("api.example", 443)
+        assert answer == []
         await rebinding.close()
 
     run(story())
@@ -109,7 +110,7 @@ def test_an_address_that_the_operator_named_is_reached(host: str) -> None:
             answer = await checked.ask(Call(method="GET", url=f"http://{host}:{port}/", timeout_seconds=5))
             assert answer.status == 302
             await client.aclose()
-        assert asked == ["/"], "a redirect is an answer; nobody follows it to another host"
+        assert asked == ["/"], "a redirect is an answer, and is not followed to another host"
 
     run(story())
 

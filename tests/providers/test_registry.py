@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from orchestrator.providers import registry
+from orchestrator.providers.drivers.morpheus.driver import MorpheusDriver
 from orchestrator.providers.http.client import HttpClient
-from orchestrator.providers.morpheus.driver import MorpheusDriver
 from orchestrator.providers.shared.patterns import WORDS
 
 BASE = {"base_url": "https://api.example/v1"}
@@ -26,7 +26,7 @@ def test_a_driver_is_built_by_its_name() -> None:
     asyncio.run(story())
 
 
-def test_an_unknown_driver_is_told_the_known_ones() -> None:
+def test_an_unknown_driver_error_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"unknown driver 'opnai'.*morpheus.*openai"):
         registry.options_model("opnai")
 
@@ -42,14 +42,17 @@ def test_wrong_options_are_refused(driver: str, wrong: dict[str, object]) -> Non
 
 
 def test_cards_are_known_without_building() -> None:
-    assert not registry.card("openai", BASE).has_lifecycle
+    assert not registry.card("openai", BASE).lifecycle.managed
     gateway = registry.card("morpheus", BASE)
-    assert gateway.exclusive_credentials
-    assert gateway.serialised
-    assert gateway.repeats_open
-    assert not gateway.closes_by_id
-    assert (gateway.shortest_duration_seconds, gateway.resolve_after_seconds) == (300, 900)
-    assert registry.card("morpheus", {**BASE, "ping": "native"}).native_ping_is_lifecycle
+    assert gateway.identity.exclusive_credentials
+    assert gateway.identity.serialised
+    assert gateway.lifecycle.repeats_open
+    assert not gateway.lifecycle.closes_by_id
+    assert (gateway.lifecycle.shortest_duration_seconds, gateway.lifecycle.resolve_after_seconds) == (
+        300,
+        900,
+    )
+    assert registry.card("morpheus", {**BASE, "ping": "native"}).lifecycle.ping_can_close
 
 
 @pytest.mark.parametrize(
@@ -57,12 +60,18 @@ def test_cards_are_known_without_building() -> None:
     [
         ({}, []),
         ({"ping": "native", "close_attempts": 5}, []),
-        ({"png": "native"}, [("png", "unknown key")]),
-        ({"ping": "sonar"}, [("ping", "input should be 'chat' or 'native'")]),
+        ({"png": "native"}, ["png: unknown key"]),
+        ({"ping": "sonar"}, ['ping: must be "chat" or "native"']),
+        ({"max_list_bytes": 5}, ["max_list_bytes: must be 1048576 or more"]),
+        ({"open_timeout_seconds": 0}, ["open_timeout_seconds: must be above 0"]),
+        (
+            {"errors": [{"statuses": [], "means": "gone"}]},
+            ["errors[0].statuses: must have 1 or more entries"],
+        ),
     ],
 )
-def test_wrong_keys_are_named(options: dict[str, object], faults: list[tuple[str, str]]) -> None:
-    assert registry.option_faults("morpheus", options) == faults
+def test_wrong_keys_are_named(options: dict[str, object], faults: list[str]) -> None:
+    assert [str(fault) for fault in registry.option_faults("morpheus", options)] == faults
 
 
 def _patterns(schema: object) -> Iterator[str]:
@@ -83,7 +92,7 @@ def test_every_pattern_of_a_key_is_said_in_words(driver: str) -> None:
     assert set(_patterns(registry.options_model(driver).model_json_schema())) <= WORDS.keys()
 
 
-def test_a_look_that_is_no_path_is_told_what_is_allowed() -> None:
-    [(key, message)] = registry.option_faults("openai", {"looks": ["\u202e"]})
-    assert key == "looks.0"
-    assert message.startswith('must be a path at the endpoint, such as "models" or "../health"')
+def test_a_look_that_is_no_path_is_reported_what_is_allowed() -> None:
+    [fault] = registry.option_faults("openai", {"looks": ["\u202e"]})
+    assert fault.loc == ("looks", 0)
+    assert fault.message.startswith('must be a path at the endpoint, such as "models" or "../health"')

@@ -19,6 +19,7 @@ from orchestrator.providers.port.errors import (
 )
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
+from tests.drivers import MODEL, PlatformUnderTest
 from tests.providers.instances import (
     ATTACH,
     CREATE,
@@ -32,11 +33,11 @@ from tests.providers.instances import (
     operations,
     verdict,
 )
-from tests.providers.stage import MODEL, PlatformUnderTest, Stage, secret, stage_of
+from tests.providers.stage import Stage, secret, stage_of
 from tests.simulator.conftest import HandClock
 
 
-def told_of(stage: Stage, model: str) -> str:
+def events_of(stage: Stage, model: str) -> str:
     """Return the list's description of a model, before anything is opened."""
 
     async def ask(driver: Driver) -> str:
@@ -82,21 +83,21 @@ def test_a_missing_instance_is_a_missing_model(timed: SimulatorServer) -> None:
         stage_of(timed, ATTACH, instances=[SEED]).open(model="bbb2")
 
 
-def test_which_instance_a_model_means_is_told_before_any_open(timed: SimulatorServer) -> None:
+def test_which_instance_a_model_means_is_reported_before_any_open(timed: SimulatorServer) -> None:
     stage = stage_of(timed, ATTACH, instances=[SEED, {**SEED, "id": "bbb2", "running": False}])
-    assert told_of(stage, "aaa1") == "aaa1 is ACTIVE"
+    assert events_of(stage, "aaa1") == "aaa1 is ACTIVE"
     with pytest.raises(Misconfigured, match="bbb2 is DISABLED: start it"):
-        told_of(stage, "bbb2")
+        events_of(stage, "bbb2")
     with pytest.raises(ModelMissing, match="no instance ccc3"):
-        told_of(stage, "ccc3")
+        events_of(stage, "ccc3")
     assert operations(stage) == ["list"] * 3
 
 
 def test_what_is_started_or_created_by_opens_needs_not_run_yet(timed: SimulatorServer) -> None:
     stage = stage_of(timed, START, instances=[{**SEED, "running": False}])
-    assert told_of(stage, "aaa1") == "aaa1 is DISABLED"
+    assert events_of(stage, "aaa1") == "aaa1 is DISABLED"
     with pytest.raises(CannotAsk, match="only an open could show it"):
-        told_of(stage_of(timed, CREATE), MODEL)
+        events_of(stage_of(timed, CREATE), MODEL)
 
 
 def test_attaching_to_what_is_not_ready_changes_nothing_and_is_tried_again(timed: SimulatorServer) -> None:
@@ -126,20 +127,20 @@ def test_a_shared_instance_is_left_running(timed: SimulatorServer) -> None:
     assert "left running" in close(stage, first)
     assert verdict(stage, second) is Verdict.ALIVE
     assert life(stage, second) is Life.RUNNING
-    assert not stage.card.has_lifecycle
-    assert not stage.card.can_list
+    assert not stage.card.lifecycle.managed
+    assert not stage.card.status.can_list
 
 
 @pytest.mark.parametrize("on_open", ["start", "create"])
 def test_what_is_started_here_is_never_left_running(on_open: str) -> None:
     options = {"control_url": "http://c", "on_open": on_open, "on_close": "leave"}
-    ((key, message),) = registry.option_faults("sesterce", options)
-    assert key == "on_close"
-    assert message.startswith("leave is for shared instances")
+    [fault] = registry.option_faults("sesterce", options)
+    assert fault.loc == ("on_close",)
+    assert fault.message.startswith("leave is for shared instances")
 
 
 def test_the_control_host_has_no_default() -> None:
-    assert registry.option_faults("sesterce", {}) == [("control_url", "field required")]
+    assert [str(fault) for fault in registry.option_faults("sesterce", {})] == ["control_url: is missing"]
     with pytest.raises(ValidationError):
         registry.card("sesterce", {"control_url": "c"})
 

@@ -11,6 +11,7 @@ from orchestrator.providers.port.driver import Driver, Life, Placed
 from orchestrator.providers.port.errors import Misconfigured, NotClosed, OutcomeUnknown, ProviderFull
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
+from tests.drivers import MODEL
 from tests.providers.instances import (
     ATTACH,
     CREATE,
@@ -22,8 +23,9 @@ from tests.providers.instances import (
     operations,
     verdict,
 )
-from tests.providers.stage import KEY, MODEL, Stage, secret, stage_of
-from tests.simulator.conftest import HandClock, wait_until
+from tests.providers.stage import KEY, Stage, secret, stage_of
+from tests.simulator.conftest import HandClock
+from tests.waiting import eventually
 
 
 def test_a_create_carries_the_settings_and_our_name(timed: SimulatorServer) -> None:
@@ -70,7 +72,7 @@ def while_opening(stage: Stage, act: Callable[[], None]) -> Placed:
 
     async def story(driver: Driver) -> Placed:
         opening = asyncio.create_task(driver.open(stage.order()))
-        await asyncio.to_thread(wait_until, lambda: len(stage.calls("list")) > 3)
+        await asyncio.to_thread(eventually, lambda: len(stage.calls("list")) > 3, "four lists")
         act()
         return await opening
 

@@ -9,8 +9,9 @@ from orchestrator.providers.port.driver import Auth, Life
 from orchestrator.providers.port.errors import Misconfigured
 from orchestrator.rules.values import ModelType, Verdict
 from orchestrator.simulator import SimulatorServer
+from tests.drivers import MODEL
 from tests.providers.instances import CREATE, SEED, close, kind, life, operations, verdict
-from tests.providers.stage import EAR, KEY, MODEL, secret, stage_of
+from tests.providers.stage import EAR, KEY, secret, stage_of
 from tests.simulator.conftest import HandClock
 
 # statuses

@@ -1,18 +1,18 @@
 """Calls as data: every fault of the configuration is named at start, and nothing leaks into a URL."""
 
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.providers import registry
-from orchestrator.providers.fpt.templates import ListTable, OpenTable
+from orchestrator.providers.drivers.fpt.templates import ListTable, OpenTable
 from orchestrator.providers.port.driver import Secret
 from orchestrator.providers.shared.paths import read_path, read_text, read_time
 from orchestrator.settings import ConfigurationError, load_configuration
-from tests.providers.stage import TEMPLATE
+from orchestrator.wiring import known_drivers
+from tests.drivers.fpt import TEMPLATE
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "orchestrator.toml"
 SECRET = Secret(ref="env:KEY", value="sk-planted")
@@ -73,8 +73,8 @@ DANGERS = [
 @pytest.mark.parametrize(("options", "where", "said"), DANGERS)
 def test_what_would_lose_sessions_is_refused_at_start(options: dict[str, Any], where: str, said: str) -> None:
     faults = registry.option_faults("fpt", options)
-    assert [path for path, _ in faults] == [where], faults
-    assert said in faults[0][1]
+    assert [fault.path for fault in faults] == [where], faults
+    assert said in faults[0].message
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_every_fault_is_named_at_once() -> None:
         "list": without("list", "live_words")["list"],
         "close": changed("close", url="/sessions", method="STOP")["close"],
     }
-    assert {path for path, _ in registry.option_faults("fpt", options)} == {
+    assert {fault.path for fault in registry.option_faults("fpt", options)} == {
         "open.headers",
         "open.success_statuses",
         "status.url",
@@ -118,7 +118,7 @@ def test_every_fault_is_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("options", "where", "said"),
     [
-        ({}, "mode", "required"),
+        ({}, "mode", "is missing"),
         ({"mode": "template"}, "open", "is missing"),
         ({**TEMPLATE, "mode": "attach"}, "open", "no meaning"),
         ({**TEMPLATE, "close": None}, "close", "is missing"),
@@ -128,23 +128,23 @@ def test_every_fault_is_named_at_once() -> None:
         (changed("open", url="https://{name}.example/s"), "open.url", "without braces in the host"),
         (changed("open", headers={"x": "{handle}"}), "open.headers", "unknown placeholder {handle}"),
         (changed("close", url="/{nodes}"), "close.url", "unknown placeholder {nodes}"),
-        (changed("open", handle=None), "open.handle", "string"),
+        (changed("open", handle=None), "open.handle", "must be a text"),
         (changed("open", handle="a..b"), "open.handle", "not a path"),
-        (changed("open", method="FETCH"), "open.method", "input should be"),
+        (changed("open", method="FETCH"), "open.method", "must be "),
         (changed("open", hadle="x"), "open.hadle", "unknown key"),
-        (changed("status", words={"Running": "runnning"}), "status.words.Running", "input should be"),
+        (changed("status", words={"Running": "runnning"}), "status.words.Running", "must be "),
         (
             {**TEMPLATE, "errors": [{"statuses": [500], "pattern": "(", "means": "gone"}]},
-            "errors.0.pattern",
+            "errors[0].pattern",
             "not a reg",
         ),
         ({**TEMPLATE, "endpoint_secret_ref": "sk-planted"}, "endpoint_secret_ref", "must be env:NAME"),
     ],
 )
 def test_a_fault_is_named_by_its_path(options: dict[str, Any], where: str, said: str) -> None:
-    faults = registry.option_faults("fpt", options)
-    assert where in [path for path, _ in faults], faults
-    assert said in dict(faults)[where]
+    faults = {fault.path: fault.message for fault in registry.option_faults("fpt", options)}
+    assert where in faults, faults
+    assert said in faults[where]
     assert "sk-planted" not in str(faults)
 
 
@@ -154,9 +154,8 @@ def test_a_relative_url_needs_a_base(tmp_path: Path) -> None:
     file = tmp_path / "orchestrator.toml"
     template = EXAMPLE.read_text().partition("[providers.studio]")[2].partition("[providers.node]")[0]
     file.write_text("[providers.studio]" + template.replace("base_url", "# base_url"))
-    known = {"fpt": partial(registry.option_faults, "fpt")}
     with pytest.raises(ConfigurationError) as refused:
-        load_configuration(file, known_drivers=known, require_secrets=False)
+        load_configuration(file, known_drivers=known_drivers(), require_secrets=False)
     assert [fault.path for fault in refused.value.faults] == [
         f"providers.studio.{call}" for call in ("status", "open", "close")
     ]
@@ -164,7 +163,12 @@ def test_a_relative_url_needs_a_base(tmp_path: Path) -> None:
 
 def test_the_card_tells_what_the_template_offers() -> None:
     whole = registry.card("fpt", {"base_url": "http://x", **TEMPLATE})
-    assert (whole.can_list, whole.closes_by_id, whole.names_create, whole.attaches) == (
+    assert (
+        whole.status.can_list,
+        whole.lifecycle.closes_by_id,
+        whole.identity.names_create,
+        whole.lifecycle.attaches,
+    ) == (
         True,
         True,
         True,
@@ -173,13 +177,18 @@ def test_the_card_tells_what_the_template_offers() -> None:
     url = {"url": "/stop/{name}"}
     bare = {**TEMPLATE, "list": None, "names_create": False, "close": {**TEMPLATE["close"], **url}}
     little = registry.card("fpt", {"base_url": "http://x", "idempotent_open": True, "max_nodes": 2, **bare})
-    assert (little.can_list, little.closes_by_id, little.repeats_open, little.max_nodes) == (
+    assert (
+        little.status.can_list,
+        little.lifecycle.closes_by_id,
+        little.lifecycle.repeats_open,
+        little.lifecycle.max_nodes,
+    ) == (
         False,
         False,
         True,
         2,
     )
-    assert registry.card("fpt", {"mode": "attach"}).attaches
+    assert registry.card("fpt", {"mode": "attach"}).lifecycle.attaches
 
 
 VALUES = {"placement_id": "p", "name": "a/../b?c", "model": "m", "nodes": 2, "duration_seconds": 60}

@@ -98,7 +98,7 @@ def test_plain_hosts_hide_nothing(host: str) -> None:
     assert not hides_an_address(host)
 
 
-def test_rules_for_one_machine_are_told_from_rules_for_a_name() -> None:
+def test_rules_for_one_machine_are_reported_from_rules_for_a_name() -> None:
     assert is_address_or_local("localhost")
     assert is_address_or_local("10.0.0.1")
     assert not is_address_or_local("api.example")

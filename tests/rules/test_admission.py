@@ -74,9 +74,9 @@ def test_the_total_counts_everything_that_is_not_deleted() -> None:
     [
         pytest.param(PAYG, 1, 0, None, id="a free slot"),
         pytest.param(PAYG, 2, 0, "plan payg allows 2 at once", id="no free slot"),
-        pytest.param(PAYG, 1, 3, "queued before this one: 3", id="nobody overtakes"),
+        pytest.param(PAYG, 1, 3, "queued before this one: 3", id="no newcomer overtakes"),
         pytest.param(UNBOUND, 99, 0, None, id="no quota"),
-        pytest.param(UNBOUND, 99, 1, "queued", id="nobody overtakes, quota or not"),
+        pytest.param(UNBOUND, 99, 1, "queued", id="no newcomer overtakes, quota or not"),
     ],
 )
 def test_concurrent_sessions(plan: AccountTerms, concurrent: int, ahead: int, says: str | None) -> None:
@@ -177,7 +177,7 @@ def test_ineligible(changes: dict[str, Any], reason: str) -> None:
     assert ineligible_because(a_model(**changes), "acme", ["ready"]) == [reason]
 
 
-def test_every_reason_is_told() -> None:
+def test_every_reason_is_reported() -> None:
     model = a_model(size="?", learning_stage="?", source=ModelSource.PRIVATE)
     assert len(ineligible_because(model, "acme", ["ready"])) == 5
 

@@ -42,7 +42,7 @@ def test_an_empty_account_concerns_every_model_of_its_key() -> None:
     assert _alarm(AlarmKind.MISCONFIGURED).model_id == "llama"
 
 
-def test_the_scope_tells_apart_what_is_told_of_once() -> None:
+def test_the_scope_tells_apart_what_is_reported_once() -> None:
     scopes = {_alarm(kind).scope for kind in AlarmKind}
     keyless = alarm(AlarmKind.MISCONFIGURED, "up", None, "llama", "", NOW)
     other = alarm(AlarmKind.MISCONFIGURED, "up", "env:KEY", "qwen", "", NOW)
@@ -65,7 +65,7 @@ def test_other_alarms_stop_nobody(kind: AlarmKind) -> None:
     ("well", "after", "over"),
     [
         pytest.param(WELL, 3 * MINUTE, True, id="a good ping there, and quiet since"),
-        pytest.param(WELL, 2 * MINUTE, False, id="somebody there saw it a moment ago"),
+        pytest.param(WELL, 2 * MINUTE, False, id="another session there saw it a moment ago"),
         pytest.param(replace(WELL, model_id="qwen"), 3 * MINUTE, False, id="another model"),
         pytest.param(replace(WELL, credential=None), 3 * MINUTE, False, id="without a key"),
         pytest.param(replace(WELL, provider="other"), 3 * MINUTE, False, id="elsewhere"),

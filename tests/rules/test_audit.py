@@ -29,7 +29,7 @@ from orchestrator.rules.audit.wait_limits import wait_limits
 from orchestrator.rules.billing import money
 from orchestrator.rules.billing.groups import grouped
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
-from orchestrator.rules.values import Account, Plan, Policy, Session
+from orchestrator.rules.values import Account, Due, Lease, Plan, Policy, Session
 from tests.rules.builders import (
     CONTRACT,
     HOUR,
@@ -60,17 +60,15 @@ def a_placement(state: PlacementState, **changes: Any) -> PlacementFacts:
         provider="alpha",
         state=state,
         proof="it said so" if state is PlacementState.CLOSED else None,
-        next_step=None if state in {PlacementState.OPEN, PlacementState.CLOSED} else Step.CLOSE,
-        next_step_at=None if state in {PlacementState.OPEN, PlacementState.CLOSED} else T0,
-        lease_token=None,
-        lease_until=None,
+        due=None if state in {PlacementState.OPEN, PlacementState.CLOSED} else Due(Step.CLOSE, T0),
+        lease=None,
     )
     return replace(plain, **changes)
 
 
 def running(**changes: Any) -> Session:
     """Return a session that runs since T0; ten minutes are charged at NOW, and it stops at the plan's ceiling."""
-    charged = {"charged": Decimal(10), "charges": 1, "next_step": Step.PING, "next_step_at": T0}
+    charged = {"charged": Decimal(10), "charges": 1, "due": Due(Step.PING, T0)}
     stop = {"stop_at": T0 + timedelta(days=1), "stop_at_reason": StopReason.MAX_DURATION}
     return a_running_session(**(charged | stop | changes))
 
@@ -85,7 +83,7 @@ def idle(kept: int, **changes: Any) -> Session:
     return running(**asked, max_duration_seconds=longest, **(stop | changes))
 
 
-def told(*changes: tuple[str | None, str]) -> list[StateEvent]:
+def reported(*changes: tuple[str | None, str]) -> list[StateEvent]:
     return [
         StateEvent(seq=n, kind="created" if n == 1 else is_now, previous=was, state=is_now)
         for n, (was, is_now) in enumerate(changes, 1)
@@ -107,30 +105,27 @@ def test_every_check_says_what_it_means_and_counts_a_subject_once() -> None:
     ("session", "expected"),
     [
         pytest.param(running(), [], id="a running session with its ping"),
-        pytest.param(running(next_step=None), [Invariant.STEPS], id="a running session that nobody looks at"),
+        pytest.param(running(due=None), [Invariant.STEPS], id="a running session without a next step"),
         pytest.param(a_session(), [], id="a created one needs nothing"),
-        pytest.param(a_session(next_step=Step.PING), [Invariant.STEPS], id="a created one with a step"),
-        pytest.param(
-            running(deleted_at=T0), [Invariant.DELETED], id="a running session that somebody deleted"
-        ),
+        pytest.param(a_session(due=Due(Step.PING, T0)), [Invariant.STEPS], id="a created one with a step"),
+        pytest.param(running(deleted_at=T0), [Invariant.DELETED], id="a running session that is deleted"),
         pytest.param(a_session(deleted_at=T0), [], id="a created one may be deleted"),
         pytest.param(
-            running(lease_token="t", lease_until=NOW.at + 10 * MINUTE),
+            running(lease=Lease("t", NOW.at + 10 * MINUTE)),
             [],
             id="a lease as long as the longest",
         ),
         pytest.param(
-            running(lease_token="t", lease_until=NOW.at + 10 * MINUTE + SECOND),
+            running(lease=Lease("t", NOW.at + 10 * MINUTE + SECOND)),
             [Invariant.LEASES],
             id="a lease longer than any",
         ),
-        pytest.param(a_session(lease_token="t"), [Invariant.LEASES], id="a lease at rest"),
-        pytest.param(a_session(lease_until=T0 - HOUR), [], id="a lease that nobody holds"),
-        pytest.param(running(next_step_at=NOW.at + 390 * SECOND), [], id="told to wait, under a lease"),
+        pytest.param(a_session(lease=Lease("t", T0)), [Invariant.LEASES], id="a lease at rest"),
+        pytest.param(running(due=Due(Step.PING, NOW.at + 390 * SECOND)), [], id="waiting, under a lease"),
         pytest.param(
-            running(next_step_at=NOW.at + 391 * SECOND),
+            running(due=Due(Step.PING, NOW.at + 391 * SECOND)),
             [Invariant.STEPS],
-            id="a ping later than any told it to be",
+            id="a ping later than any Retry-After",
         ),
         pytest.param(
             running(stop_at=T0 + timedelta(days=3650)),
@@ -139,13 +134,11 @@ def test_every_check_says_what_it_means_and_counts_a_subject_once() -> None:
         ),
         pytest.param(running(stop_at_reason=StopReason.IDLE), [Invariant.STEPS], id="a stop of another rule"),
         pytest.param(idle(30), [], id="an idle stop in its grace"),
-        pytest.param(idle(300), [], id="one whose grace was longer when it was planned"),
+        pytest.param(idle(300), [], id="planned while the grace was longer"),
         pytest.param(idle(0, idle_ends_at=None), [], id="one that an earlier release planned"),
         pytest.param(idle(301), [Invariant.STEPS], id="an idle stop that outlives another rule"),
         pytest.param(idle(30, idle_ends_at=T0), [Invariant.STEPS], id="idle at another time"),
-        pytest.param(
-            running(next_step=Step.STOP, next_step_at=T0 + timedelta(days=1)), [], id="a stop may be far"
-        ),
+        pytest.param(running(due=Due(Step.STOP, T0 + timedelta(days=1))), [], id="a stop may be far"),
         pytest.param(running(not_well_since=NOW.at - HOUR), [], id="unwell, and within every bound"),
         pytest.param(
             running(not_well_since=NOW.at - 24 * HOUR), [Invariant.ALIVE], id="no proof of life for a day"
@@ -156,15 +149,17 @@ def test_a_session_by_itself(session: Session, expected: list[Invariant]) -> Non
     assert problems(session) == expected
 
 
+def test_a_session_that_claims_may_not_find() -> None:
+    assert problems(running(), found_by_step=False) == [Invariant.STEPS]
+
+
 @pytest.mark.parametrize(
     ("ended", "alive", "due", "expected"),
     [
-        pytest.param(990 * SECOND, None, MINUTE, [], id="whoever died with it is waited for"),
-        pytest.param(
-            991 * SECOND, None, MINUTE, [Invariant.LEASES], id="nobody took it over, and it is put off"
-        ),
+        pytest.param(990 * SECOND, None, MINUTE, [], id="within the time of a process that died"),
+        pytest.param(991 * SECOND, None, MINUTE, [Invariant.LEASES], id="not taken over, and put off"),
         pytest.param(991 * SECOND, None, -10 * MINUTE, [Invariant.LEASES], id="it is due"),
-        pytest.param(991 * SECOND, None, -11 * MINUTE, [], id="it is overdue, which is told elsewhere"),
+        pytest.param(991 * SECOND, None, -11 * MINUTE, [], id="it is overdue, which is another finding"),
         pytest.param(HOUR, MINUTE, MINUTE, [], id="a success that was reported spared its ping"),
     ],
 )
@@ -172,26 +167,26 @@ def test_a_lease_that_ended(
     ended: timedelta, alive: timedelta | None, due: timedelta, expected: list[Invariant]
 ) -> None:
     last = None if alive is None else NOW.at - alive
-    leased = {"lease_token": "t", "lease_until": NOW.at - ended, "last_alive_at": last}
-    assert problems(running(next_step_at=NOW.at + due, **leased)) == expected
+    leased = running(due=Due(Step.PING, NOW.at + due), lease=Lease("t", NOW.at - ended), last_alive_at=last)
+    assert problems(leased) == expected
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        pytest.param({"next_step_at": NOW.at + 840 * SECOND}, [], id="as long as a failed close waits"),
-        pytest.param({"next_step_at": NOW.at + 841 * SECOND}, [Invariant.STEPS], id="longer"),
         pytest.param(
-            {"next_step_at": NOW.at + HOUR, "declared_end_at": NOW.at + HOUR}, [], id="until its declared end"
+            {"due": Due(Step.CLOSE, NOW.at + 840 * SECOND)}, [], id="as long as a failed close waits"
         ),
+        pytest.param({"due": Due(Step.CLOSE, NOW.at + 841 * SECOND)}, [Invariant.STEPS], id="longer"),
         pytest.param(
-            {"next_step": Step.RESOLVE, "next_step_at": NOW.at + 1140 * SECOND}, [], id="until it must show"
+            {"due": Due(Step.CLOSE, NOW.at + HOUR), "declared_end_at": NOW.at + HOUR},
+            [],
+            id="until its declared end",
         ),
+        pytest.param({"due": Due(Step.RESOLVE, NOW.at + 1140 * SECOND)}, [], id="until it must show"),
+        pytest.param({"due": Due(Step.RESOLVE, NOW.at + HOUR)}, [Invariant.STEPS], id="for ever"),
         pytest.param(
-            {"next_step": Step.RESOLVE, "next_step_at": NOW.at + HOUR}, [Invariant.STEPS], id="for ever"
-        ),
-        pytest.param(
-            {"lease_token": "t", "lease_until": NOW.at - HOUR, "next_step_at": NOW.at},
+            {"lease": Lease("t", NOW.at - HOUR), "due": Due(Step.CLOSE, NOW.at)},
             [Invariant.LEASES],
             id="its lease ended, and it is put off again and again",
         ),
@@ -207,7 +202,7 @@ def test_a_step_of_a_placement_that_lies_ahead(changes: dict[str, Any], expected
     [
         pytest.param(State.STOPPING, [PlacementState.CLOSING], [], id="a close is waited for"),
         pytest.param(State.STOPPING, [PlacementState.CLOSED], [Invariant.STEPS], id="nothing is waited for"),
-        pytest.param(State.STOPPING, [PlacementState.OPEN], [Invariant.LEAKS], id="nobody closes it"),
+        pytest.param(State.STOPPING, [PlacementState.OPEN], [Invariant.LEAKS], id="not being closed"),
         pytest.param(State.STOPPED, [PlacementState.CLOSED], [], id="it is over"),
         pytest.param(State.STOPPED, [PlacementState.CLOSING], [Invariant.LEAKS], id="over too early"),
         pytest.param(State.FAILED, [PlacementState.UNKNOWN], [Invariant.LEAKS], id="failed too early"),
@@ -222,8 +217,8 @@ def test_a_step_of_a_placement_that_lies_ahead(changes: dict[str, Any], expected
 def test_a_session_and_its_placements(
     state: State, placements: list[PlacementState], expected: list[Invariant]
 ) -> None:
-    step = Step.STOP if state is State.STARTING else None
-    session = a_session(state=state, next_step=step, stopped_at=T0)
+    due = Due(Step.STOP, T0) if state is State.STARTING else None
+    session = a_session(state=state, due=due, stopped_at=T0)
     assert problems(session, placements=[a_placement(p) for p in placements]) == expected
 
 
@@ -231,7 +226,7 @@ def test_a_session_and_its_placements(
     ("placement", "expected"),
     [
         pytest.param(a_placement(PlacementState.OPEN), [], id="open needs no step"),
-        pytest.param(a_placement(PlacementState.CLOSING, next_step=None), [Invariant.STEPS], id="no step"),
+        pytest.param(a_placement(PlacementState.CLOSING, due=None), [Invariant.STEPS], id="no step"),
         pytest.param(a_placement(PlacementState.CLOSED, proof=None), [Invariant.PROOFS], id="no proof"),
         pytest.param(
             a_placement(PlacementState.CLOSED, forced_at=T0, forced_by="me", forced_why="gone"),
@@ -244,7 +239,7 @@ def test_a_session_and_its_placements(
             id="no reason",
         ),
         pytest.param(
-            a_placement(PlacementState.OPEN, lease_token="t"), [Invariant.LEASES], id="leased at rest"
+            a_placement(PlacementState.OPEN, lease=Lease("t", T0)), [Invariant.LEASES], id="leased at rest"
         ),
     ],
 )
@@ -280,7 +275,7 @@ def test_a_placement_by_itself(placement: PlacementFacts, expected: list[Invaria
         pytest.param(
             [(None, "starting"), ("starting", "strange"), ("strange", "running")],
             "an event reports starting becoming strange",
-            id="a state that nobody knows",
+            id="an unknown state",
         ),
         pytest.param([(None, "starting")], "it is running, its last event says starting", id="no end"),
         pytest.param([], None, id="its events have been pruned"),
@@ -290,7 +285,7 @@ def test_events_follow_each_other_and_lead_to_the_row(
     history: list[tuple[str | None, str]], problem: str | None
 ) -> None:
     session = running()
-    facts = SessionFacts(session=session, posted=Decimal(10), postings=1, events=told(*history))
+    facts = SessionFacts(session=session, posted=Decimal(10), postings=1, events=reported(*history))
     found = list(judge_session(facts, NOW))
     assert [finding.detail for finding in found][:1] == ([problem] if problem else [])
     assert all(finding == Violation(Invariant.TRANSITIONS, session.id, finding.detail) for finding in found)
@@ -374,15 +369,17 @@ def account_problems(account: Account, plan: Plan = CONTRACT, **facts: Any) -> l
 def test_a_balance_is_its_ledger_and_never_below_zero() -> None:
     assert account_problems(an_account()) == []
     [finding] = account_problems(an_account(balance=Decimal(101)))
-    assert finding == Violation(Invariant.BALANCE, "acme", "its balance is 101, its ledger adds up to 100")
+    assert finding == Violation(
+        Invariant.BALANCE, "acme", "its balance is 101.00, its ledger adds up to 100.00"
+    )
     [finding] = account_problems(an_account(balance=Decimal(-1)), posted=Decimal(-1))
-    assert finding == Violation(Invariant.BALANCE, "acme", "its balance is -1, its overdraft 0")
+    assert finding == Violation(Invariant.BALANCE, "acme", "its balance is -1.00, its overdraft 0.00")
 
 
 @pytest.mark.parametrize(
     ("balance", "expected"),
     [
-        pytest.param(-8, [], id="a limit lowered below what was charged under it accuses nobody"),
+        pytest.param(-8, [], id="a limit lowered below what was charged under it is no finding"),
         pytest.param(-11, [Invariant.BALANCE], id="more than was allowed even then"),
     ],
 )
@@ -439,7 +436,7 @@ def test_sessions_that_run_are_as_many_and_as_dear_as_were_counted() -> None:
     assert account_problems(account, active=None, groups=groups) == [], "too many to be read"
     details = [one.detail for one in account_problems(account, active=active, groups=groups[:1])]
     assert details == [
-        "of its sessions starting at 60 on 1 nodes by 60 s there are 1 (0 charged), counted were none"
+        "of its sessions starting at 60.00 on 1 nodes by 60 s there are 1 (0.00 charged), counted were none"
     ]
 
 
@@ -462,7 +459,7 @@ def came(at: datetime = T0, admitted: datetime | None = T0, **under: int) -> Adm
         ),
         pytest.param({"total": 21}, [came(max_sessions=21), came(LATER, max_sessions=21)], [], id="lowered"),
         pytest.param({"total": 21}, [came(max_sessions=2), came(LATER)], [], id="unbound when it came"),
-        pytest.param({"total": 21}, [], [], id="nobody knows when they came"),
+        pytest.param({"total": 21}, [], [], id="it is not known when they came"),
         pytest.param(
             {"concurrent": 3},
             [came(LATER, T0, max_concurrent=9), came(T0, LATER, max_concurrent=2), came(LATER, None)],
@@ -473,7 +470,7 @@ def came(at: datetime = T0, admitted: datetime | None = T0, **under: int) -> Adm
             {"concurrent": 3},
             [came(max_concurrent=2), came(max_concurrent=3)],
             [],
-            id="of several at one instant nobody knows the last",
+            id="of several at one instant the last is not known",
         ),
         pytest.param(
             {"nodes": 5},
@@ -534,7 +531,7 @@ def test_a_late_step_is_nobodys_or_somebodys_who_let_it_go() -> None:
     )
 
 
-def test_a_turn_for_the_worse_or_better_is_told_once() -> None:
+def test_a_turn_for_the_worse_or_better_is_reported_once() -> None:
     found = [Violation(Invariant.LEAKS, f"s{n}", "it is open") for n in range(7)]
     [worse] = turned({"cost": 1}, {"cost": 2, "leaks": 7}, found)
     assert (worse.type, worse.subject) == ("orchestrator.audit.violated", "leaks")

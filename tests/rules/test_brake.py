@@ -36,7 +36,7 @@ counts = st.integers(0, 12)
         pytest.param(0, 0, 0, False, id="nothing runs"),
         pytest.param(0, 1, 0, False, id="one alone may just be dead"),
         pytest.param(0, 0, 1, False, id="one alone that died"),
-        pytest.param(0, 0, 6, False, id="many died, and nobody is in doubt"),
+        pytest.param(0, 0, 6, False, id="many died, and none is in doubt"),
         pytest.param(1, 1, 0, False, id="one of two"),
         pytest.param(0, 2, 0, True, id="both"),
         pytest.param(0, 1, 1, True, id="both, one of them dead already"),
@@ -47,7 +47,7 @@ counts = st.integers(0, 12)
         pytest.param(3, 2, 1, False, id="half of six, one dead"),
         pytest.param(2, 3, 1, True, id="more than half of six, one dead"),
         pytest.param(499, 501, 0, True, id="more than half of many"),
-        pytest.param(0, 256, 0, True, id="of a thousand that hang, those whose ping has ended"),
+        pytest.param(0, 256, 0, True, id="of a thousand that hang, those with a ping that has ended"),
     ],
 )
 def test_is_the_provider_at_fault(well: int, doubtful: int, died: int, expected: bool) -> None:
@@ -78,8 +78,8 @@ def test_the_smallest_number_is_the_operators() -> None:
         pytest.param(3, 3, 10, True, True, id="as many as are wanted"),
         pytest.param(3, 97, 100, True, True, id="as many as are wanted, of many"),
         pytest.param(2, 2, 10, True, True, id="as many as are still in doubt"),
-        pytest.param(0, 0, 10, False, True, id="nobody is in doubt"),
-        pytest.param(0, 0, 0, False, True, id="nobody is left"),
+        pytest.param(0, 0, 10, False, True, id="none is in doubt"),
+        pytest.param(0, 0, 0, False, True, id="none is left"),
         pytest.param(0, 1, 2, True, True, id="of a few, one answers"),
         pytest.param(0, 4, 4, False, False, id="of a few, none answers"),
         pytest.param(0, 6, 10, True, False, id="those of many that were never ill prove nothing"),
@@ -129,8 +129,8 @@ def test_who_was_in_doubt_when_it_expired_is_held_no_more() -> None:
         pytest.param({}, 40, False, True, False, id="it was not seen to expire"),
         pytest.param({"expired_at": T0 + 30 * MINUTE}, 40, True, True, False, id="one is still to be judged"),
         pytest.param({"expired_at": T0 + 30 * MINUTE}, 40, False, True, True, id="one there answered"),
-        pytest.param({"expired_at": T0 + 30 * MINUTE}, 40, False, False, False, id="nobody answered yet"),
-        pytest.param({"expired_at": T0 + 30 * MINUTE}, 60, False, False, True, id="nobody answered for long"),
+        pytest.param({"expired_at": T0 + 30 * MINUTE}, 40, False, False, False, id="none answered yet"),
+        pytest.param({"expired_at": T0 + 30 * MINUTE}, 60, False, False, True, id="none answered for long"),
     ],
 )
 def test_when_a_hold_that_expired_is_forgotten(

@@ -9,13 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules.installation import clock
-from orchestrator.rules.installation.clock import DRIFT, TOLERANCE, ClockReading, KnownTime, Trust
+from orchestrator.rules.installation.clock import (
+    DRIFT,
+    MACHINES,
+    TOLERANCE,
+    ClockReading,
+    KnownTime,
+    Measured,
+    Trust,
+)
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 
 NONE = timedelta(0)
 #: This machine and this start of it, the host's name, and another machine.
 BOOT, HOST, ELSEWHERE = "boot-1", "host-1", "boot-2"
 EVERY = SECOND
+#: Another machine noted the time last; this one noted it at T0.
+AMONG_OTHERS: dict[str, Any] = {"boot": ELSEWHERE, "others": (Measured(at=T0, boot=BOOT, seconds=1000.0),)}
 
 
 def read(passed: timedelta, off: timedelta = NONE, took: float = 0.01) -> ClockReading:
@@ -26,7 +36,7 @@ def read(passed: timedelta, off: timedelta = NONE, took: float = 0.01) -> ClockR
 
 def trusted(**changes: Any) -> Trust:
     """Return the trust of a process that has read a right clock at T0."""
-    return replace(clock.believed(read(NONE), accepted=0), **changes)
+    return replace(clock.trusted(read(NONE), accepted=0), **changes)
 
 
 def known(**changes: Any) -> KnownTime:
@@ -142,6 +152,17 @@ def test_whatever_the_clock_shows_the_time_is_near_and_never_goes_back(
         ("noted elsewhere: time passed", known(boot=ELSEWHERE), NONE, HOUR, NONE, False),
         ("noted elsewhere: the clock is behind", known(boot=ELSEWHERE), -HOUR, NONE, NONE, True),
         ("where no start is known", known(boot=""), NONE, HOUR, NONE, False),
+        ("another noted last, and the clock jumped", known(**AMONG_OTHERS), HOUR, MINUTE, NONE, True),
+        ("another noted last, and the clock jumped back", known(**AMONG_OTHERS), -HOUR, MINUTE, NONE, True),
+        ("another noted last, and the clock is right", known(**AMONG_OTHERS), NONE, HOUR, NONE, False),
+        (
+            "it was suspended while another noted",
+            known(**AMONG_OTHERS, at=T0 + HOUR),
+            HOUR,
+            MINUTE,
+            HOUR,
+            False,
+        ),
     ],
 )
 def test_what_a_process_believes_as_it_starts(
@@ -181,6 +202,33 @@ def test_where_others_know_of_the_jump_what_they_correct_by_is_exact() -> None:
 # together
 
 
+def test_each_of_the_last_machines_is_remembered_with_what_it_measured() -> None:
+    row = known()
+    for n in range(2 * MACHINES):
+        row = clock.noted(row, trusted(), read(n * SECOND), f"boot-{n}", HOST)
+
+    assert [one.boot for one in row.others] == [
+        f"boot-{n}" for n in range(2 * MACHINES - 2, MACHINES - 2, -1)
+    ]
+    assert row.measured_by(f"boot-{MACHINES}") == Measured(
+        at=T0, boot=f"boot-{MACHINES}", seconds=1000.0 + MACHINES
+    )
+    assert row.measured_by(BOOT) is None
+    assert row.measured_by("") is None
+
+
+def test_a_machine_that_notes_again_is_remembered_once() -> None:
+    row = known()
+    for boot in (ELSEWHERE, BOOT, ELSEWHERE, BOOT):
+        row = clock.noted(row, trusted(), read(SECOND), boot, HOST)
+
+    assert (row.boot, [one.boot for one in row.others]) == (BOOT, [ELSEWHERE])
+
+
+def test_what_machines_measured_before_an_operator_accepted_the_time_is_forgotten() -> None:
+    assert clock.accepted(known(**AMONG_OTHERS), trusted(), read(MINUTE, HOUR), BOOT).others == ()
+
+
 def test_an_operators_word_is_followed_at_once_in_both_directions() -> None:
     for off in (HOUR, -HOUR):
         during = clock.compared(trusted(), read(MINUTE, off))
@@ -199,8 +247,8 @@ def test_whose_machine_was_suspended_follows_those_who_were_not() -> None:
     assert clock.met(suspended, others, reading).last == reading.raw
     alone = clock.met(suspended, replace(others, beats=7), reading)
     assert alone.jumped
-    told = clock.met(suspended, replace(others, jumped_at=T0), reading)
-    assert told.jumped
+    reported = clock.met(suspended, replace(others, jumped_at=T0), reading)
+    assert reported.jumped
 
 
 def test_a_jump_is_noted_once_and_its_end() -> None:
@@ -287,7 +335,7 @@ def test_only_a_whole_pass_that_began_when_all_had_heard_of_it_ends_a_correction
 
 
 @pytest.mark.parametrize(("off", "words"), [(HOUR, "3600 s ahead of"), (-HOUR, "3600 s behind")])
-def test_a_jump_is_told_with_its_size_its_beginning_and_its_remedy(off: timedelta, words: str) -> None:
+def test_a_jump_is_reported_with_its_size_its_beginning_and_its_remedy(off: timedelta, words: str) -> None:
     said = clock.in_words(known(jumped_at=T0, correction=-off, seen_by=HOST))
 
     for part in (words, "2025-09-15 12:00:00Z", HOST, "`orchestrator clock accept`"):

@@ -4,13 +4,15 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
 from orchestrator.rules.installation import correction
 from orchestrator.rules.states import PlacementState, State, Step
-from orchestrator.rules.values import Account, ModelType, Placement, Session
+from orchestrator.rules.values import Account, Due, Lease, ModelType, Placement, Session
+from tests.due import due_at
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0, a_session
 
 LONGEST = 10 * MINUTE
@@ -43,10 +45,11 @@ def test_what_happened_in_the_future_happened_that_much_earlier() -> None:
     ],
 )
 def test_no_ping_waits_longer_than_any(ahead: timedelta, shift: timedelta, back: timedelta) -> None:
-    session = a_session(ping_at=T0 + ahead, lease_until=T0 + ahead)
+    session = a_session(ping_at=T0 + ahead, lease=Lease("t", T0 + ahead, T0 + ahead))
     after = correction.corrected_session(session, shift, T0, LONGEST)
 
-    assert after.ping_at == after.lease_until == T0 + back
+    assert after.lease == Lease("t", T0 + back, min(T0, T0 + ahead - shift))
+    assert after.ping_at == T0 + back
 
 
 def test_whoever_queued_by_the_clock_that_was_ahead_waits_as_long_as_it_was_to() -> None:
@@ -169,23 +172,22 @@ def a_placement(**changes: Any) -> Placement:
 def test_a_placement_is_closed_as_soon_as_it_was_to_be() -> None:
     placement = a_placement(
         closing_since=T0 + HOUR,
-        next_step=Step.CLOSE,
-        next_step_at=T0 + HOUR + MINUTE,
-        lease_until=T0 + HOUR + 3 * MINUTE,
+        due=Due(Step.CLOSE, T0 + HOUR + MINUTE),
+        lease=Lease("t", T0 + HOUR + 3 * MINUTE),
     )
     after = correction.corrected_placement(placement, HOUR, T0, LONGEST)
 
-    assert (after.closing_since, after.next_step_at) == (T0, T0 + MINUTE)
-    assert after.lease_until == T0 + 3 * MINUTE
+    assert (after.closing_since, due_at(after)) == (T0, T0 + MINUTE)
+    assert after.lease == Lease("t", T0 + 3 * MINUTE)
 
 
 def test_an_end_that_its_provider_declared_stays() -> None:
     end = T0 + 5 * HOUR
-    orphan = a_placement(declared_end_at=end, next_step=Step.CLOSE, next_step_at=end)
-    again = replace(orphan, next_step_at=T0 + 2 * HOUR)
+    orphan = a_placement(declared_end_at=end, due=Due(Step.CLOSE, end))
+    again = replace(orphan, due=Due(Step.CLOSE, T0 + 2 * HOUR))
 
-    assert correction.corrected_placement(orphan, HOUR, T0, LONGEST).next_step_at == end
-    assert correction.corrected_placement(again, HOUR, T0, LONGEST).next_step_at == T0
+    assert due_at(correction.corrected_placement(orphan, HOUR, T0, LONGEST)) == end
+    assert due_at(correction.corrected_placement(again, HOUR, T0, LONGEST)) == T0
 
 
 @pytest.mark.parametrize(("admitted", "after"), [(None, None), (T0 + HOUR, T0), (T0 - HOUR, T0 - HOUR)])
@@ -235,7 +237,14 @@ def instants_of(kind: type) -> dict[str, Any]:
     def tells_time(hint: Any) -> bool:
         return hint is datetime or any(map(tells_time, get_args(hint)))
 
-    return {name: hint for name, hint in get_type_hints(kind).items() if tells_time(hint)}
+    hints = get_type_hints(kind)
+    plain = {name: hint for name, hint in hints.items() if tells_time(hint)}
+    made = {
+        name: made for name in ("due", "lease") for made in get_args(hints.get(name)) if made is not NoneType
+    }
+    return plain | {
+        f"{name}.{part}": hint for name, kind in made.items() for part, hint in instants_of(kind).items()
+    }
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -251,8 +260,8 @@ def test_whatever_happened_in_the_future_happened_that_much_earlier(kind: type, 
     row, _, _, correct = ROWS[kind]
     many = get_origin(instants_of(kind)[name]) is tuple
     for at, right in ((T0 + 50 * MINUTE, T0 - 10 * MINUTE), (T0 + 2 * HOUR, T0), (T0 - MINUTE, T0 - MINUTE)):
-        told, wanted = ((T0 - MINUTE, at), (T0 - MINUTE, right)) if many else (at, right)
-        assert getattr(correct(replace(row, **{name: told})), name) == wanted
+        reported, wanted = ((T0 - MINUTE, at), (T0 - MINUTE, right)) if many else (at, right)
+        assert getattr(correct(replace(row, **{name: reported})), name) == wanted
 
 
 @pytest.mark.parametrize("name", ["created_at", "deleted_at"])

@@ -11,11 +11,13 @@ from orchestrator.rules.sessions.decide import (
     BecomeRunning,
     Decision,
     GiveUp,
+    NextPing,
+    NoChange,
     Ping,
     PingAgain,
-    Rest,
     Stop,
     after_ping,
+    after_plain_ping,
     after_platform_status,
     note_ping,
     note_success,
@@ -25,7 +27,8 @@ from orchestrator.rules.sessions.decide import (
 )
 from orchestrator.rules.sessions.pings import may_be_the_last
 from orchestrator.rules.states import State, Step, StopReason
-from orchestrator.rules.values import Policy, Session, Verdict
+from orchestrator.rules.values import Due, Policy, Session, Verdict
+from tests.due import due_at, step_of
 from tests.rules.builders import (
     HOUR,
     MINUTE,
@@ -350,7 +353,7 @@ def test_the_declared_end_makes_the_difference(
         pytest.param([(V.GONE, True), (V.GONE, True)], StopReason.PROVIDER_ENDED, id="expired, twice"),
         pytest.param([(V.GONE, True), (V.GONE, False)], StopReason.PROVIDER_ENDED, id="and then no session"),
         pytest.param([(V.GONE, False), (V.GONE, True)], StopReason.PROVIDER_ENDED, id="the better word last"),
-        pytest.param([(V.GONE, False), (V.GONE, False)], StopReason.DEAD, id="gone, nobody says why"),
+        pytest.param([(V.GONE, False), (V.GONE, False)], StopReason.DEAD, id="gone, for no known reason"),
         pytest.param(
             [(V.GONE, True), *[(V.TRANSIENT, False)] * 3], StopReason.PROVIDER_ENDED, id="then silence"
         ),
@@ -388,7 +391,7 @@ def test_the_platforms_own_word_says_whether_it_has_expired(expired: bool, reaso
 @pytest.mark.parametrize("verdict", V)
 @pytest.mark.parametrize("state", [State.CREATED, State.QUEUED, State.STOPPING, State.STOPPED, State.FAILED])
 def test_a_ping_decides_nothing_for_others(state: State, verdict: Verdict) -> None:
-    assert after_ping(pinged(a_session(state=state), verdict), POLICY, NOW) == Rest()
+    assert after_ping(pinged(a_session(state=state), verdict), POLICY, NOW) == NoChange()
 
 
 @pytest.mark.parametrize("verdict", V)
@@ -457,23 +460,21 @@ def test_the_next_step_is_the_earliest(
 ) -> None:
     ping_at = None if ping_after is None else T0 + ping_after * SECOND
     result = planned(session, ping_at)
-    assert (result.next_step, result.next_step_at) == (step, T0 + after * SECOND)
+    assert result.due == Due(step, T0 + after * SECOND)
 
 
 @pytest.mark.parametrize("state", [State.CREATED, State.QUEUED, State.STOPPING, State.STOPPED, State.FAILED])
 def test_nothing_is_next_where_nothing_runs(state: State) -> None:
-    before = a_session(
-        state=state, next_step=Step.PING, next_step_at=T0, stop_at=T0, warn_at=T0, warned_seconds=60
-    )
+    before = a_session(state=state, due=Due(Step.PING, T0), stop_at=T0, warn_at=T0, warned_seconds=60)
     after = planned(before, T0)
-    assert (after.next_step, after.next_step_at, after.stop_at, after.stop_at_reason) == (None,) * 4
+    assert (step_of(after), due_at(after), after.stop_at, after.stop_at_reason) == (None,) * 4
     assert (after.warn_at, after.warned_seconds) == (None, None)
 
 
 def test_of_what_is_overdue_the_stop_goes_first() -> None:
     session = planned(a_running_session(max_duration_seconds=3600), T0)
     late = planned(session, T0 + MINUTE, now=T0 + 2 * HOUR)
-    assert (late.next_step, late.next_step_at) == (Step.STOP, T0 + HOUR)
+    assert late.due == Due(Step.STOP, T0 + HOUR)
 
 
 def test_a_starting_session_is_not_warned_of() -> None:
@@ -523,10 +524,9 @@ def test_a_stop_that_moved_is_warned_of_anew() -> None:
 def test_every_live_session_has_one_next_step(duration: int, now: int, ping: int | None) -> None:
     ping_at = None if ping is None else T0 + ping * SECOND
     session = planned(a_running_session(max_duration_seconds=duration), ping_at, T0 + now * SECOND)
-    assert session.next_step is not None
-    assert session.next_step_at is not None
+    assert session.due is not None
     assert session.stop_at is not None
-    assert session.next_step_at <= session.stop_at or session.stop_at <= T0 + now * SECOND
+    assert session.due.at <= session.stop_at or session.stop_at <= T0 + now * SECOND
 
 
 @pytest.mark.parametrize(
@@ -534,9 +534,45 @@ def test_every_live_session_has_one_next_step(duration: int, now: int, ping: int
     [
         pytest.param(a_starting_session(), GiveUp, id="starting: this attempt is over"),
         pytest.param(a_running_session(), Stop, id="running: it is dead"),
-        pytest.param(a_session(), Rest, id="not served: nothing to decide"),
+        pytest.param(a_session(), NoChange, id="not served: nothing to decide"),
     ],
 )
 def test_the_platforms_own_word_needs_no_second_ping(session: Session, expected: type) -> None:
     decision = after_platform_status(session, T0, "stopped")
     assert type(decision) is expected
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        pytest.param({}, id="pinged next"),
+        pytest.param({"max_duration_seconds": 320}, id="warned next"),
+        pytest.param({"max_duration_seconds": 20, "warned_seconds": 60}, id="stopped next"),
+        pytest.param({"idle_seconds": 120, "last_interaction_at": NOW}, id="perhaps idle"),
+        pytest.param({"declared_end_at": NOW + timedelta(seconds=5)}, id="ended by the provider next"),
+    ],
+)
+@pytest.mark.parametrize("jitter", [-1.0, 0.0, 1.0])
+def test_a_good_ping_of_a_well_session_changes_only_its_times(limits: dict[str, Any], jitter: float) -> None:
+    session = a_running_session(**limits)
+    session = plan_steps(session, POLICY, NOW, ping_at=NOW)
+    following = after_plain_ping(session, Ping(Verdict.ALIVE, 7, ""), POLICY, NOW, jitter)
+    noted = note_ping(session, Ping(Verdict.ALIVE, 7, ""), POLICY, NOW)
+    decided = after_ping(noted, POLICY, NOW, jitter)
+    assert isinstance(decided, PingAgain)
+    planned = plan_steps(noted, POLICY, NOW, ping_at=decided.at)
+    assert planned.due is not None
+    assert following == NextPing(decided.at, planned.due)
+
+
+@pytest.mark.parametrize(
+    ("session", "verdict"),
+    [
+        pytest.param(a_starting_session(), Verdict.ALIVE, id="it begins to run"),
+        pytest.param(a_running_session(), Verdict.LOADING, id="it is not ready"),
+        pytest.param(a_running_session(failures=1, failing_since=T0), Verdict.ALIVE, id="it recovers"),
+        pytest.param(a_running_session(held_since=T0), Verdict.ALIVE, id="a brake held it"),
+    ],
+)
+def test_a_ping_that_changes_more_is_decided_on_its_own(session: Session, verdict: Verdict) -> None:
+    assert after_plain_ping(session, Ping(verdict, 7, ""), POLICY, NOW, 0.0) is None

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.rules import events
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
-from orchestrator.rules.values import Account, ModelType, Placement, Session, Verdict
+from orchestrator.rules.values import Account, Due, ModelType, Placement, Session, Verdict
 from tests.rules.builders import MINUTE, SECOND, T0, a_running_session, a_session, a_starting_session
 
 
@@ -51,7 +51,7 @@ def kinds(before: Session | None, after: Session) -> list[str]:
             a_running_session(gone_since=T0), a_running_session(), ["recovered"], id="a doubt that has gone"
         ),
         pytest.param(
-            a_starting_session(), a_starting_session(failures=1), [], id="a cold server is nobody's suspect"
+            a_starting_session(), a_starting_session(failures=1), [], id="a cold server is no suspect"
         ),
         pytest.param(
             a_running_session(),
@@ -72,6 +72,19 @@ def kinds(before: Session | None, after: Session) -> list[str]:
 )
 def test_events_of_a_session(before: Session | None, after: Session, expected: list[str]) -> None:
     assert kinds(before, after) == expected
+
+
+def test_a_session_is_created_in_the_state_created_and_then_enters_the_next() -> None:
+    found = events.of_session(None, a_starting_session())
+    states = [(event.data["previous_state"], event.data["state"]) for event in found]
+    assert states == [(None, "created"), ("created", "starting")]
+
+
+def test_money_in_events_has_two_places() -> None:
+    (event,) = events.of_session(a_starting_session(), a_running_session(charged=Decimal("0.000000")))
+    assert event.data["charged"] == "0.00"
+    credited = events.credited(an_account(balance=Decimal("7.500000")), "2.50", "k")
+    assert credited.data["balance"] == "7.50"
 
 
 def test_the_data_tells_what_was_and_what_is() -> None:
@@ -119,8 +132,8 @@ def test_low_balance(before: int | None, after: int | None, expected: list[str])
     short = an_account(warned_seconds=after, funds_end_at=T0 + 50 * SECOND)
     found = events.of_account(an_account(warned_seconds=before), short, T0)
     assert [event.type for event in found] == expected
-    told = [(event.data["seconds_left"], event.data["threshold_seconds"]) for event in found]
-    assert told == [(50, 60)] * len(expected)
+    reported = [(event.data["seconds_left"], event.data["threshold_seconds"]) for event in found]
+    assert reported == [(50, 60)] * len(expected)
     late = replace(short, warned_seconds=1)
     assert [e.data["seconds_left"] for e in events.of_account(short, late, T0 + MINUTE)] == [0]
 
@@ -149,8 +162,7 @@ def a_placement(**changes: Any) -> Placement:
         "state": PlacementState.CLOSING,
         "duration_seconds": 600,
         "created_at": T0,
-        "next_step": Step.CLOSE,
-        "next_step_at": T0,
+        "due": Due(Step.CLOSE, T0),
     }
     return Placement(**(plain | changes))
 
@@ -185,7 +197,7 @@ def a_placement(**changes: Any) -> Placement:
             a_placement(session_id=None),
             a_placement(session_id=None, unproven_since=T0),
             ["provider.orphan_unproven"],
-            id="an orphan whose close is not proven",
+            id="an orphan without a proven close",
         ),
         pytest.param(
             a_placement(unproven_since=T0),
@@ -215,13 +227,13 @@ def test_times_are_rfc_3339_in_utc() -> None:
     assert events.rfc3339(None) is None
 
 
-def test_a_lost_key_is_told_with_both_sessions() -> None:
-    told = events.ownership_lost(
+def test_a_lost_key_is_reported_with_both_sessions() -> None:
+    reported = events.ownership_lost(
         a_placement(provider="morpheus", credential="env:K", handle="0xours"), "0xtheirs"
     )
-    assert (told.type, told.subject) == ("orchestrator.provider.ownership_lost", "morpheus")
-    assert (told.data["credential"], told.data["handle"]) == ("env:K", "0xours")
-    assert told.data["foreign_handle"] == "0xtheirs"
+    assert (reported.type, reported.subject) == ("orchestrator.provider.ownership_lost", "morpheus")
+    assert (reported.data["credential"], reported.data["handle"]) == ("env:K", "0xours")
+    assert reported.data["foreign_handle"] == "0xtheirs"
 
 
 def test_the_end_of_a_run_tells_until_when_it_is_paid_and_what_held_it() -> None:
@@ -233,3 +245,12 @@ def test_the_end_of_a_run_tells_until_when_it_is_paid_and_what_held_it() -> None
     plain = events.of_session(replace(running, held_since=None), stopped)[0].data
     assert "held_since" not in plain
     assert "paid_until" not in events.of_session(stopped, replace(stopped, state=State.STOPPED))[0].data
+
+
+def test_a_change_says_who_did_it_and_how() -> None:
+    plain = events.changed("s1", "acme")
+    event = events.by_job(plain, "orchestrator.session.extend", "shop", {"max_interactions": 9})
+    assert (event.type, event.subject) == ("orchestrator.session.changed", "s1")
+    change = {"job": "orchestrator.session.extend", "author": "shop", "arguments": {"max_interactions": 9}}
+    assert event.data == {"session_id": "s1", "account_id": "acme", "change": change}
+    assert "change" not in plain.data

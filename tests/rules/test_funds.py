@@ -21,6 +21,7 @@ from orchestrator.rules.billing.funds import (
 from orchestrator.rules.billing.money import FundsEnd
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Account, Session
+from tests.due import due_at, step_of
 from tests.rules.builders import HOUR, MINUTE, POLICY, SECOND, T0, TICK, a_running_session, a_session
 
 
@@ -49,8 +50,8 @@ def test_an_account_without_anything_running_needs_nothing() -> None:
         pytest.param(HOUR, 60, None, T0 + 45 * MINUTE, id="the shortage is over, and may come again"),
         pytest.param(15 * MINUTE, None, 900, T0 + 10 * MINUTE, id="the first, and the next one"),
         pytest.param(10 * MINUTE, None, 900, T0 + 5 * MINUTE, id="a shortage from the first"),
-        pytest.param(10 * MINUTE, 900, 900, T0 + 5 * MINUTE, id="told already"),
-        pytest.param(2 * MINUTE, 900, 300, T0 + MINUTE, id="a late look tells the nearest"),
+        pytest.param(10 * MINUTE, 900, 900, T0 + 5 * MINUTE, id="warned already"),
+        pytest.param(2 * MINUTE, 900, 300, T0 + MINUTE, id="a late look warns of the nearest"),
         pytest.param(30 * SECOND, 300, 60, T0 + 30 * SECOND, id="after the last there is the end"),
         pytest.param(10 * MINUTE, 60, 60, T0 + 10 * MINUTE, id="a small credit repeats nothing"),
     ],
@@ -58,7 +59,7 @@ def test_an_account_without_anything_running_needs_nothing() -> None:
 def test_warnings(left: Any, warned: int | None, then: int | None, step_at: datetime) -> None:
     short = an_account(funds_end_at=T0 + left, funds_session_id="s", warned_seconds=warned)
     planned = plan_account(short, POLICY, T0, moving=False)
-    assert (planned.warned_seconds, planned.next_step, planned.next_step_at) == (then, Step.FUNDS, step_at)
+    assert (planned.warned_seconds, step_of(planned), due_at(planned)) == (then, Step.FUNDS, step_at)
 
 
 def test_funds_that_last_name_nobody_who_stops() -> None:
@@ -67,6 +68,9 @@ def test_funds_that_last_name_nobody_who_stops() -> None:
     assert (lasts.funds_end_at, lasts.funds_session_id) == (T0 + 2 * HOUR, None)
     assert lasts.next_charge_at == T0 + POST_EVERY
     assert lasting(ended, None, T0, runs=True).funds_end_at is None
+    assert lasts.is_grouped
+    assert not ended.is_grouped
+    assert not lasting(ended, None, T0, runs=True).is_grouped
 
 
 @pytest.mark.parametrize(
@@ -122,9 +126,9 @@ def test_who_burns_money(session: Session, expected: State | None) -> None:
 def test_without_thresholds_nobody_is_warned() -> None:
     short = an_account(funds_end_at=T0 + MINUTE, warned_seconds=60)
     planned = plan_account(short, replace(POLICY, warn_before_stop_seconds=()), T0, moving=False)
-    assert (planned.warned_seconds, planned.next_step_at) == (None, T0 + MINUTE)
+    assert (planned.warned_seconds, due_at(planned)) == (None, T0 + MINUTE)
 
 
 def test_the_earliest_step_is_the_next() -> None:
     charged = an_account(next_charge_at=T0 + MINUTE, funds_end_at=T0 + HOUR)
-    assert plan_account(charged, POLICY, T0, moving=False).next_step is Step.CHARGE
+    assert step_of(plan_account(charged, POLICY, T0, moving=False)) is Step.CHARGE

@@ -39,14 +39,14 @@ def test_an_archived_session_is_as_it_was(
     [
         pytest.param({"revenue": [-7]}, None, (), None, id="as it must be"),
         pytest.param({"revenue": [-7]}, (-5, 2), (), None, id="as it must be, with the archive"),
-        pytest.param({"revenue": [-8]}, None, (), "opens with -8 against revenue", id="another sum"),
+        pytest.param({"revenue": [-8]}, None, (), "opens with -8.00 against revenue", id="another sum"),
         pytest.param({}, None, (), "no entry opens its ledger against revenue", id="no opening"),
         pytest.param({"revenue": [-3, -4]}, None, (), "2 entries open its ledger", id="two openings"),
         pytest.param(
-            {"revenue": [-7], "granted": [1]}, None, (), "opens with 1 against granted", id="from nowhere"
+            {"revenue": [-7], "granted": [1]}, None, (), "opens with 1.00 against granted", id="from nowhere"
         ),
         pytest.param({"revenue": [-7]}, (-5, 1), (), "1 entries against revenue", id="an entry is missing"),
-        pytest.param({"revenue": [-7]}, (-6, 2), (), "of -6 in all", id="an entry was changed"),
+        pytest.param({"revenue": [-7]}, (-6, 2), (), "of -6.00 in all", id="an entry was changed"),
         pytest.param({"revenue": [-7]}, (-5, 2), ("s",), "and no such session", id="a session is missing"),
     ],
 )

@@ -35,7 +35,6 @@ NAME = "5f0c0001-0000-8000-8000-000000000001"
 OTHER = "5f0c0001-0000-8000-8000-000000000002"
 THEIRS = "5f0c0002-0000-8000-8000-000000000003"
 UNTOLD = "5f0c0001-0000-4000-8000-000000000004"
-UNSURE = [PlacementState.OPENING, PlacementState.UNKNOWN]
 
 
 def ours(**changes: Any) -> KnownPlacement:
@@ -184,14 +183,14 @@ SEEN_LONG_AGO = {"x": T0 - HOUR}
             TERMS,
             {"ours": [lost(sent_at=T0 - HOUR, leased=True)]},
             [Action.WAIT],
-            id="somebody resolves it already",
+            id="it is being resolved",
         ),
         pytest.param(
             ListedResource(handle="x"),
             TERMS,
             {"ours": [lost(sent_at=T0 - HOUR), lost(id=OTHER)]},
             [Action.WAIT],
-            id="of two nobody can tell",
+            id="of two it is not known which",
         ),
         pytest.param(
             ListedResource(handle="x"),
@@ -272,7 +271,7 @@ SEEN_LONG_AGO = {"x": T0 - HOUR}
             NAMED,
             {},
             [Action.REPORT],
-            id="of a release that said not whose",
+            id="of a release that did not name its installation",
         ),
         pytest.param(
             ListedResource(handle="x", name=UNTOLD, ended=True),
@@ -300,14 +299,14 @@ SEEN_LONG_AGO = {"x": T0 - HOUR}
             TERMS,
             {"strangers": SEEN_LONG_AGO},
             [Action.CLOSE],
-            id="theirs, where names tell nothing",
+            id="theirs, where names say nothing",
         ),
         pytest.param(
             ListedResource(handle="x", name="playground"),
             TERMS,
             {},
             [Action.WAIT],
-            id="a name that tells nothing",
+            id="a name that says nothing",
         ),
         pytest.param(
             ListedResource(handle="x"), NAMED, {"ours": [lost()]}, [Action.WAIT], id="without a name"

@@ -107,9 +107,11 @@ ASK_SHORTEST = 300
             StopReason.IDLE,
             2 * HOUR + 10 * MINUTE,
             "since it began to run",
-            id="while it was moved nobody could use it",
+            id="while it was moved it could not be used",
         ),
-        pytest.param({"max_cost": Decimal(5)}, StopReason.MAX_COST, 5 * MINUTE, "5 USD", id="its own cost"),
+        pytest.param(
+            {"max_cost": Decimal(5)}, StopReason.MAX_COST, 5 * MINUTE, "5.00 USD", id="its own cost"
+        ),
         pytest.param(
             {"declared_end_at": T0 + HOUR},
             StopReason.PROVIDER_ENDED,
@@ -208,8 +210,8 @@ IDLE = {"idle_seconds": 60, "last_interaction_at": T0}
         pytest.param({"max_duration_seconds": 60}, None, 60, StopReason.MAX_DURATION, 60, id="both at once"),
         pytest.param({"max_duration_seconds": 90}, None, 90, StopReason.IDLE, 60, id="as late as the grace"),
         pytest.param({"declared_end_at": T0 + 80 * SECOND}, None, 80, StopReason.IDLE, 60, id="declared end"),
-        pytest.param({}, 75, 75, StopReason.IDLE, 60, id="nobody pays for the rest of the grace"),
-        pytest.param({}, 55, 55, StopReason.BALANCE_EXHAUSTED, 55, id="nobody pays until then"),
+        pytest.param({}, 75, 75, StopReason.IDLE, 60, id="the rest of the grace is free"),
+        pytest.param({}, 55, 55, StopReason.BALANCE_EXHAUSTED, 55, id="it is free until then"),
     ],
 )
 def test_an_idle_end_waits_for_late_reports_and_no_longer_than_any_other(

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules.sessions.names import MAX_HANDLE, is_usable_handle, line_fault, text_fault
-from orchestrator.rules.text import REPLACEMENT, clean, escape, escape_json, is_line, is_text, is_unsafe
+from orchestrator.rules.text import (
+    REPLACEMENT,
+    clean,
+    csv_cell,
+    escape,
+    escape_json,
+    is_line,
+    is_text,
+    is_unsafe,
+)
 
 #: Any text, including what Python may hold and UTF-8 may not.
 ANY = st.text(st.characters(codec=None))
@@ -107,3 +116,22 @@ def test_a_good_line_is_a_good_text(text: str) -> None:
 )
 def test_handles_that_can_be_stored_and_sent_back(handle: str, usable: bool) -> None:
     assert is_usable_handle(handle) is usable
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("=SUM(A1)", "'=SUM(A1)"),
+        (" @here", "' @here"),
+        ("\uff1dA1", "'\uff1dA1"),
+        ("-1.50", "-1.50"),
+        ("+12", "+12"),
+        ("-1.50x", "'-1.50x"),
+        ("plain", "plain"),
+        ("\x1b[2J", "\\x1b[2J"),
+        (7, 7),
+        (None, None),
+    ],
+)
+def test_a_cell_of_csv_is_no_formula(value: object, cell: object) -> None:
+    assert csv_cell(value) == cell

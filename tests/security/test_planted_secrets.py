@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -16,7 +16,8 @@ from orchestrator.flows.reconcile.reconcile_due import reconcile_due
 from orchestrator.flows.upstream.credentials import retry_paused
 from orchestrator.flows.upstream.read_balances import read_balances
 from orchestrator.store.tables import metadata
-from tests.platforms.world import PLATFORMS, Platform, PlatformWorld
+from tests.drivers import PLATFORMS, PlatformUnderTest
+from tests.platforms.world import PlatformWorld
 from tests.security import planted
 from tests.world import MINUTE
 
@@ -24,20 +25,28 @@ from tests.world import MINUTE
 ATTACHED = 2 * len(planted.FAULTS)
 
 
-class Planted(PlatformWorld):
-    """Its keys are planted ones."""
+class Planted(PlatformUnderTest):
+    """A platform whose keys are planted ones."""
 
-    def keys_of(self, platform: Platform) -> list[str]:
-        return [planted.key(n) for n in range(1, platform.keys + 1)]
+    @property
+    def secrets(self) -> dict[str, str]:
+        return {name: planted.key(n) for n, name in enumerate(super().secrets, 1)}
+
+
+def with_planted_keys(platform: PlatformUnderTest) -> Planted:
+    keys = ATTACHED if platform.attaches else platform.keys
+    return replace(
+        Planted(**{field.name: getattr(platform, field.name) for field in fields(platform)}), keys=keys
+    )
 
 
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda platform: platform.name)
 def test_no_fault_of_a_platform_brings_its_key_to_light(
-    platform: Platform, sqlite_url: str, valkey_url: str, caplog: pytest.LogCaptureFixture
+    platform: PlatformUnderTest, sqlite_url: str, valkey_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    chosen = replace(platform, keys=ATTACHED) if platform.attaches else platform
-    world = Planted(sqlite_url, [chosen])
+    chosen = with_planted_keys(platform)
+    world = PlatformWorld(sqlite_url, [chosen])
     with world:
         seen = [
             json.dumps(list(_lived_through(world, chosen, *fault, later=later)), default=str)
@@ -48,7 +57,10 @@ def test_no_fault_of_a_platform_brings_its_key_to_light(
         assert stream is not None
         deliver_events(world.services, with_the_log(stream))
         seen += [_rows(world), _messages(valkey_url), caplog.text]
-        keys = world.keys_of(chosen)
+        keys = list(chosen.secrets.values())
+        assert {call.key for call in world.server.log()} & {*keys}, (
+            "the platform was called with a planted key"
+        )
     everything = "\n".join(seen)
     assert "may not do this" in everything, "what platforms say is kept"
     assert "no credits left" in everything
@@ -56,7 +68,7 @@ def test_no_fault_of_a_platform_brings_its_key_to_light(
 
 
 def _lived_through(
-    world: Planted, platform: Platform, fault: str, params: dict[str, str], *, later: bool
+    world: PlatformWorld, platform: PlatformUnderTest, fault: str, params: dict[str, str], *, later: bool
 ) -> Iterator[Any]:
     """Run a session that meets the fault from its first call, or `later`, once it runs; close it at last. All other
     calls of the platform meet it too.
@@ -64,9 +76,9 @@ def _lived_through(
     The texts contain the key of the call, and its neighbours where these are known here without a session."""
     if later:
         session_id = world.run_at(platform.name)
-    keys = world.keys_of(platform)
+    keys = list(platform.secrets.values())
     for key in keys:
-        texts: dict[str, Any] = {**planted.said(params, key, {*keys} - {key} if platform.refs() else ())}
+        texts: dict[str, Any] = {**planted.said(params, key, {*keys} - {key} if platform.refs else ())}
         world.server.fault(fault, upstream=platform.name, key=key, **texts)
     if not later:
         session_id = world.create_at(platform.name)
@@ -78,7 +90,7 @@ def _lived_through(
     world.pass_time(MINUTE)
     yield world.view(session_id)
     world.server.clear_faults()
-    for ref in platform.refs():
+    for ref in platform.refs:
         world.with_database(lambda tx, ref=ref: tx.credentials.unpause(platform.name, ref))
     if platform.attaches:
         for one in world.server.open_sessions():  # an operator, in the console

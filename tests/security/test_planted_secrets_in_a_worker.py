@@ -17,8 +17,9 @@ from sqlalchemy import create_engine, make_url, text
 
 from orchestrator.store.tables import metadata
 from tests.processes.conftest import PlatformOn
-from tests.processes.platform import Platform, eventually, morpheus, openai
+from tests.processes.platform import Platform, morpheus, openai
 from tests.security import planted
+from tests.waiting import eventually
 
 KEYS, PASSWORDS = [planted.key(n) for n in range(1, 5)], [planted.key(n) for n in (8, 9)]
 MODELS = {"llama": ("alpha", "llama-3"), "moral": ("morph", "moral-1")}
@@ -52,7 +53,6 @@ class Wire:
             self._said.append(said)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_no_queue_result_retry_or_log_of_a_worker_brings_a_secret_to_light(
     platform_on: PlatformOn, postgres_url: str, valkey_url: str
@@ -84,7 +84,7 @@ def _set_up(platform: Platform) -> None:
     platform.start("scheduler")
     platform.open_account(plan="contract", amount="100000")
     for model_id, (provider, name) in MODELS.items():
-        platform.put_model(model_id, provider, name)
+        platform.put_model(model_id, {provider: name})
 
 
 def _lived_through(platform: Platform) -> Iterator[Mapping[str, Any]]:

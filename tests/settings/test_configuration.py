@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from orchestrator.rules.values import Plan, Policy
-from orchestrator.settings import Configuration, ConfigurationError, SecretStore, load_configuration
+from orchestrator.settings import (
+    Configuration,
+    ConfigurationError,
+    Fault,
+    KnownDriver,
+    SecretStore,
+    load_configuration,
+)
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "orchestrator.toml"
 SECRETS = SecretStore(
@@ -17,11 +24,15 @@ SECRETS = SecretStore(
 AIML = 'driver = "aimlapi"\nbase_url = "https://h/v1"\n'
 
 
-def drivers_of_the_test(options: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(key, "unknown key") for key in options if key not in ("own", "base_url")]
+def drivers_of_the_test(options: Mapping[str, Any]) -> list[Fault]:
+    return [Fault((key,), "unknown key") for key in options if key not in ("own", "base_url")]
 
 
-DRIVERS = {"aimlapi": drivers_of_the_test, "fpt": drivers_of_the_test, "morpheus": drivers_of_the_test}
+DRIVERS = {
+    "aimlapi": KnownDriver(option_faults=drivers_of_the_test),
+    "fpt": KnownDriver(option_faults=drivers_of_the_test, needs_base_url=False),
+    "morpheus": KnownDriver(option_faults=drivers_of_the_test),
+}
 
 
 def read(tmp_path: Path, text: str, **options: Any) -> Configuration:
@@ -118,7 +129,9 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
             "policy.max_placement: unknown key; did you mean max_placements?",
             id="a misspelt key",
         ),
-        pytest.param("policy = 3", "policy: must be a table ([policy])", id="no table"),
+        pytest.param(
+            "policy = 3", "policy: must be a table, not a whole number; write [policy]", id="no table"
+        ),
         pytest.param(
             "[policy]\nmax_placements = -1",
             "policy.max_placements: must be between 1 and 1000000000",
@@ -146,12 +159,12 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
         ),
         pytest.param(
             "[policy]\nmax_placements = 1e400",
-            "policy.max_placements: must be a finite whole number, not inf",
+            "policy.max_placements: must be a whole number, not inf",
             id="endless placements",
         ),
         pytest.param(
             f"[policy]\nping_interval_seconds = 1{'0' * 400}",
-            "policy.ping_interval_seconds: must be between 0.001 and 315360000 seconds",
+            "policy.ping_interval_seconds: must be a smaller number",
             id="a number of 401 digits",
         ),
         pytest.param(
@@ -161,7 +174,8 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
         ),
         pytest.param(
             '[attach]\nallowed = [{secret_ref = "env:A_*", host = "h"}, "x"]',
-            'attach.allowed[1]: must be a table ({secret_ref = "env:NAME_*", host = "name"})',
+            "attach.allowed[1]: must be a table, not a text;"
+            ' for example allowed = [{secret_ref = "env:NAME_*", host = "name"}]',
             id="one rule that is no table",
         ),
         pytest.param(
@@ -196,7 +210,7 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
         ),
         pytest.param(
             "[retention]\nsessions_kept_days = 90",
-            'retention.sessions: must say what happens after sessions_kept_days: "archive" or "delete"',
+            'retention.sessions_kept_days: needs sessions: what happens after so many days, "archive" or "delete"',
             id="sessions that leave to nowhere",
         ),
         pytest.param(
@@ -216,11 +230,14 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
         ),
         pytest.param(
             "[policy]\nwarn_before_stop_seconds = 60",
-            "policy.warn_before_stop_seconds: must be a list of whole numbers ([900, 300])",
+            "policy.warn_before_stop_seconds: must be a list, not a whole number;"
+            " for example warn_before_stop_seconds = [900, 300]",
             id="a warning without a list",
         ),
         pytest.param(
-            "[plans]\npayg = 3", "plans.payg: must be a table ([plans.payg])", id="a plan as a number"
+            "[plans]\npayg = 3",
+            "plans.payg: must be a table, not a whole number; write [plans.payg]",
+            id="a plan as a number",
         ),
         pytest.param(
             "[plans.payg]\nmax_nods = 1",
@@ -229,7 +246,7 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
         ),
         pytest.param(
             '[catalog]\nprivate_required_tags = "ready"',
-            'catalog.private_required_tags: must be a list of texts (["a", "b"])',
+            'catalog.private_required_tags: must be a list, not a text; for example private_required_tags = ["ready"]',
             id="tags as a text",
         ),
         pytest.param(
@@ -246,7 +263,8 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
         ),
         pytest.param(
             "[attach]\nallowed = [1]",
-            'attach.allowed[0]: must be a table ({secret_ref = "env:NAME_*", host = "name"})',
+            "attach.allowed[0]: must be a table, not a whole number;"
+            ' for example allowed = [{secret_ref = "env:NAME_*", host = "name"}]',
             id="a rule as a number",
         ),
     ],
@@ -272,11 +290,13 @@ def test_faults_outside_of_providers(tmp_path: Path, text: str, expected: str) -
             AIML + 'credentials = ["env:K", "env:K"]', "credentials[1]: is listed twice", id="twice"
         ),
         pytest.param(
-            AIML + 'credentials = "env:K"', 'credentials: must be a list (["env:KEY_1"])', id="no list"
+            AIML + 'credentials = "env:K"',
+            'credentials: must be a list, not a text; for example credentials = ["env:KEY_1"]',
+            id="no list",
         ),
         pytest.param(
             AIML + 'credentials = [{ref = "env:K", retired = 1}]',
-            "credentials[0].retired: must be true or false",
+            "credentials[0].retired: must be true or false, not a whole number",
             id="retired by a number",
         ),
         pytest.param(
@@ -338,8 +358,8 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     assert [line.partition(":")[0] for line in faults(tmp_path, text)] == [
         "policy.x",
         "plans.a.y",
-        "providers.p.credentials[1]",
         "providers.p.credentials[0]",
+        "providers.p.credentials[1]",
         "providers.p.z",
     ]
 
@@ -350,7 +370,17 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
         pytest.param(b"[policy\n", "is not valid TOML: .*line 1", id="a broken line"),
         pytest.param(b"a = '\xff'", "is not UTF-8 text", id="bytes that are no text"),
         pytest.param(b"a = " + b"[" * 100_000, "is not valid TOML", id="nested without end"),
+        pytest.param(b"x" + b".x" * 3_000 + b" = 1\n[polcy]", "did you mean policy", id="keys without end"),
+        pytest.param(b'"[key]" = 1', r"\[key\]: unknown key", id="a key as pydantic marks keys"),
         pytest.param(b"a = " + b"1" * 5_000, "is not valid TOML", id="a number without end"),
+        pytest.param(
+            b"[policy]\na = 1\na = 2\n", r"a key is given twice \(at line 3", id="a key given twice"
+        ),
+        pytest.param(
+            b"[plans.a]\n[plans.a]\n",
+            r"the table 'plans', 'a' is given twice \(at line 2",
+            id="a table given twice",
+        ),
     ],
 )
 def test_what_is_no_toml(tmp_path: Path, content: bytes, expected: str) -> None:
@@ -360,6 +390,12 @@ def test_what_is_no_toml(tmp_path: Path, content: bytes, expected: str) -> None:
         load_configuration(path)
 
 
+def test_a_file_may_begin_as_some_editors_mark_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "o.toml"
+    path.write_bytes(b"\xef\xbb\xbf[policy]\nping_interval_seconds = 7\n")
+    assert load_configuration(path).policy.ping_interval_seconds == 7
+
+
 def test_a_directory_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_configuration(tmp_path)
@@ -367,7 +403,7 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
 
 def test_a_missing_secret_of_endpoints_is_a_fault_too(tmp_path: Path) -> None:
     text = f"[providers.p]\n{AIML}endpoint_secret_ref = 'env:GONE'"
-    options: dict[str, Any] = {"known_drivers": {"aimlapi": lambda _options: []}}
+    options: dict[str, Any] = {"known_drivers": {"aimlapi": KnownDriver(option_faults=lambda _options: [])}}
     assert faults(tmp_path, text, **options) == [
         "providers.p.endpoint_secret_ref: environment variable GONE is not set"
     ]

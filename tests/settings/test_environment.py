@@ -3,10 +3,13 @@
 import os
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from orchestrator.rules.installation.secret_texts import redacted_url
 from orchestrator.settings import (
     AttachRule,
     Configuration,
@@ -14,7 +17,6 @@ from orchestrator.settings import (
     ProviderConfiguration,
     Settings,
     load_settings,
-    redacted_url,
     unknown_variables,
 )
 from orchestrator.settings.sockets import private_socket, socket_url
@@ -52,6 +54,15 @@ def test_without_variables_everything_has_its_default(bare: Path) -> None:
     assert settings.private_socket == bare / ".orchestrator" / "valkey.sock"
     assert (settings.config, settings.config_is_explicit) == (Path("orchestrator.toml"), False)
     assert (settings.log, settings.metrics_port, settings.metrics_host) == ("console", None, "127.0.0.1")
+
+
+def test_the_port_of_the_api_may_be_chosen_or_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings()
+    assert (settings.api_host, settings.api_port, settings.api_port_is_explicit) == ("127.0.0.1", 8800, False)
+    chosen = given(monkeypatch, API_PORT="8801")
+    assert (chosen.api_port, chosen.api_port_is_explicit) == (8801, True)
+    assert given(monkeypatch, API_PORT="off").api_port is None
+    assert given(monkeypatch, API_PORT="tcp://10.0.0.1:80").api_port == 8800, "Kubernetes names a service so"
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +108,7 @@ def test_outcomes_go_where_the_broker_can_keep_them(
     [
         pytest.param("METRICS_PORT", "70000", "a port between 1 and 65535", id="a port out of range"),
         pytest.param("METRICS_PORT", "http", "a port between 1 and 65535", id="a port that is no number"),
+        pytest.param("API_PORT", "0", "a port between 1 and 65535", id="no port of the API"),
         pytest.param("LOG", "xml", '"console" or "json"', id="an unknown way of logging"),
         pytest.param(
             "DATABASE_URL", "mysql://u:hunter2@h/d", "must begin with sqlite:///", id="another database"
@@ -137,22 +149,6 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_do_not_show_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = given(monkeypatch, BROKER_URL="redis://:hunter2@h/0", FINGERPRINT_KEY="hunter2")
     assert "hunter2" not in repr(settings)
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        pytest.param("redis://h:6379/0", "redis://h:6379/0", id="nothing to hide"),
-        pytest.param("redis://:pw@h:6379/0", "redis://:***@h:6379/0", id="a password alone"),
-        pytest.param("amqp://u:p@w/x@h//", "amqp://u:***@h//", id="a password with raw marks"),
-        pytest.param("redis://token@h", "redis://***@h", id="a user that may be a token"),
-        pytest.param("sentinel://:a@h;sentinel://:b@i", "sentinel://:***@h;sentinel://:***@i", id="several"),
-        pytest.param("redis://h/0?password=pw&db=1", "redis://h/0?password=***&db=1", id="in the query"),
-        pytest.param("pw", "***", id="no URL"),
-    ],
-)
-def test_urls_are_shown_without_secrets(url: str, expected: str) -> None:
-    assert redacted_url(url) == expected
 
 
 def test_a_path_too_long_for_a_socket_gets_a_short_one_that_every_process_finds(
@@ -260,6 +256,15 @@ def test_a_variable_that_nobody_reads_is_told_by_the_nearest_name_and_without_it
 )
 def test_a_variable_that_somebody_reads_is_not_told(name: str) -> None:
     assert unknown_variables(REFERRING, {name: "x"}) == []
+
+
+def test_settings_need_neither_celery_nor_the_store() -> None:
+    heavy = "('celery', 'kombu', 'sqlmodel', 'sqlalchemy', 'httpx', 'aiohttp')"
+    code = f"import sys, orchestrator.settings; print([m for m in {heavy} if m in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
 
 
 def test_every_variable_of_the_example_is_known() -> None:

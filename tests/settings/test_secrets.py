@@ -1,28 +1,12 @@
 """Secrets are found by reference, and never shown."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from orchestrator.settings import Fault, SecretStore, is_reference
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        pytest.param("env:KEY_1", True, id="a variable"),
-        pytest.param("file:/run/secrets/key", True, id="a file"),
-        pytest.param("env:", False, id="a variable without a name"),
-        pytest.param("env:A B", False, id="a variable's name with a blank"),
-        pytest.param("env:KEY_1\n", False, id="a line break behind it"),
-        pytest.param("file:key", False, id="a file somewhere"),
-        pytest.param("file:/run/secrets/../key", False, id="a file by a detour"),
-        pytest.param("file:/run/\x00", False, id="a file's name with NUL"),
-        pytest.param("sk-1234", False, id="the secret itself"),
-    ],
-)
-def test_references(text: str, expected: bool) -> None:
-    assert is_reference(text) is expected
+from orchestrator.settings import Fault, SecretStore, secrets
 
 
 def test_a_variable_is_looked_up_at_each_use() -> None:
@@ -38,6 +22,49 @@ def test_a_file_loses_the_newline_at_its_end(tmp_path: Path) -> None:
     assert SecretStore({}).get(f"file:{tmp_path}/key") == "value "
 
 
+def test_a_file_is_read_again_when_it_has_changed_and_only_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "key"
+    path.write_text("one")
+    clock = [time.time() + 60]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    store, ref = SecretStore({}), f"file:{path}"
+    assert store.get(ref) == "one"
+    with monkeypatch.context() as reads:
+        reads.setattr(secrets, "_read", lambda _: pytest.fail("an unchanged file was read again"))
+        assert [store.get(ref) for _ in range(3)] == ["one"] * 3
+        assert store.fingerprint(ref) == SecretStore({"A": "one"}).fingerprint("env:A")
+    fresh = tmp_path / "fresh"
+    fresh.write_text("two")
+    os.utime(fresh, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    fresh.replace(path)  # as Kubernetes does, with the same size and time
+    assert store.get(ref) == "two"
+    path.unlink()
+    assert store.get(ref) is None
+
+
+def test_a_file_that_was_written_just_now_is_read_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    store = SecretStore({})
+    for n in range(200):  # many within one tick of the file system's clock
+        path.write_text(f"{n:03}")
+        assert store.get(f"file:{path}") == f"{n:03}"
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "key"
+    path.write_text("one")
+    monkeypatch.setattr(time, "time", lambda: path.stat().st_ctime + 60)
+    store = SecretStore({})
+    with monkeypatch.context() as full:
+        full.setattr(secrets, "_read", lambda _: (None, "too many open files"))
+        assert store.get(f"file:{path}") is None
+    assert store.get(f"file:{path}") == "one"
+
+
 def test_what_is_missing_is_told_by_its_reference(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "large").write_text("x" * 70_000)
@@ -50,12 +77,12 @@ def test_what_is_missing_is_told_by_its_reference(tmp_path: Path) -> None:
         *(f"file:{tmp_path}/{name}" for name in ("no", "binary", "large")),
     ]
     assert store.missing(refs) == [
-        Fault("env:GONE", "environment variable GONE is not set"),
-        Fault("env:EMPTY", "environment variable EMPTY is empty"),
-        Fault("sk-1", "must be env:NAME or file:/path, never the secret itself"),
-        Fault(f"file:{tmp_path}/no", f"file {tmp_path}/no cannot be read (No such file or directory)"),
-        Fault(f"file:{tmp_path}/binary", f"file {tmp_path}/binary is not UTF-8 text"),
-        Fault(f"file:{tmp_path}/large", f"file {tmp_path}/large is longer than 65536 bytes"),
+        Fault(("env:GONE",), "environment variable GONE is not set"),
+        Fault(("env:EMPTY",), "environment variable EMPTY is empty"),
+        Fault(("sk-1",), "must be env:NAME or file:/path, never the secret itself"),
+        Fault((f"file:{tmp_path}/no",), f"file {tmp_path}/no cannot be read (No such file or directory)"),
+        Fault((f"file:{tmp_path}/binary",), f"file {tmp_path}/binary is not UTF-8 text"),
+        Fault((f"file:{tmp_path}/large",), f"file {tmp_path}/large is longer than 65536 bytes"),
     ]
 
 

@@ -32,7 +32,7 @@ def main() -> int:
     )
     parser.add_argument("--kinds", type=int, default=1, help="of every n-th kind of point one, in turns")
     parser.add_argument("--turn", type=int, default=0, help="another number tries another share of all")
-    parser.add_argument("--story", default="", help="only stories whose name contains this")
+    parser.add_argument("--story", default="", help="only stories with this in their name")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--report", type=Path, help="write the report here as well (Markdown)")
     given = parser.parse_args()

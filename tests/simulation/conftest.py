@@ -7,6 +7,8 @@ import pytest
 
 from tests.world import MINUTE, SECOND, World
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def logs_again() -> Iterator[None]:

@@ -1,14 +1,14 @@
-"""The fate of a process that dies once, at its k-th point."""
+"""A process that dies once, at its k-th point."""
 
 import asyncio
 
-from tests.simulation.fates import COMES_BACK
 from tests.simulation.kernel import wait_for
+from tests.simulation.process_faults import COMES_BACK
 from tests.simulation.worker import Worker
 
 
 class Crash:
-    """The fate of one run of a story: counts its points, and ends the process at the k-th."""
+    """The faults of one run of a story: it counts its points, and ends the process at the k-th."""
 
     def __init__(self, at: int | None) -> None:
         self._at = at
@@ -24,6 +24,11 @@ class Crash:
         self.points: list[str] = []
         self.asked: set[str] = set()
         """`driver.method` of every call of a driver."""
+
+    def awaited_in_vain(self) -> list[str]:
+        """Return the commits that the story names and that never came: it has not told what it was to tell."""
+        names = [*self.pauses, *([self.leaves_after] if self.leaves_after else [])]
+        return [f"the story waits for the commit of {name}, which never comes" for name in names]
 
     def asks(self, driver: str, method: str) -> None:
         """Note a call of a driver's method."""

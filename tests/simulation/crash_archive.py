@@ -32,12 +32,12 @@ async def _leaves(stage: Stage) -> None:
 
 
 def _retaining(services: Services) -> Services:
-    retention = replace(
-        services.config.retention,
-        sessions=SessionRetention.ARCHIVE,
-        sessions_kept_days=KEPT_DAYS,
-        auto_delete_after_seconds=DELETED_AFTER,
-    )
+    wanted = {
+        "sessions": SessionRetention.ARCHIVE,
+        "sessions_kept_days": KEPT_DAYS,
+        "auto_delete_after_seconds": DELETED_AFTER,
+    }
+    retention = services.config.retention.model_copy(update=wanted)
     return replace(services, config=replace(services.config, retention=retention))
 
 

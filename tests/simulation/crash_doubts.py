@@ -4,7 +4,9 @@ late."""
 from functools import partial
 
 from orchestrator.flows.engine.metering import count_of_answer
-from orchestrator.flows.jobs.perform import give_up
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.jobs.perform import Performed, give_up
+from orchestrator.flows.jobs.under_key import perform_under_key
 from orchestrator.providers.port.driver import Closed, Probe
 from orchestrator.rules.values import Verdict
 from tests.simulation.crash_stage import MINUTE, Stage, Story
@@ -50,18 +52,28 @@ async def _cannot_be_read(stage: Stage) -> None:
 async def _fails_at_every_try(stage: Stage) -> None:
     """Send a job that fails by a defect; a ping that an attached endpoint's close has sent is counted."""
     gave_up = partial(give_up, task_id="job-defect", name="orchestrator.session.close", why="KeyError")
-    told = stage.universe.answers.setdefault("job-defect", [])
-    while not told:
+    answers = stage.universe.answers.setdefault("job-defect", [])
+    while not answers:
         outcome = await stage.by_itself("give up", gave_up)
-        told += [] if outcome is None else [outcome]
+        answers += [] if outcome is None else [outcome]
         await stage.passes(20)
     probe = Probe(verdict=Verdict.GONE, latency_ms=1)
     closed = Closed(proof="it is gone", probe=probe)
     await stage.by_itself("meter", partial(count_of_answer, provider="alpha", said=closed))
+    kept = stage.universe.answers.setdefault("key-check", [])
+    while not kept:
+        done = await stage.by_itself("operate", _checked_under_a_key)
+        kept += [] if done is None else [done.outcome]
+        await stage.passes(20)
     session = await stage.create()
     await stage.passes(MINUTE)
     await stage.job("session.close", session_id=session)
     await stage.passes(MINUTE)
+
+
+def _checked_under_a_key(services: Services) -> Performed:
+    name = "orchestrator.provider.check"
+    return perform_under_key(services, "key-check", name, {"provider": "alpha"}, "ops", lambda: {"ok": True})
 
 
 DOUBTS: tuple[Story, ...] = (

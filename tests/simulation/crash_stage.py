@@ -14,7 +14,6 @@ from orchestrator.rules.values import Plan, Policy
 from orchestrator.settings.configuration import BUILT_IN_PLANS
 from tests.simulation.crash import Crash
 from tests.simulation.kernel import Killed
-from tests.simulation.platforms import MODEL
 from tests.simulation.universe import Universe
 
 T = TypeVar("T")
@@ -50,7 +49,7 @@ class Story:
     credit: str = "100"
     price: str = "1.20"
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Fields of `Platform` that differ here."""
+    """Fields of `Upstream` that differ here."""
 
 
 class Stage:
@@ -63,22 +62,8 @@ class Stage:
 
     async def set_up(self) -> None:
         """Put one account and one model."""
-        story, world = self.story, self.universe
-        await world.done("account.put", account_id="acme", plan=story.plan, currency="USD")
-        await world.done(
-            "account.credit", account_id="acme", amount=story.credit, currency="USD", key="opening"
-        )
-        await world.done(
-            "model.put",
-            id="model",
-            providers=list(story.providers),
-            provider_model_ids=dict.fromkeys(story.providers, MODEL),
-            type="LLM",
-            size="8B",
-            learning_stage="Instruction-tuned",
-            price_per_node_hour=story.price,
-            currency="USD",
-        )
+        await self.universe.open_account("acme", self.story.plan, self.story.credit)
+        await self.universe.put_model("model", self.story.providers, price_per_node_hour=self.story.price)
 
     async def create(self, **kwargs: Any) -> str:
         """Return the id of a new session."""

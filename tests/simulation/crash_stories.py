@@ -4,6 +4,7 @@ from tests.simulation.crash_archive import ARCHIVED
 from tests.simulation.crash_doubts import DOUBTS
 from tests.simulation.crash_machines import MACHINES
 from tests.simulation.crash_stage import MINUTE, Plot, Stage, Story
+from tests.simulation.crash_webhooks import WEBHOOKS
 from tests.simulation.platforms import SESTERCE
 
 
@@ -69,7 +70,7 @@ async def _waits_for_its_turn(stage: Stage) -> None:
     await stage.passes(5 * MINUTE)
 
 
-async def _waits_for_a_key_that_nobody_tells_of(stage: Stage) -> None:
+async def _waits_for_a_key_without_a_wake_up(stage: Stage) -> None:
     stage.retire_keys(retired=True)
     session = await stage.create(on_quota="queue")
     await stage.passes(MINUTE)
@@ -82,13 +83,12 @@ async def _waits_for_a_key_that_nobody_tells_of(stage: Stage) -> None:
 async def _traffic_of_two_accounts_is_reported(stage: Stage) -> None:
     await stage.job("account.put", account_id="other", plan="contract", currency="USD")
     await stage.job("account.credit", account_id="other", amount="5", currency="USD", key="opening")
-    mine = await stage.create()
-    other = await stage.create(account_id="other")
+    mine = await stage.create(stop={"max_interactions": 3})
+    other = await stage.create(account_id="other", stop={"max_interactions": 3})
     await stage.passes(MINUTE)
     batch = [{"session_id": one, "count": 2} for one in (mine, other)]
-    await stage.job("session.record_interactions", batch=batch)
-    for one in (mine, other):
-        await stage.job("session.close", session_id=one)
+    for _ in ("together", "each by itself, as it stops"):
+        await stage.job("session.record_interactions", batch=batch)
     await stage.passes(2 * MINUTE)
 
 
@@ -105,8 +105,8 @@ async def _runs_for_hours(stage: Stage) -> None:
     await stage.job("session.delete", session_id=session)
 
 
-async def _is_told_to_leave(stage: Stage) -> None:
-    stage.crash.leaves_after = "claims._claim_at"
+async def _receives_sigterm(stage: Stage) -> None:
+    stage.crash.leaves_after = "placement_steps.PlacementStep.claim"
     session = await stage.create()
     await stage.passes(4 * MINUTE)
     await stage.job("session.close", session_id=session)
@@ -175,7 +175,7 @@ async def _status_takes_its_time(stage: Stage) -> None:
     await stage.passes(2 * MINUTE)
 
 
-async def _ends_while_nobody_works(stage: Stage) -> None:
+async def _ends_while_no_worker_runs(stage: Stage) -> None:
     session = await stage.create(stop={"max_duration_seconds": 100})
     await stage.passes(MINUTE)
     stage.crash.downtime = 3 * MINUTE
@@ -210,10 +210,12 @@ def _goes_on_too_late(settles: str, *, after: int = 1) -> Plot:
 #: A gateway with one key, where an open settles soon.
 _ONE_KEY = {"keys": 1, "options": {"close_retry_seconds": 1, "opens_settle_within_seconds": 60}}
 _TOO_LATE = {
-    "open": _goes_on_too_late("open_due.settle_open"),
-    "resolve": _goes_on_too_late("open_due.settle_open", after=2),
-    "close": _goes_on_too_late("close_due.settle_close"),
+    "open": _goes_on_too_late("open_due.OpeningStep.settle_one"),
+    "resolve": _goes_on_too_late("open_due.OpeningStep.settle_one", after=2),
+    "close": _goes_on_too_late("close_due.CloseStep.settle_one"),
 }
+#: Where calls of one key may overlap, proven closes are settled together.
+_TOGETHER_TOO_LATE = _goes_on_too_late("proven_closes._settled")
 OF_ALL_KINDS = ("aiml", "alpha", "morph", "node", "cloud", "studio")
 STORIES: tuple[Story, ...] = (
     *(
@@ -241,6 +243,10 @@ STORIES: tuple[Story, ...] = (
         for step, plot in _TOO_LATE.items()
         for p in ("morph", "node")
     ),
+    *(
+        Story(name=f"closes settled together too late, at {p}", plot=_TOGETHER_TOO_LATE, providers=(p,))
+        for p in ("cloud", "studio")
+    ),
     *(Story(name=f"is looked at, at {p}", plot=_is_looked_at, providers=(p,)) for p in OF_ALL_KINDS),
     Story(
         name="status takes its time",
@@ -249,14 +255,14 @@ STORIES: tuple[Story, ...] = (
         changes={"cloud": {"options": {**SESTERCE, "pending_means": "asleep"}}},
     ),
     *(
-        Story(name=f"ends while nobody works, at {p}", plot=_ends_while_nobody_works, providers=(p,))
+        Story(name=f"ends while no worker runs, at {p}", plot=_ends_while_no_worker_runs, providers=(p,))
         for p in ("alpha", "node")
     ),
     Story(name="runs out", plot=_runs_out, providers=("morph",)),
     Story(name="waits for its turn", plot=_waits_for_its_turn, providers=("morph",), plan="payg"),
     Story(
-        name="waits for a key that nobody tells of",
-        plot=_waits_for_a_key_that_nobody_tells_of,
+        name="waits for a key without a wake-up",
+        plot=_waits_for_a_key_without_a_wake_up,
         providers=("morph",),
     ),
     Story(
@@ -267,7 +273,7 @@ STORIES: tuple[Story, ...] = (
     Story(name="funds run out", plot=_funds_run_out, providers=("alpha",), credit="0.2"),
     Story(name="runs for hours", plot=_runs_for_hours, providers=("alpha",)),
     Story(name="key is refused", plot=_key_is_refused, providers=("morph",)),
-    Story(name="is told to leave", plot=_is_told_to_leave, providers=("morph",)),
+    Story(name="receives SIGTERM", plot=_receives_sigterm, providers=("morph",)),
     Story(name="only the list says that it ended", plot=_only_the_list_says_so, providers=("studio",)),
     Story(name="next rung comes too late", plot=_next_rung_comes_too_late, providers=("alpha",)),
     Story(name="reads balances for half a day", plot=_reads_balances, providers=("node",)),
@@ -275,4 +281,5 @@ STORIES: tuple[Story, ...] = (
     *DOUBTS,
     *ARCHIVED,
     *MACHINES,
+    *WEBHOOKS,
 )

@@ -16,8 +16,9 @@ from tests.simulation.crash_stage import PLANS, POLICY, Stage, Story
 from tests.simulation.evidence import Evidence
 from tests.simulation.invariants import violations
 from tests.simulation.kernel import VirtualLoop, run
-from tests.simulation.platforms import PLATFORMS, Platform
+from tests.simulation.platforms import PLATFORMS
 from tests.simulation.universe import Universe, copy_of
+from tests.upstreams import Upstream
 
 
 @dataclass(kw_only=True)
@@ -61,7 +62,7 @@ class Theatre:
             loop,
             self._database,
             seed=1,
-            fate=crash,
+            faults=crash,
             policy=POLICY,
             plans=PLANS,
             platforms=platforms_of(story),
@@ -71,6 +72,9 @@ class Theatre:
             run(loop, _play(universe, story, telling, crash))
         except Exception as error:  # noqa: BLE001  (a story that breaks off is a finding)
             telling.broken.append(_broke_off(error))
+        else:
+            if at is None:
+                telling.broken += crash.awaited_in_vain()
         finally:
             universe.close()
         telling.last = list(universe.last)
@@ -93,7 +97,7 @@ async def _play(universe: Universe, story: Story, telling: Telling, crash: Crash
         telling.broken += [f"never comes to rest: {row}" for row in universe.pending()[:5]]
     evidence = universe.evidence()
     telling.broken += [str(violation) for violation in violations(evidence)]
-    telling.broken += [*opened_again(evidence), *nobodys(evidence)]
+    telling.broken += [*opened_again(evidence), *without_an_outcome(evidence)]
     for task in others:
         task.cancel()
 
@@ -113,10 +117,12 @@ def opened_again(evidence: Evidence) -> list[str]:
     ]
 
 
-def nobodys(evidence: Evidence) -> list[str]:
+def without_an_outcome(evidence: Evidence) -> list[str]:
     """Return sessions that no job's outcome names: a job that was done twice made them."""
-    told = {str((told or {}).get("result", {}).get("id")) for told in evidence.inbox.values()}
-    return [f"{id_} was created, and no outcome tells of it" for id_ in evidence.sessions if id_ not in told]
+    answered = {str((outcome or {}).get("result", {}).get("id")) for outcome in evidence.inbox.values()}
+    return [
+        f"{id_} was created, and no outcome has its id" for id_ in evidence.sessions if id_ not in answered
+    ]
 
 
 async def _one_worker(universe: Universe, crash: Crash) -> None:
@@ -133,7 +139,7 @@ async def _drive(universe: Universe) -> None:
         await universe.drive(universe.seconds + 3600)
 
 
-def platforms_of(story: Story) -> list[Platform]:
+def platforms_of(story: Story) -> list[Upstream]:
     """Return the platforms on which it is played."""
     return [
         replace(platform, **story.changes.get(platform.name, {}))

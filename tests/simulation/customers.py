@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.simulation.platforms import MODEL
 from tests.simulation.universe import Universe
 
 #: Account → plan and opening credit.
@@ -32,9 +31,7 @@ class Customers:
         """Put accounts, credits and models."""
         world = self._universe
         for account_id, (plan, credit) in ACCOUNTS.items():
-            await world.done("account.put", account_id=account_id, plan=plan, currency="USD")
-            given = {"amount": credit, "currency": "USD", "key": "opening"}
-            await world.done("account.credit", account_id=account_id, **given)
+            await world.open_account(account_id, plan, credit)
         names = sorted(world.platforms)
         served = {name: [name] for name in names} | {"pair": names[:2], "roam": names[::-1]}
         for model_id, providers in served.items():
@@ -55,18 +52,8 @@ class Customers:
 
     async def _put_model(self, model_id: str, providers: list[str]) -> None:
         limits = self._rng.choice(({}, {}, {"max_duration_seconds": 1800}, {"max_interactions": 12}))
-        await self._universe.done(
-            "model.put",
-            id=model_id,
-            providers=providers,
-            provider_model_ids=dict.fromkeys(providers, MODEL),
-            type="LLM",
-            size="8B",
-            learning_stage="Instruction-tuned",
-            price_per_node_hour=self._rng.choice(PRICES),
-            currency="USD",
-            **limits,
-        )
+        price = self._rng.choice(PRICES)
+        await self._universe.put_model(model_id, providers, price_per_node_hour=price, **limits)
 
     async def _one_job(self) -> None:
         known = self._known

@@ -1,4 +1,4 @@
-"""A day of one seed: storms and calm, and the invariants at every quiet."""
+"""A day of one seed: hours with faults, hours without, and the invariants at the end of each."""
 
 import asyncio
 import itertools
@@ -18,23 +18,23 @@ from orchestrator.store.database import Database
 from tests.money.archiving import LEAVING, archive_for_a_moment
 from tests.simulation.customers import Customers
 from tests.simulation.evidence import Evidence
-from tests.simulation.fates import COMES_BACK, FLAVOURS, Chaos, together
 from tests.simulation.invariants import violations
 from tests.simulation.kernel import VirtualLoop, run
 from tests.simulation.lasting import Lasting
 from tests.simulation.machines import LOCAL_FAULTS
 from tests.simulation.platforms import PLATFORMS
-from tests.simulation.storms import Storms
+from tests.simulation.process_faults import COMES_BACK, FLAVOURS, Chaos, together
+from tests.simulation.provider_faults import ProviderFaults
 from tests.simulation.universe import Universe, copy_of
 
 HOUR = 3600.0
-#: A storm lasts so long; two of them, each followed by a quiet, are a day.
-STORM = 11 * HOUR
+#: Faults come for so long; two such spans, each followed by a quiet one, are a day.
+FAULTY = 11 * HOUR
 WORKERS = 3
 #: Workers that die, pause or rest record no time for as long as this. A worker that starts then beside a clock that is
 #: behind by less cannot see that it is behind. Seconds.
 NOTICED = 1200.0
-#: Flavours besides those of the fates.
+#: Flavours besides those of process_faults.
 CLOCK_JUMPS = "the clock jumps"
 #: Every account is computed as if its sessions were many.
 LARGE_ACCOUNTS = "large accounts"
@@ -114,7 +114,7 @@ class _Day:
             loop,
             database,
             seed=seed,
-            fate=self._chaos,
+            faults=self._chaos,
             policy=_policy(rng),
             plans=_plans(),
             platforms=[platform for platform in PLATFORMS if platform.name in names],
@@ -122,19 +122,19 @@ class _Day:
             checks_time=CLOCK_JUMPS in self.flavours,
             few_sessions=0 if LARGE_ACCOUNTS in self.flavours else FEW,
         )
-        self._storms = Storms(self.universe, random.Random(f"{seed}/storms"))
+        self._provider_faults = ProviderFaults(self.universe, random.Random(f"{seed}/provider faults"))
         self._lasting = Lasting(self.universe, seed)
         self.flavours += self._lasting.flavours
         self._customers = Customers(self.universe, random.Random(f"{seed}/customers"))
 
     async def live(self, result: Result) -> None:
-        """Run storm, quiet, storm, quiet; then close everything."""
+        """Run faults, quiet, faults, quiet; then close everything."""
         world = self.universe
         for _ in range(WORKERS):
             await world.start_worker()
         for forever in (
             self._customers.live(600),
-            self._storms.rage(900),
+            self._provider_faults.inject(900),
             self._replace_the_dead(),
             self._outages(),
             self._clock_jumps(),
@@ -143,10 +143,10 @@ class _Day:
             self._background = [*getattr(self, "_background", []), world.loop.create_task(forever)]
         driven = world.loop.create_task(self._drive_for_ever())
         await self._customers.arrive()
-        self._background.append(world.loop.create_task(self._lasting.rage()))
+        self._background.append(world.loop.create_task(self._lasting.inject()))
         for number in itertools.count(1):
             self._switch(on=True)
-            await asyncio.sleep(STORM)
+            await asyncio.sleep(FAULTY)
             self._switch(on=False)
             if number == 2:
                 break
@@ -179,10 +179,10 @@ class _Day:
             await self.universe.drive(self.universe.seconds + 24 * HOUR)
 
     def _switch(self, *, on: bool) -> None:
-        self._chaos.active = self._customers.active = self._storms.active = self._lasting.active = on
+        self._chaos.active = self._customers.active = self._provider_faults.active = self._lasting.active = on
         self.universe.machines.active = on and LOCAL_FAULTS in self.flavours
         if not on:
-            self._storms.clear()
+            self._provider_faults.clear()
             self.universe.machines.clear()
             self._chaos.database_is_down = False
 
@@ -205,12 +205,12 @@ class _Day:
             if not self._chaos.active:
                 continue
             if "workers die" in self.flavours and rng.random() < 0.5:
-                world.told.faults["all workers killed"] += 1
+                world.counts.faults["all workers killed"] += 1
                 for worker in world.alive:
                     worker.kill()
                 world.trouble(COMES_BACK)
             elif "the database fails" in self.flavours:
-                world.told.faults["database down"] += 1
+                world.counts.faults["database down"] += 1
                 world.note("database", f"down for {seconds:.0f} s")
                 world.trouble(seconds + COMES_BACK)
                 self._chaos.database_is_down = True
@@ -230,7 +230,7 @@ class _Day:
                 continue
             if ahead < 0:
                 ahead -= NOTICED
-            world.told.faults[CLOCK_JUMPS] += 1
+            world.counts.faults[CLOCK_JUMPS] += 1
             world.note("clock", f"jumps by {ahead:+.0f} s for {seconds:.0f} s")
             world.store_is_ahead = ahead
             await asyncio.sleep(seconds)
@@ -242,8 +242,8 @@ class _Day:
         result.sessions = len(evidence.sessions)
         result.opens = len(evidence.upstream)
         result.closes = sum(session.closed_by in {"client", "ping"} for session in evidence.upstream)
-        result.jobs = world.told.jobs
-        result.faults = +world.told.faults
+        result.jobs = world.counts.jobs
+        result.faults = +world.counts.faults
 
 
 def _policy(rng: random.Random) -> Policy:

@@ -8,8 +8,8 @@ from orchestrator.rules.audit.wait_limits import longest_unwell
 from orchestrator.rules.states import PlacementState, State
 from orchestrator.rules.values import Placement, Policy, Session
 from orchestrator.simulator import Call
-from tests.simulation.evidence import Evidence, Told, stop_told
-from tests.simulation.treasury import STAMPS
+from tests.simulation.evidence import Event, Evidence, stop_event
+from tests.simulation.ledger_oracle import STAMPS
 
 Found = Iterator[tuple[str, str]]
 
@@ -25,7 +25,7 @@ _PROOFS = frozenset({"slow"})
 def every_move_has_its_reason(evidence: Evidence) -> Found:
     """Check that every moved session had died, or that its provider's declared end had come: a move closes, too."""
     for session in evidence.sessions.values():
-        for event in evidence.told_of.get(session.id, ()):
+        for event in evidence.events_of.get(session.id, ()):
             if event.kind != "session.failed_over":
                 continue
             left = left_at(evidence, session, event)
@@ -40,9 +40,9 @@ def none_runs_without_a_proof_of_life(evidence: Evidence) -> Found:
     """Check that no session runs without a proof of life for longer than any verdict and a hold allow, counted once
     more after a hold's end."""
     for session in evidence.sessions.values():
-        told = stop_told(evidence, session)
-        until = evidence.now if told is None else told.at
-        before = session.state if told is None else told.data.get("previous_state")
+        stop = stop_event(evidence, session)
+        until = evidence.now if stop is None else stop.at
+        before = session.state if stop is None else stop.data.get("previous_state")
         if before != State.RUNNING or session.last_alive_at is None:
             continue
         troubled = evidence.trouble_between(session.last_alive_at, until)
@@ -53,22 +53,22 @@ def none_runs_without_a_proof_of_life(evidence: Evidence) -> Found:
 
 def no_death(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
     """Yield why it cannot have been dead at `at`; nothing where it was."""
-    told = stop_told(evidence, session)
+    stop = stop_event(evidence, session)
     placements = evidence.of_session.get(session.id, ())
-    if told is None or not placements:
+    if stop is None or not placements:
         yield f"at {at} it was placed nowhere"
-    elif told.data.get("previous_state") == State.STARTING:
+    elif stop.data.get("previous_state") == State.STARTING:
         yield from _can_begin_again(evidence, session, at)
     else:
-        decided = told.at if session.held_since is not None else at  # after a hold it takes effect before
+        decided = stop.at if session.held_since is not None else at  # after a hold it takes effect before
         yield from (f"at {at}, {why}" for why in _answered(evidence, placements[-1], decided))
 
 
 def no_start(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
     """Yield why its start cannot have failed at `at`; nothing where its last provider refused it, or ended it."""
-    told = stop_told(evidence, session)
+    stop = stop_event(evidence, session)
     placements = evidence.of_session.get(session.id, ())
-    if told is not None and told.data.get("previous_state") == State.QUEUED:
+    if stop is not None and stop.data.get("previous_state") == State.QUEUED:
         return  # no candidate is left for it
     if not placements:
         yield f"at {at} nothing had been tried"
@@ -114,7 +114,7 @@ def lied_about(evidence: Evidence, placement: Placement) -> bool:
     )
 
 
-def left_at(evidence: Evidence, session: Session, event: Told) -> Placement | None:
+def left_at(evidence: Evidence, session: Session, event: Event) -> Placement | None:
     """Return the placement that served until this move or stop."""
     served = (
         placement

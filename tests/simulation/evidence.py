@@ -28,7 +28,7 @@ Outcome = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class Event:
     """One event of the outbox."""
 
     seq: int
@@ -77,8 +77,6 @@ class Evidence:
     """CloudEvents as they arrived at a sink; None: they were not recorded."""
     swept_away: frozenset[str] = frozenset()
     """Ids of events that a broker accepted, and lost with all its data before the sink had read them."""
-    endings: Mapping[str, datetime] = field(default_factory=dict)
-    """Upstream session → when the platform ended it by itself, where the story has that."""
     stamps: timedelta = timedelta(milliseconds=100)
     """How far apart a row and its event may be: both have the instant of the decision, read from the clock once or
     twice in a transaction."""
@@ -90,7 +88,7 @@ class Evidence:
     accounts: Mapping[str, Account]
     ledger: Sequence[Entry]
     """Return them, oldest first."""
-    told: Sequence[Told]
+    events: Sequence[Event]
     """Return them in the order in which they were written."""
     inbox: Mapping[str, Outcome | None]
 
@@ -101,9 +99,9 @@ class Evidence:
         return _grouped(mine, lambda placement: str(placement.session_id))
 
     @cached_property
-    def told_of(self) -> Mapping[str, Sequence[Told]]:
+    def events_of(self) -> Mapping[str, Sequence[Event]]:
         """Return events by subject."""
-        return _grouped(self.told, lambda event: event.subject)
+        return _grouped(self.events, lambda event: event.subject)
 
     @cached_property
     def calls_at(self) -> Mapping[str, Sequence[Call]]:
@@ -143,7 +141,7 @@ def gather(database: Database, config: Configuration, now: datetime, **seen: Any
         def rows(kind: type[T], table: Table) -> list[T]:
             return [snapshot(kind, row) for row in tx.connection.execute(select(table))]
 
-        told = [_told(row) for row in tx.connection.execute(select(OUTBOX).order_by(OUTBOX.c.seq))]
+        events = [_event(row) for row in tx.connection.execute(select(OUTBOX).order_by(OUTBOX.c.seq))]
         ledger = [snapshot(Entry, r) for r in tx.connection.execute(select(LEDGER).order_by(LEDGER.c.id))]
         inbox = {row.task_id: row.outcome for row in tx.connection.execute(select(INBOX))}
         return Evidence(
@@ -153,19 +151,19 @@ def gather(database: Database, config: Configuration, now: datetime, **seen: Any
             placements=sorted(rows(Placement, PLACEMENTS), key=lambda p: (p.created_at, p.n)),
             accounts={account.id: account for account in rows(Account, ACCOUNTS)},
             ledger=ledger,
-            told=told,
+            events=events,
             inbox=inbox,
             **seen,
         )
 
 
-def stop_told(evidence: Evidence, session: Session) -> Told | None:
+def stop_event(evidence: Evidence, session: Session) -> Event | None:
     """Return the event of its stop."""
     kinds = {"session.stopping", "session.stopped", "session.failed"}
-    return next((e for e in evidence.told_of.get(session.id, ()) if e.kind in kinds), None)
+    return next((e for e in evidence.events_of.get(session.id, ()) if e.kind in kinds), None)
 
 
-def given_back(event: Told) -> bool:
+def given_back(event: Event) -> bool:
     """Return whether a session ended with effect long before: it cost until the event, and that was given back."""
     return "held_since" in event.data or event.data.get("stop_reason") == StopReason.IDLE
 
@@ -175,8 +173,8 @@ def total(entries: Iterable[Entry]) -> Decimal:
     return sum((entry.amount for entry in entries), Decimal(0))
 
 
-def _told(row: Any) -> Told:
-    return Told(
+def _event(row: Any) -> Event:
+    return Event(
         seq=row.seq,
         id=row.id,
         kind=row.type.removeprefix("orchestrator."),

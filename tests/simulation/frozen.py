@@ -7,8 +7,8 @@ from datetime import timedelta
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Verdict
 from tests.simulation.deaths import ended_there, left_at
-from tests.simulation.evidence import Evidence, Told
-from tests.simulation.treasury import STAMPS
+from tests.simulation.evidence import Event, Evidence
+from tests.simulation.ledger_oracle import STAMPS
 
 Found = Iterator[tuple[str, str]]
 
@@ -24,7 +24,7 @@ def no_death_by_a_provider_at_fault(evidence: Evidence) -> Found:
     """Check that no session died where the provider was at fault, unless the platform itself had ended it."""
     wards: dict[str, _Ward] = defaultdict(_Ward)
     home: dict[str, str] = {}
-    for event in evidence.told:
+    for event in evidence.events:
         if event.kind == "provider.released":
             wards[event.subject].release(expired=_EXPIRED in str(event.data.get("reason")))
         elif event.kind == "session.running":
@@ -58,7 +58,7 @@ class _Ward:
         self.ill.clear()
         self.judges = expired
 
-    def note(self, event: Told) -> None:
+    def note(self, event: Event) -> None:
         """Note that one of them fell ill, recovered or left."""
         if event.kind == "session.suspect":
             if event.data["last_ping"]["verdict"] == Verdict.TRANSIENT:
@@ -77,7 +77,7 @@ class _Ward:
         return 2 * unwell > everybody if everybody >= MANY else everybody >= FEW and unwell == everybody
 
 
-def _is_death(evidence: Evidence, event: Told) -> bool:
+def _is_death(evidence: Evidence, event: Event) -> bool:
     """Return whether the end was decided by pings alone, under any name: the declared end had not come, the platform
     had not ended the session nor said so twice under an exclusive key, and no hold excuses it any more. A move is no
     death."""
@@ -95,7 +95,7 @@ def _is_death(evidence: Evidence, event: Told) -> bool:
     return not ended_there(evidence, left, event.at)
 
 
-def _is_beyond_any_hold(evidence: Evidence, event: Told) -> bool:
+def _is_beyond_any_hold(evidence: Evidence, event: Event) -> bool:
     """Return whether it gave no proof of life for as long as its doubts and one more hold are allowed."""
     session = evidence.sessions[event.subject]
     policy = evidence.config.policy_for(session.provider)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from orchestrator.rules.values import Session
 from tests.simulation.evidence import Evidence, given_back
-from tests.simulation.treasury import cost, cost_of_blocks, ended
+from tests.simulation.ledger_oracle import cost, cost_of_blocks, ended
 
 _OVER = frozenset({"session.stopping", "session.stopped", "session.failed_over"})
 
@@ -54,12 +54,12 @@ def _cost_by(evidence: Evidence, session: Session, at: datetime) -> Decimal:
 def _intervals(evidence: Evidence, session: Session) -> Iterator[tuple[datetime, datetime]]:
     """Yield its RUNNING time, from its events."""
     since: datetime | None = None
-    for event in evidence.told_of.get(session.id, ()):
+    for event in evidence.events_of.get(session.id, ()):
         if event.kind == "session.running":
             since = event.at
         elif since is not None and event.kind in _OVER:
-            until_told = event.kind == "session.failed_over" or given_back(event)
-            yield since, event.at if until_told or session.stopped_at is None else session.stopped_at
+            until_event = event.kind == "session.failed_over" or given_back(event)
+            yield since, event.at if until_event or session.stopped_at is None else session.stopped_at
             since = None
     if since is not None:
         yield since, evidence.now
@@ -68,5 +68,5 @@ def _intervals(evidence: Evidence, session: Session) -> Iterator[tuple[datetime,
 def _decided(evidence: Evidence, session: Session) -> datetime:
     """Return when its end was written: a session that a brake held, or that was idle, costs until then, and that is
     given back then."""
-    told = [event.at for event in evidence.told_of.get(session.id, ()) if given_back(event)]
-    return max(told, default=evidence.at(0))
+    ends = [event.at for event in evidence.events_of.get(session.id, ()) if given_back(event)]
+    return max(ends, default=evidence.at(0))

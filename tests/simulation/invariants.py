@@ -8,7 +8,7 @@ for violation in violations(gather(database, config, now, upstream=â€¦, calls=â€
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.simulation import deaths, frozen, places, reasons, stops, stories, treasury
+from tests.simulation import deaths, frozen, ledger_oracle, places, reasons, stops, stories
 from tests.simulation.evidence import Evidence
 
 Check = Callable[[Evidence], Iterator[tuple[str, str]]]
@@ -26,7 +26,7 @@ INVARIANTS: dict[str, Sequence[Check]] = {
     "never more concurrent than the quota": (stories.quota_holds,),
     "no close of a session that was healthy and within its rules": (
         places.no_close_before_its_stop,
-        places.no_close_of_somebody_elses,
+        places.no_close_of_foreign_sessions,
         reasons.every_stop_has_its_reason,
         deaths.every_move_has_its_reason,
         frozen.no_death_by_a_provider_at_fault,
@@ -38,10 +38,10 @@ INVARIANTS: dict[str, Sequence[Check]] = {
     ),
     "nothing runs for ever without a proof of life": (deaths.none_runs_without_a_proof_of_life,),
     "every job has exactly one outcome": (stories.one_outcome_a_job,),
-    "each second of RUNNING charged once": (treasury.running_is_charged_once,),
-    "balance never below zero": (treasury.balance_is_never_below_zero,),
+    "each second of RUNNING charged once": (ledger_oracle.running_is_charged_once,),
+    "balance never below zero": (ledger_oracle.balance_is_never_below_zero,),
     "every transition has its event, delivered at least once and in order": (
-        stories.every_transition_is_told,
+        stories.every_transition_has_its_event,
         stories.every_event_is_delivered_in_order,
     ),
 }

@@ -4,6 +4,7 @@ Nothing here waits: where every task sleeps, the clock jumps to the first that w
 the same seed is the same day."""
 
 import asyncio
+import queue
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -41,7 +42,7 @@ class _Leap(selectors.SelectSelector):
         self._turns = 0 if timeout else self._turns + 1
         if timeout is None or self._turns > TURNS:
             self._turns = 0  # the cleanup has turns of its own
-            raise Stuck("nobody can go on" if timeout is None else "no time passes")
+            raise Stuck("no task can go on" if timeout is None else "no time passes")
         self._move(timeout)
         return []
 
@@ -116,6 +117,13 @@ class FlowLoop(EventLoop):
                 yield results
         if errors:
             raise errors[0]
+
+    def start(
+        self, coroutines: Sequence[Coroutine[Any, Any, T]], done: "queue.SimpleQueue[T | BaseException]"
+    ) -> None:
+        for coroutine in coroutines:
+            task = self._start(coroutine)
+            task.add_done_callback(lambda ended: done.put(_error_of(ended) or ended.result()))
 
     async def beside(self, work: Callable[..., T], *arguments: Any) -> T:
         return await in_greenlet(lambda: work(*arguments))

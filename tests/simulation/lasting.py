@@ -1,4 +1,4 @@
-"""Faults that last longer than a storm's: a provider that is dead for good, pings with verdicts that alternate for
+"""Faults that last longer than a burst: a provider that is dead for good, pings with verdicts that alternate for
 hours, and an account with very many sessions. Each has random numbers of its own, so that it changes nothing else of a
 seed's day."""
 
@@ -18,11 +18,11 @@ CHANCES: Mapping[str, float] = {DEAD_FOR_GOOD: 0.3, ALTERNATING: 0.3, GIANT: 0.2
 #: Pings end so in turns, and none of them is a proof of life.
 VERDICTS = ("loading", "unauthorized", "throttled", "error_before", "out_of_balance", "gone")
 #: More than end in one transaction, and more than are pinged at once.
-CROWD = 130
+MANY = 130
 
 
 class Lasting:
-    """The lasting faults of one seed. `active` is the switch of a storm: at its end every fault is cleared."""
+    """The lasting faults of one seed. `active` is the switch: where it goes off, every fault is cleared."""
 
     def __init__(self, universe: Universe, seed: int) -> None:
         self._universe = universe
@@ -30,12 +30,12 @@ class Lasting:
         self.flavours = [name for name, chance in CHANCES.items() if self._rng.random() < chance]
         self.active = False
 
-    async def rage(self) -> None:
-        """Start in each storm, once at most, each fault that this day has; for ever."""
+    async def inject(self) -> None:
+        """Start in each span with faults, once at most, each fault that this day has; for ever."""
         happenings: Mapping[str, Callable[[], Coroutine[Any, Any, None]]] = {
             DEAD_FOR_GOOD: self._die_for_good,
             ALTERNATING: self._alternate,
-            GIANT: self._crowd,
+            GIANT: self._many_sessions,
         }
         if GIANT in self.flavours:
             await self._open_giant_account()
@@ -46,11 +46,11 @@ class Lasting:
                 left = list(self.flavours)
             elif left:
                 what = left.pop(self._rng.randrange(len(left)))
-                self._universe.told.faults[what] += 1
+                self._universe.counts.faults[what] += 1
                 await happenings[what]()
 
     async def _die_for_good(self) -> None:
-        """Let every call there fail until the end of the storm."""
+        """Let every call there fail until the end of the span with faults."""
         upstream = self._rng.choice(sorted(self._universe.platforms))
         self._universe.note(upstream, "dies for good")
         for operation in (*PINGS, *ASKS, *OPENS):
@@ -65,18 +65,16 @@ class Lasting:
             self._fault(upstream, "chat", verdict, share * n / len(verdicts))
 
     async def _open_giant_account(self) -> None:
-        world = self._universe
-        await world.done("account.put", account_id="giant", plan="contract", currency="USD")
-        await world.done("account.credit", account_id="giant", amount="90000", currency="USD", key="opening")
+        await self._universe.open_account("giant", "contract", "90000")
 
-    async def _crowd(self) -> None:
+    async def _many_sessions(self) -> None:
         """Start very many sessions together; most end at one instant, and one in four is closed before."""
         shared = sorted(
             name for name, p in self._universe.platforms.items() if p.driver in {"openai", "aimlapi"}
         )
         model_id, seconds = self._rng.choice(shared), self._rng.choice((900, 2700))
-        self._universe.note("giant", f"{CROWD} sessions of {model_id}, {seconds} s each")
-        for n in range(CROWD):
+        self._universe.note("giant", f"{MANY} sessions of {model_id}, {seconds} s each")
+        for n in range(MANY):
             self._universe.spawn(self._one_of_many(model_id, seconds, closes=n % 4 == 0), "giant")
 
     async def _one_of_many(self, model_id: str, seconds: int, *, closes: bool) -> None:

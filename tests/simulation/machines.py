@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.simulation.universe import Universe
     from tests.simulation.worker import Worker
 
-#: A flavour besides those of the fates.
+#: A flavour besides those of process_faults.
 LOCAL_FAULTS = "machines fail"
 #: Seconds between two of them, on average, and for which one lasts.
 EVERY, LASTS = 2400.0, (60.0, 1800.0)
@@ -82,7 +82,7 @@ class Machines:
         """Raise the transport's error on this machine now. `about`: the placement that the call is about."""
         fault = self._faults.get(worker.name)
         if fault is not None and self._rng.random() < fault.share:
-            self._universe.told.faults[fault.what] += 1
+            self._universe.counts.faults[fault.what] += 1
             self._universe.failed_here.append((self._universe.loop.now(), about))
             error = ERRORS[fault.what]()
             raise error

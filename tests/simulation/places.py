@@ -8,6 +8,7 @@ from itertools import pairwise
 from orchestrator.rules.states import SERVING, TERMINAL, UNENDED, PlacementState, State
 from orchestrator.rules.values import Placement, Session
 from orchestrator.simulator import SimSession
+from tests.due import due_at, step_of
 from tests.simulation.deaths import OURS, lied_about
 from tests.simulation.evidence import Evidence
 
@@ -36,7 +37,7 @@ def nothing_leaks(evidence: Evidence) -> Found:
         elif placement is not None and placement.state not in UNENDED:
             yield session.id, f"open at {session.upstream}, but here {placement.state} by {placement.proof!r}"
         elif placement is not None and not _cared_for(evidence, placement):
-            yield session.id, f"open at {session.upstream}, and nobody closes it: {_brief(placement)}"
+            yield session.id, f"open at {session.upstream}, and nothing closes it: {_brief(placement)}"
 
 
 def every_live_session_is_served(evidence: Evidence) -> Found:
@@ -93,18 +94,18 @@ def every_live_row_has_a_step(evidence: Evidence) -> Found:
     for session in evidence.sessions.values():
         if (
             session.state in LIVE | {State.QUEUED}
-            and session.next_step is None
+            and step_of(session) is None
             and not _waits(evidence, session)
         ):
             yield session.id, f"{session.state} without a next step"
-        if session.next_step_at is not None and session.next_step_at < overdue:
-            yield session.id, f"{session.next_step} overdue since {session.next_step_at}"
+        if session.due is not None and session.due.at < overdue:
+            yield session.id, f"{session.due.step} overdue since {session.due.at}"
     waiting = {PlacementState.OPENING, PlacementState.UNKNOWN, PlacementState.CLOSING}
     for placement in evidence.placements:
-        if placement.state in waiting and placement.next_step is None:
+        if placement.state in waiting and step_of(placement) is None:
             yield placement.id, f"{placement.state} without a next step"
-        if placement.next_step_at is not None and placement.next_step_at < overdue:
-            yield placement.id, f"{placement.next_step} overdue since {placement.next_step_at}"
+        if placement.due is not None and placement.due.at < overdue:
+            yield placement.id, f"{placement.due.step} overdue since {placement.due.at}"
 
 
 def one_session_a_key(evidence: Evidence) -> Found:
@@ -140,22 +141,22 @@ def no_close_before_its_stop(evidence: Evidence) -> Found:
             yield session.id, f"closed at {session.upstream} at {at}, wanted until {placement.closing_since}"
 
 
-def no_close_of_somebody_elses(evidence: Evidence) -> Found:
+def no_close_of_foreign_sessions(evidence: Evidence) -> Found:
     """Check that foreign sessions stay open, and that unknown ones are closed only after their minimum age."""
     for session in evidence.upstream:
         if session.id in evidence.foreign and session.closed_by in OURS:
             yield session.id, f"closed at {session.upstream}, though it is not ours"
-    strangers = {
+    unknown = {
         (p.provider, p.handle)
         for p in evidence.placements
         if p.session_id is None and "orphan_of" not in p.options
     }
     for session in evidence.upstream:
-        if (session.upstream, session.id) not in strangers or session.closed_by not in OURS:
+        if (session.upstream, session.id) not in unknown or session.closed_by not in OURS:
             continue
         age = timedelta(seconds=(session.closed_at or 0) - session.opened_at) + evidence.stamps
         if age < timedelta(seconds=evidence.config.policy_for(session.upstream).reconcile_min_age_seconds):
-            yield session.id, f"closed at {session.upstream} as a stranger, {age} after it was opened"
+            yield session.id, f"closed at {session.upstream} as unknown, {age} after it was opened"
 
 
 def _sessions(evidence: Evidence, states: frozenset[State]) -> list[Session]:
@@ -176,7 +177,7 @@ def _cared_for(evidence: Evidence, placement: Placement) -> bool:
         return session is not None and session.state in LIVE and session.placements == placement.n
     if placement.session_id is None and placement.provider in evidence.by_id:
         return False  # at rest it has been closed
-    return placement.next_step is not None
+    return step_of(placement) is not None
 
 
 def _just_ended(evidence: Evidence, session: Session, there: SimSession) -> bool:
@@ -190,7 +191,7 @@ def _just_ended(evidence: Evidence, session: Session, there: SimSession) -> bool
 
 
 def _braked(evidence: Evidence) -> set[str]:
-    newest = {event.subject: event.kind for event in evidence.told if event.kind in _BRAKES}
+    newest = {event.subject: event.kind for event in evidence.events if event.kind in _BRAKES}
     return {provider for provider, kind in newest.items() if kind == "provider.braked"}
 
 
@@ -203,7 +204,7 @@ def _waits(evidence: Evidence, session: Session) -> bool:
 
 
 def _brief(placement: Placement) -> str:
-    step = f"{placement.next_step} at {placement.next_step_at}"
+    step = f"{step_of(placement)} at {due_at(placement)}"
     return (
         f"placement {placement.id} is {placement.state}, next {step}, last answer {placement.last_answer!r}"
     )

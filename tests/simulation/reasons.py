@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from orchestrator.rules.states import TERMINAL, State, StopReason
 from orchestrator.rules.values import Session
 from tests.simulation.deaths import is_said_to_have_expired, no_death, no_start
-from tests.simulation.evidence import Evidence, stop_told
+from tests.simulation.evidence import Evidence, stop_event
 from tests.simulation.funds import pays_the_next_block
-from tests.simulation.treasury import STAMPS, cost_of_blocks, ended
+from tests.simulation.ledger_oracle import STAMPS, cost_of_blocks, ended
 
 Found = Iterator[tuple[str, str]]
 
@@ -21,13 +21,13 @@ def every_stop_has_its_reason(evidence: Evidence) -> Found:
                 yield session.id, f"{session.stop_reason}: {why}"
 
 
-def _nobody_asked(evidence: Evidence, session: Session, _at: datetime) -> Iterator[str]:
+def _no_job_asked(evidence: Evidence, session: Session, _at: datetime) -> Iterator[str]:
     """Yield where no job's outcome is this session, over or about to be."""
     over = {state.value for state in TERMINAL | {State.STOPPING}}
     outcomes = (outcome for outcome in evidence.inbox.values() if outcome is not None and outcome.get("ok"))
     results = (outcome["result"] for outcome in outcomes)
     if not any(result.get("id") == session.id and result.get("state") in over for result in results):
-        yield "nobody asked for it"
+        yield "no job asked for it"
 
 
 def _not_its_end(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
@@ -72,9 +72,9 @@ def _ran(session: Session) -> Iterator[str]:
 def _was_in_use(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
     """Yield where a use that was reported before the stop was decided did not move it."""
     yield from _not_at_its_instant(evidence, session, at)
-    told, idle = stop_told(evidence, session), timedelta(seconds=session.idle_seconds or 0)
+    stop, idle = stop_event(evidence, session), timedelta(seconds=session.idle_seconds or 0)
     for session_id, used, heard in evidence.uses:
-        if session_id == session.id and told is not None and heard < told.at and at < used + idle - STAMPS:
+        if session_id == session.id and stop is not None and heard < stop.at and at < used + idle - STAMPS:
             yield f"it took effect at {at}, used at {used}, as was heard by {heard}"
 
 
@@ -87,8 +87,8 @@ def _not_at_its_instant(evidence: Evidence, session: Session, at: datetime) -> I
 
 def _instants(evidence: Evidence, session: Session, reason: StopReason) -> Iterator[datetime]:
     """Yield when a rule of time or number may have become true; nothing where the session has no such limit."""
-    told = stop_told(evidence, session)
-    before = told.data.get("previous_state") if told is not None else None
+    stop = stop_event(evidence, session)
+    before = stop.data.get("previous_state") if stop is not None else None
     match reason:
         case StopReason.START_TIMEOUT if session.starting_at is not None and before == State.STARTING:
             seconds = evidence.config.policy_for(session.provider).start_timeout_seconds
@@ -106,7 +106,7 @@ def _instants(evidence: Evidence, session: Session, reason: StopReason) -> Itera
         case StopReason.MAX_INTERACTIONS:
             yield from _counted(session, session.max_interactions)
         case StopReason.IDLE if session.idle_seconds is not None:
-            entries = [e.at for e in evidence.told_of[session.id] if e.kind == "session.running"]
+            entries = [e.at for e in evidence.events_of[session.id] if e.kind == "session.running"]
             used = [session.last_interaction_at] if session.last_interaction_at else []
             yield max([*entries, *used]) + timedelta(seconds=session.idle_seconds)
 
@@ -123,8 +123,8 @@ def _counted(session: Session, limit: int | None) -> Iterator[datetime]:
 
 #: The reason → its check, which yields why it is not true.
 _UNTRUE: Mapping[StopReason, Callable[[Evidence, Session, datetime], Iterator[str]]] = {
-    StopReason.USER: _nobody_asked,
-    StopReason.OPERATOR: _nobody_asked,
+    StopReason.USER: _no_job_asked,
+    StopReason.OPERATOR: _no_job_asked,
     StopReason.MAX_DURATION: _not_at_its_instant,
     StopReason.MAX_INTERACTIONS: _not_at_its_instant,
     StopReason.IDLE: _was_in_use,

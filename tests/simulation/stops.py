@@ -10,9 +10,9 @@ from orchestrator.simulator import SimSession
 from orchestrator.tasks.runner import JITTER as LOOK_JITTER
 from orchestrator.tasks.runner import LOOK_EVERY
 from tests.simulation.deaths import PINGS, is_about, is_bad, lied_about
-from tests.simulation.evidence import Evidence, stop_told
-from tests.simulation.fates import COMES_BACK
-from tests.simulation.treasury import cost, ended
+from tests.simulation.evidence import Evidence, stop_event
+from tests.simulation.ledger_oracle import cost, ended
+from tests.simulation.process_faults import COMES_BACK
 
 Found = Iterator[tuple[str, str]]
 Span = tuple[datetime, datetime]
@@ -53,10 +53,10 @@ def lateness(evidence: Evidence) -> Iterator[tuple[Session, timedelta, timedelta
     """Yield, for each stop, how much later than its instant it was decided, and how much of that was trouble. An idle
     one has its grace."""
     for session in evidence.sessions.values():
-        told = stop_told(evidence, session)
-        if told is not None and session.stopped_at is not None:
+        stop = stop_event(evidence, session)
+        if stop is not None and session.stopped_at is not None:
             due = session.stopped_at + _grace(evidence, session)
-            yield session, told.at - due, evidence.trouble_between(due, told.at)
+            yield session, stop.at - due, evidence.trouble_between(due, stop.at)
 
 
 def _grace(evidence: Evidence, session: Session) -> timedelta:

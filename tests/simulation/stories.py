@@ -9,31 +9,31 @@ from typing import Any
 
 from orchestrator.rules.states import CONCURRENT, SESSION_TRANSITIONS, State
 from orchestrator.rules.values import Placement
-from tests.simulation.evidence import Evidence, Told
+from tests.simulation.evidence import Event, Evidence
 
 Found = Iterator[tuple[str, str]]
 
 _STATES = {f"session.{state.value}": state for state in State} | {"session.failed_over": State.STARTING}
 
 
-def every_transition_is_told(evidence: Evidence) -> Found:
+def every_transition_has_its_event(evidence: Evidence) -> Found:
     """Check that the events of a session are a legal path from its creation to its current state."""
     for session in evidence.sessions.values():
-        path = [_STATES[e.kind] for e in evidence.told_of.get(session.id, ()) if e.kind in _STATES]
-        told = " → ".join(path)
+        path = [_STATES[e.kind] for e in evidence.events_of.get(session.id, ()) if e.kind in _STATES]
+        states = " → ".join(path)
         if not path or path[0] is not State.CREATED or path[-1] is not session.state:
-            yield session.id, f"is {session.state}, and told was: {told or 'nothing'}"
+            yield session.id, f"is {session.state}, and its events say: {states or 'nothing'}"
         for before, after in pairwise(path):
             if after not in SESSION_TRANSITIONS[before]:
-                yield session.id, f"told was {before} → {after}: {told}"
-        if session.deleted_at is not None and not _was_told(evidence, session.id, "session.deleted"):
-            yield session.id, "deleted, and nobody was told"
-    yield from _endings_are_told_once(evidence)
+                yield session.id, f"an event says {before} → {after}: {states}"
+        if session.deleted_at is not None and not _has_event(evidence, session.id, "session.deleted"):
+            yield session.id, "deleted, without an event"
+    yield from _each_ending_has_one_event(evidence)
 
 
 def every_event_is_delivered_in_order(evidence: Evidence) -> Found:
     """Check that no event waits, and that each subject's events arrived in the order in which they were written."""
-    for event in evidence.told:
+    for event in evidence.events:
         if not event.delivered:
             yield event.subject, f"{event.kind} of {event.at} still waits"
     if evidence.delivered is not None:
@@ -45,7 +45,7 @@ def one_outcome_a_job(evidence: Evidence) -> Found:
     for task_id, outcomes in evidence.answers.items():
         kept = evidence.inbox.get(task_id)
         if not outcomes:
-            yield task_id, "nobody was ever told its outcome"
+            yield task_id, "no client ever received its outcome"
         elif kept is None:
             yield task_id, "answered, and the inbox knows nothing of it"
         if any(outcome != outcomes[0] for outcome in outcomes) or (kept and outcomes and kept != outcomes[0]):
@@ -54,13 +54,13 @@ def one_outcome_a_job(evidence: Evidence) -> Found:
         if kept is None:
             yield task_id, "taken, and without an outcome"
         if evidence.answers and task_id not in evidence.answers:
-            yield task_id, "in the inbox, and nobody sent it"
+            yield task_id, "in the inbox, and no client sent it"
 
 
 def quota_holds(evidence: Evidence) -> Found:
     """Check that no account ever had more than its plan allows, cleanup debt apart, by the events."""
     held: dict[str, dict[str, _Slot]] = defaultdict(dict)
-    for event in evidence.told:
+    for event in evidence.events:
         account_id = str(event.data.get("account_id"))
         if event.kind == "session.unproven" and event.subject in evidence.sessions:
             slot = held[evidence.sessions[event.subject].account_id].get(event.subject)
@@ -85,7 +85,7 @@ class _Slot:
     """Since when each of its placements' closes has failed."""
 
 
-def _too_many(evidence: Evidence, account_id: str, slots: Sequence[_Slot], event: Told) -> Found:
+def _too_many(evidence: Evidence, account_id: str, slots: Sequence[_Slot], event: Event) -> Found:
     plan = evidence.config.plan(evidence.accounts[account_id].plan)
     assert plan is not None
     counted = [slot for slot in slots if not _is_debt(evidence, slot, event.at)]
@@ -115,20 +115,20 @@ def _is_overdue(evidence: Evidence, close: Placement, since: datetime | None, no
     return since is not None and now - since > timedelta(seconds=seconds)
 
 
-def _was_told(evidence: Evidence, subject: str, kind: str) -> bool:
-    return any(event.kind == kind for event in evidence.told_of.get(subject, ()))
+def _has_event(evidence: Evidence, subject: str, kind: str) -> bool:
+    return any(event.kind == kind for event in evidence.events_of.get(subject, ()))
 
 
-def _endings_are_told_once(evidence: Evidence) -> Found:
+def _each_ending_has_one_event(evidence: Evidence) -> Found:
     for session in evidence.sessions.values():
         for kind in ("session.created", "session.stopped", "session.failed"):
-            times = sum(event.kind == kind for event in evidence.told_of.get(session.id, ()))
+            times = sum(event.kind == kind for event in evidence.events_of.get(session.id, ()))
             if times > 1:
-                yield session.id, f"{kind} was told {times} times"
+                yield session.id, f"{kind} has {times} events"
 
 
 def _arrived_in_order(evidence: Evidence, delivered: Sequence[Mapping[str, Any]]) -> Found:
-    by_id = {event.id: event for event in evidence.told}
+    by_id = {event.id: event for event in evidence.events}
     arrived: set[str] = set()
     newest: dict[str, int] = defaultdict(int)
     for event in (by_id[str(one["id"])] for one in delivered if str(one["id"]) in by_id):
@@ -136,7 +136,7 @@ def _arrived_in_order(evidence: Evidence, delivered: Sequence[Mapping[str, Any]]
             yield event.subject, f"{event.kind} of {event.at} arrived after what came later"
         newest[event.subject] = max(newest[event.subject], event.seq)
         arrived.add(event.id)  # a repeat is fine: delivery is at least once
-    for event in evidence.told:
+    for event in evidence.events:
         if event.id not in arrived | evidence.swept_away:
             yield event.subject, f"{event.kind} of {event.at} never arrived"
     for unknown in (one for one in delivered if str(one["id"]) not in by_id):

@@ -19,7 +19,7 @@ from tests.simulation.turns import sampled
 def test_a_seed_is_the_same_day_again_and_nothing_breaks_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(day, "STORM", 3.5 * day.HOUR)  # whole days are `make simulation`
+    monkeypatch.setattr(day, "FAULTY", 3.5 * day.HOUR)  # whole days are `make simulation`
     days = Days(tmp_path)
     first, again, other = days.play(3), days.play(3), days.play(4)
     assert first.violations == other.violations == []
@@ -40,7 +40,7 @@ def test_a_process_may_die_at_any_point_of_a_session(tmp_path: Path) -> None:
 
 
 def test_the_functions_that_commit_are_found_in_the_code() -> None:
-    assert {"open_due.settle_open", "perform._perform", "batch._one"} <= committing()
+    assert {"open_due.OpeningStep.settle_one", "perform._perform", "batch._one"} <= committing()
 
 
 def test_a_world_in_which_no_time_passes_says_so() -> None:

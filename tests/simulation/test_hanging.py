@@ -15,10 +15,10 @@ import pytest
 from orchestrator.rules.values import Plan, Policy
 from orchestrator.store import migrate
 from orchestrator.store.database import Database
-from tests.simulation.fates import Calm
 from tests.simulation.kernel import VirtualLoop, run
-from tests.simulation.platforms import Platform
+from tests.simulation.process_faults import Calm
 from tests.simulation.universe import Universe
+from tests.upstreams import KIND, Upstream
 
 #: Of each kind: those that answer, and those that hang.
 HALF = 20
@@ -32,14 +32,7 @@ MINUTES = 3
 #: Hanging sessions are not closed, so that they go on hanging.
 POLICY = Policy(ping_interval_seconds=INTERVAL, ping_timeout_seconds=30, dead_after_failures=10_000)
 PLANS = {"contract": Plan(name="contract", max_duration_seconds=86_400)}
-ALPHA = Platform(name="alpha", driver="openai", upstream={"models": ["well-1", "hung-1"]})
-_MODEL = {
-    "type": "LLM",
-    "size": "8B",
-    "learning_stage": "Instruction-tuned",
-    "price_per_node_hour": "1.20",
-    "currency": "USD",
-}
+ALPHA = Upstream(name="alpha", driver="openai", upstream={"models": ["well-1", "hung-1"]})
 
 
 @pytest.mark.parametrize("hangs", [("chat",), ("chat", "models")], ids=["it looks busy", "it looks dead"])
@@ -51,7 +44,7 @@ def test_endpoints_that_hang_do_not_stretch_the_interval_of_the_others(
     migrate.upgrade(database)
     loop = VirtualLoop()
     asyncio.set_event_loop(loop)
-    world = Universe(loop, database, seed=1, fate=Calm(), policy=POLICY, plans=PLANS, platforms=[ALPHA])
+    world = Universe(loop, database, seed=1, faults=Calm(), policy=POLICY, plans=PLANS, platforms=[ALPHA])
     few = {name: replace(one, max_in_flight=IN_FLIGHT) for name, one in world.config.providers.items()}
     world.config = replace(world.config, providers=few)
     intervals = run(loop, _intervals(world, hangs))
@@ -66,11 +59,10 @@ async def _intervals(world: Universe, hangs: tuple[str, ...]) -> list[Sequence[f
     """Return the seconds between the pings of each session that answers, while the others hang."""
     await world.start_worker()
     driving = world.loop.create_task(world.drive(1e9))
-    await world.done("account.put", account_id="acme", plan="contract", currency="USD")
-    await world.done("account.credit", account_id="acme", amount="10000", currency="USD", key="opening")
+    await world.open_account("acme", "contract", "10000")
     for model in ("well", "hung"):
         names = {"providers": ["alpha"], "provider_model_ids": {"alpha": f"{model}-1"}}
-        await world.done("model.put", id=model, **names, **_MODEL)
+        await world.done("model.put", id=model, **names, **KIND)
     created = {
         model: [
             str((await world.done("session.create", account_id="acme", model_id=model))["id"])

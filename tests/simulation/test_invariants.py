@@ -4,8 +4,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 from orchestrator.rules.states import PlacementState, State, Step
+from orchestrator.rules.values import Due
+from tests.simulation.altered import broken_in, evidence_of, with_placement, with_session
 from tests.simulation.invariants import violations
-from tests.simulation.lies import broken_in, evidence_of, with_placement, with_session
 from tests.world import SECOND, World
 
 
@@ -28,11 +29,13 @@ def test_a_session_that_is_over_while_its_placement_is_not_shows(lived: World) -
 
 def test_an_orphan_that_nobody_closes_shows_where_it_can_be_closed(lived: World) -> None:
     session = lived.run_session("moral")
-    closing = with_placement(evidence_of(lived), session, state=PlacementState.CLOSING, next_step=Step.CLOSE)
+    closing = with_placement(
+        evidence_of(lived), session, state=PlacementState.CLOSING, due=Due(Step.CLOSE, lived.clock.now)
+    )
     orphans = [replace(p, session_id=None) if p.session_id == session else p for p in closing.placements]
     evidence = replace(closing, placements=orphans)
-    assert "and nobody closes it" not in broken_in(evidence)
-    assert "and nobody closes it" in broken_in(replace(evidence, by_id=frozenset({"morph"})))
+    assert "and nothing closes it" not in broken_in(evidence)
+    assert "and nothing closes it" in broken_in(replace(evidence, by_id=frozenset({"morph"})))
 
 
 def test_money_that_is_charged_twice_or_never_shows(lived: World) -> None:
@@ -58,16 +61,16 @@ def test_a_balance_below_zero_shows(lived: World) -> None:
 def test_an_event_that_is_missing_shows(lived: World) -> None:
     session = lived.run_session("llama")
     evidence = evidence_of(lived)
-    told = [e for e in evidence.told if (e.subject, e.kind) != (session, "session.running")]
-    assert f"{session}: is running, and told was" in broken_in(replace(evidence, told=told))
+    events = [e for e in evidence.events if (e.subject, e.kind) != (session, "session.running")]
+    assert f"{session}: is running, and its events say" in broken_in(replace(evidence, events=events))
 
 
 def test_an_event_that_came_too_early_shows(lived: World) -> None:
     evidence = evidence_of(lived)
-    told = [{"id": e.id, "type": e.kind, "subject": e.subject} for e in evidence.told]
-    assert violations(replace(evidence, delivered=[*told, *told])) == []
-    assert violations(replace(evidence, delivered=list(reversed(told)))) != []
-    assert violations(replace(evidence, delivered=told[:-1])) != []
+    events = [{"id": e.id, "type": e.kind, "subject": e.subject} for e in evidence.events]
+    assert violations(replace(evidence, delivered=[*events, *events])) == []
+    assert violations(replace(evidence, delivered=list(reversed(events)))) != []
+    assert violations(replace(evidence, delivered=events[:-1])) != []
 
 
 def test_a_second_outcome_of_a_job_shows(lived: World) -> None:
@@ -82,13 +85,13 @@ def test_a_second_outcome_of_a_job_shows(lived: World) -> None:
 def test_one_session_more_than_the_quota_shows(lived: World) -> None:
     lived.run_session("moral")
     evidence = evidence_of(lived)
-    [created] = [e for e in evidence.told if e.kind == "session.created"][-1:]
+    [created] = [e for e in evidence.events if e.kind == "session.created"][-1:]
     again = [
         replace(created, subject=f"another-{n}", kind=kind)
         for n in range(2)
         for kind in ("session.created", "session.starting")
     ]
-    broken = violations(replace(evidence, told=[*evidence.told, *again]))
+    broken = violations(replace(evidence, events=[*evidence.events, *again]))
     assert any(violation.invariant == "never more concurrent than the quota" for violation in broken)
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.rules.states import StopReason
-from tests.simulation.fates import COMES_BACK
+from tests.simulation.altered import broken_in, evidence_of, with_placement, with_session
 from tests.simulation.invariants import violations
-from tests.simulation.lies import broken_in, evidence_of, with_placement, with_session
+from tests.simulation.process_faults import COMES_BACK
 from tests.world import MINUTE, SECOND, World
 
 
@@ -30,17 +30,17 @@ def test_a_reason_that_is_not_true_shows(world: World, reason: StopReason, model
     world.pass_time(MINUTE)
     evidence = evidence_of(world)
     assert broken_in(evidence) == ""
-    told = [
+    events = [
         replace(e, data=dict(e.data, stop_reason=str(reason)) if "stop_reason" in e.data else e.data)
-        for e in evidence.told
+        for e in evidence.events
     ]
-    nobody_asked = {
+    no_job_asked = {
         task_id: outcome
         for task_id, outcome in evidence.inbox.items()
         if not (outcome and outcome["ok"] and outcome["result"].get("state") in {"stopping", "stopped"})
     }
-    lie = with_session(evidence, session, stop_reason=reason, max_duration_seconds=None)
-    broken = broken_in(replace(lie, told=told, inbox=nobody_asked))
+    altered = with_session(evidence, session, stop_reason=reason, max_duration_seconds=None)
+    broken = broken_in(replace(altered, events=events, inbox=no_job_asked))
     assert f"no close of a session that was healthy and within its rules: {session}: " in broken
 
 
@@ -61,13 +61,13 @@ def test_a_death_with_a_good_ping_in_between_shows(world: World) -> None:
     assert world.session(session).stop_reason == "dead"
     evidence = evidence_of(world)
     placement = evidence.of_session[session][0].id
-    told_apart = replace(evidence, asked={call.seq: placement for call in evidence.calls})
-    assert violations(told_apart) == []
+    with_asked = replace(evidence, asked={call.seq: placement for call in evidence.calls})
+    assert violations(with_asked) == []
     *_, last_but_one, _ = [call.seq for call in evidence.calls if call.operation == "chat"]
     calls = [
         replace(call, status=200, fault=None) if call.seq == last_but_one else call for call in evidence.calls
     ]
-    assert f"{session}: dead: at" in broken_in(replace(told_apart, calls=calls))
+    assert f"{session}: dead: at" in broken_in(replace(with_asked, calls=calls))
 
 
 def test_a_death_by_requests_that_never_arrived_is_one(world: World) -> None:
@@ -76,9 +76,9 @@ def test_a_death_by_requests_that_never_arrived_is_one(world: World) -> None:
     world.pass_time(3 * MINUTE)
     evidence = evidence_of(world)
     placement = evidence.of_session[session][0].id
-    told_apart = replace(evidence, asked={call.seq: placement for call in evidence.calls})
+    with_asked = replace(evidence, asked={call.seq: placement for call in evidence.calls})
     bad = [call for call in evidence.calls if call.operation == "chat" and call.fault == "dead"]
-    unseen = replace(told_apart, calls=[call for call in evidence.calls if call not in bad])
+    unseen = replace(with_asked, calls=[call for call in evidence.calls if call not in bad])
     assert f"{session}: dead: at" in broken_in(unseen)
     given_up = [(evidence.at(call.ended_at or call.began_at), placement) for call in bad]
     assert violations(replace(unseen, never_arrived=given_up)) == []
@@ -111,11 +111,11 @@ def test_a_close_of_somebody_elses_session_shows(lived: World) -> None:
     assert "though it is not ours" in broken_in(replace(evidence, foreign=frozenset({closed.id})))
 
 
-def test_a_stranger_that_is_closed_too_young_shows(lived: World) -> None:
+def test_an_unknown_session_that_is_closed_too_young_shows(lived: World) -> None:
     evidence = evidence_of(lived)
     [closed, *_] = [there for there in evidence.upstream if there.closed_by == "client"]
     orphans = [replace(p, session_id=None) if p.handle == closed.id else p for p in evidence.placements]
-    assert "as a stranger" in broken_in(replace(evidence, placements=orphans))
+    assert "as unknown" in broken_in(replace(evidence, placements=orphans))
 
 
 def test_a_close_that_came_late_is_excused_by_its_own_failed_calls_only(lived: World) -> None:
@@ -191,12 +191,12 @@ def test_a_death_where_most_are_ill_shows(lived: World) -> None:
     world.pass_time(2 * MINUTE)
     assert world.session(one).state == "running"
     evidence = evidence_of(world)
-    dead = [e for e in evidence.told if e.kind == "session.running" and e.subject == one]
+    dead = [e for e in evidence.events if e.kind == "session.running" and e.subject == one]
     died = replace(
         dead[0],
-        at=evidence.told[-1].at,
+        at=evidence.events[-1].at,
         kind="session.stopping",
         data=dict(dead[0].data, stop_reason="dead", previous_state="running"),
     )
-    broken = violations(replace(evidence, told=[*evidence.told, died]))
+    broken = violations(replace(evidence, events=[*evidence.events, died]))
     assert any("while alpha was at fault" in str(violation) for violation in broken)

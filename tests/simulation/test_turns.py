@@ -3,7 +3,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.shares import in_turn
 from tests.simulation.turns import ALL_SEEDS, first_seed, sampled
 
 POINTS = st.lists(st.sampled_from(["before commit of a", "after commit of a", "before open"]), max_size=40)
@@ -39,16 +38,3 @@ def test_kinds_take_turns(points: list[str], share: int, kinds: int, turn: int) 
     assert {points[at - 1] for at in tried} == set(points)
     alone = sampled(points, share, turn, kinds)
     assert len(alone) <= len(points) // share + 1 + len(set(points)) // kinds + 1
-
-
-@given(st.lists(st.text(max_size=5), unique=True, max_size=30), st.integers(1, 5), st.integers(0, 2**40))
-def test_parameter_sets_take_turns_and_a_few_are_always_all_run(
-    names: list[str], share: int, turn: int
-) -> None:
-    shares = [set(in_turn(names, share, one)) for one in range(turn, turn + share)]
-    assert set().union(*shares) == set(names)
-    if len(names) <= share:
-        assert all(one == set(names) for one in shares)
-    else:
-        assert sum(map(len, shares)) == len(names)
-        assert max(map(len, shares)) - min(map(len, shares)) <= 1

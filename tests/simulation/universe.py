@@ -11,7 +11,7 @@ import json
 import random
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -28,13 +28,15 @@ from orchestrator.simulator.dispatch import Dispatcher
 from orchestrator.simulator.operate import Operator
 from orchestrator.store.database import Database, StoreError
 from orchestrator.tasks.runner import JITTER, LOOK_EVERY
-from orchestrator.tasks.ticks import OF_STEP, TICKS, TickContext
+from orchestrator.tasks.ticks import TICKS, TickContext
+from orchestrator.tasks.wake_ups import OF_STEP
 from tests.simulation.evidence import Evidence, gather
 from tests.simulation.kernel import START, Killed, VirtualLoop
 from tests.simulation.machines import FailedHere, Machines
-from tests.simulation.platforms import MODEL, PLATFORMS, Platform
+from tests.simulation.platforms import PLATFORMS
 from tests.simulation.wire import ORIGIN
-from tests.simulation.worker import Fate, Worker
+from tests.simulation.worker import ProcessFaults, Worker
+from tests.upstreams import KIND, MODEL, Upstream
 
 #: The last lines of the story, for a seed that fails.
 REMEMBERED = 60
@@ -64,12 +66,13 @@ _UPKEEP: Mapping[str, tuple[str, float]] = {
     "orchestrator.tick.reconcile": ("SELECT 1", 2400),
     "orchestrator.tick.audit": ("SELECT 1", 14_400),
     "orchestrator.tick.clock": ("SELECT 1 FROM clock", 300),
+    "orchestrator.tick.webhooks": ("SELECT 1 FROM webhooks", 5),
 }
 _ANYTHING_ELSE = ("SELECT 1", 1800.0)
 
 
 @dataclass
-class Told:
+class Counts:
     """The counts of the simulated world."""
 
     jobs: int = 0
@@ -86,10 +89,10 @@ class Universe:
         database: Database,
         *,
         seed: int,
-        fate: Fate,
+        faults: ProcessFaults,
         policy: Policy,
         plans: Mapping[str, Plan],
-        platforms: Sequence[Platform] = PLATFORMS,
+        platforms: Sequence[Upstream] = PLATFORMS,
         clock_ahead: float = 0.0,
         checks_time: bool = False,
         few_sessions: int = FEW,
@@ -99,7 +102,7 @@ class Universe:
         are computed from groups of them."""
         self.checks_time, self.few_sessions = checks_time, few_sessions
         self.store_is_ahead = 0.0
-        self.loop, self.seed, self.fate = loop, seed, fate
+        self.loop, self.seed, self.faults = loop, seed, faults
         self.url, self.engine = str(database.url), database.engine
         self.database = Database(self.url, clock=loop.now)
         self.database.engine = database.engine
@@ -113,8 +116,8 @@ class Universe:
         )
         self.dispatcher = Dispatcher(self.simulator)
         self.operator = Operator(self.simulator)
-        self.secrets = {f"{p.secret}_{n}": p.key(n) for p in platforms for n in range(1, p.keys + 1)}
-        providers = {platform.name: self._provider(platform, policy) for platform in platforms}
+        self.secrets = {name: key for one in platforms for name, key in one.secrets.items()}
+        providers = {platform.name: self._configured(platform, policy) for platform in platforms}
         self.config = Configuration(policy=policy, plans=plans, providers=providers)
         self.platforms = {platform.name: platform for platform in platforms}
         self.machines = Machines(self, random.Random(f"{seed}/machines"))
@@ -126,9 +129,13 @@ class Universe:
         """Set when a worker dies."""
         self.asked: dict[int, str] = {}
         self.foreign: set[str] = set()
-        self.told = Told()
+        self.counts = Counts()
         self.answers: dict[str, list[Mapping[str, Any]]] = {}
         self.delivered: list[Mapping[str, Any]] = []
+        self.webhook: Callable[[Mapping[str, Any]], int] = lambda _event: 204
+        """What the receiver of webhooks answers."""
+        self.taken: list[Mapping[str, Any]] = []
+        """The events that it took."""
         self.troubles: list[tuple[datetime, datetime]] = []
         self.last: deque[str] = deque(maxlen=REMEMBERED)
         self._digest = hashlib.sha256()
@@ -139,6 +146,14 @@ class Universe:
         self._poked = asyncio.Event()
         self._ids = self.rng_of("jobs")
         self._running: set[asyncio.Task[Any]] = set()
+
+    def receives(self, body: bytes) -> int:
+        """Receive an event of a webhook; return the status of the answer."""
+        event = json.loads(body)
+        status = self.webhook(event)
+        if status < 300:
+            self.taken.append(event)
+        return status
 
     def rng_of(self, purpose: str) -> random.Random:
         """Return a separate stream for each purpose, so that one more draw here changes nothing there."""
@@ -172,7 +187,7 @@ class Universe:
     @property
     def silent(self) -> bool:
         """Return whether wake-ups are lost: runners then look by themselves."""
-        return bool(getattr(self.fate, "silent", False))
+        return bool(getattr(self.faults, "silent", False))
 
     # workers
 
@@ -200,16 +215,16 @@ class Universe:
     def woken(self, steps: frozenset[Step]) -> None:
         """Publish the wake-ups of a commit."""
         for step in () if self.silent else sorted(steps):
-            if self.fate_of_message("wake-up"):
+            if self.delivers("wake-up"):
                 self._next[OF_STEP[step]] = 0.0
 
     def changed(self) -> None:
         """Note that the store has changed: look again at what is due when. (In life, the ticks of each second do.)"""
         self._poked.set()
 
-    def fate_of_message(self, kind: str) -> bool:
+    def delivers(self, kind: str) -> bool:
         """Return whether the broker delivers it."""
-        arrives = getattr(self.fate, "arrives", None)
+        arrives = getattr(self.faults, "arrives", None)
         return arrives is None or arrives(self, kind)
 
     # time
@@ -246,7 +261,9 @@ class Universe:
             " UNION ALL SELECT 'event ' || type FROM outbox WHERE delivered_at IS NULL"
         )
         return [row[0] for row in rows] + [
-            f"stranger {id_} at {name}" for name in sorted(self.by_id) for id_ in self.strangers(name)
+            f"unknown session {id_} at {name}"
+            for name in sorted(self.by_id)
+            for id_ in self.unknown_resources(name)
         ]
 
     @property
@@ -254,7 +271,9 @@ class Universe:
         """Return the providers that list their sessions and close them by id."""
         drivers = self.workers[0].services.drivers if self.workers else {}
         return frozenset(
-            n for n, driver in drivers.items() if driver.card.can_list and driver.card.closes_by_id
+            n
+            for n, driver in drivers.items()
+            if driver.card.status.can_list and driver.card.lifecycle.closes_by_id
         )
 
     def idle_end(self, session_id: str) -> datetime | None:
@@ -268,7 +287,7 @@ class Universe:
         row = self._eye.execute("SELECT id FROM installation").fetchone()
         return row and str(row[0])
 
-    def strangers(self, upstream: str) -> list[str]:
+    def unknown_resources(self, upstream: str) -> list[str]:
         """Return what is open there without a live row, except foreign sessions."""
         rows = self._eye.execute("SELECT handle, candidate FROM placements WHERE ended_at IS NULL")
         known = {handle for row in rows for handle in row} | self.foreign
@@ -312,13 +331,13 @@ class Universe:
 
     def _send_tick(self, name: str) -> None:
         alive = self.alive
-        if alive and (self.silent or self.fate_of_message("tick")):
+        if alive and (self.silent or self.delivers("tick")):
             self.spawn(self._run_tick(self.rng.choice(alive), name), name)
 
     async def _run_tick(self, worker: Worker, name: str) -> None:
         short = name.rpartition(".")[2]
         self.note(worker.name, short)
-        around = TickContext(services=worker.services, sinks=[_Sink(self)])
+        around = TickContext(services=worker.services, sinks=[_Sink(self)], webhooks=worker.webhooks)
         try:
             tally = await worker.do(short, partial(TICKS[name].run, around))
         except Killed:
@@ -334,21 +353,21 @@ class Universe:
     async def job(self, name: str, /, **kwargs: Any) -> Mapping[str, Any]:
         """Send it as a client does: again under the same id until its outcome arrives."""
         task_id = f"job-{self._ids.getrandbits(48):012x}"
-        self.told.jobs += 1
-        told = self.answers.setdefault(task_id, [])
+        self.counts.jobs += 1
+        answers = self.answers.setdefault(task_id, [])
         self.note("client", f"{name} {json.dumps(kwargs, default=str)}")
-        while not told:
-            copies = 2 if getattr(self.fate, "doubles", lambda _: False)(self) else 1
+        while not answers:
+            copies = 2 if getattr(self.faults, "doubles", lambda _: False)(self) else 1
             for _ in range(copies):
-                if self.fate_of_message("job"):
+                if self.delivers("job"):
                     self.spawn(self._perform(task_id, f"orchestrator.{name}", kwargs), name)
             for _ in range(20):
-                await asyncio.sleep(0.05 if not told else 0)
-                if told:
+                await asyncio.sleep(0.05 if not answers else 0)
+                if answers:
                     break
             else:
                 await asyncio.sleep(15)
-        return told[0]
+        return answers[0]
 
     async def done(self, name: str, /, **kwargs: Any) -> Mapping[str, Any]:
         """Return the result of a job that must not be refused."""
@@ -357,8 +376,18 @@ class Universe:
         result: Mapping[str, Any] = outcome["result"]
         return result
 
+    async def open_account(self, account_id: str, plan: str, amount: str) -> None:
+        """Put an account with funds."""
+        await self.done("account.put", account_id=account_id, plan=plan, currency="USD")
+        await self.done("account.credit", account_id=account_id, amount=amount, currency="USD", key="opening")
+
+    async def put_model(self, model_id: str, providers: Sequence[str], **changes: Any) -> None:
+        """Put a model that these providers serve."""
+        names = {"providers": list(providers), "provider_model_ids": dict.fromkeys(providers, MODEL)}
+        await self.done("model.put", id=model_id, **names, **(KIND | changes))
+
     async def _perform(self, task_id: str, name: str, kwargs: Mapping[str, Any]) -> None:
-        delay = getattr(self.fate, "delay", None)
+        delay = getattr(self.faults, "delay", None)
         if delay is not None:
             await asyncio.sleep(delay(self))
         if not self.alive:
@@ -398,21 +427,9 @@ class Universe:
         """Close the connections."""
         self._eye.close()
 
-    def _provider(self, platform: Platform, policy: Policy) -> ProviderConfiguration:
-        keys = [platform.key(n) for n in range(1, platform.keys + 1)]
-        kind = platform.driver
-        spec = {"kind": kind, "keys": keys, "models": [MODEL], **platform.upstream}
-        url = self.operator.put_upstream(platform.name, spec, ORIGIN)
-        other = {} if platform.url_option == "base_url" else {platform.url_option: url}
-        return ProviderConfiguration(
-            name=platform.name,
-            driver=platform.driver,
-            base_url="" if other else url,
-            credentials=platform.refs,
-            max_in_flight=100,
-            policy=policy,
-            options={**platform.options, **other},
-        )
+    def _configured(self, upstream: Upstream, policy: Policy) -> ProviderConfiguration:
+        url = self.operator.put_upstream(upstream.name, upstream.spec(), ORIGIN)
+        return upstream.configured(url, policy, max_in_flight=100)
 
 
 class _Sink:

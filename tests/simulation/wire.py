@@ -14,6 +14,10 @@ from orchestrator.simulator.wire import Delivery, Reply
 ORIGIN = "http://platforms.example"
 #: Called before a request leaves and after its answer came: it may wait, or end the process.
 Hook = Callable[[str, str], Awaitable[None]]
+#: Where webhooks lead to.
+RECEIVER = "https://receiver.example/hook"
+#: What the receiver of webhooks answers to a body.
+Receives = Callable[[bytes], int]
 #: Called with the number of each call, as the platforms count, when it begins.
 Begins = Callable[[int], None]
 
@@ -21,12 +25,15 @@ Begins = Callable[[int], None]
 class Wire(httpx.AsyncBaseTransport):
     """httpx's transport for one simulated process."""
 
-    def __init__(self, dispatcher: Dispatcher, hook: Hook, begins: Begins) -> None:
+    def __init__(self, dispatcher: Dispatcher, hook: Hook, begins: Begins, receives: Receives) -> None:
         self._dispatcher = dispatcher
         self._hook = hook
         self._begins = begins
+        self._receives = receives
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url == RECEIVER:
+            return await self._received(request)
         upstream, _, path = request.url.path.lstrip("/").partition("/")
         what = f"{request.method} {upstream}"
         await self._hook("before", what)
@@ -49,6 +56,12 @@ class Wire(httpx.AsyncBaseTransport):
         await self._hook("after", what)
         return response
 
+    async def _received(self, request: httpx.Request) -> httpx.Response:
+        await self._hook("before", "POST webhook")
+        status = self._receives(request.content)
+        await self._hook("after", "POST webhook")
+        return httpx.Response(status)
+
 
 async def _hand_over(reply: Reply, settle: Settle) -> httpx.Response:
     if reply.delay:
@@ -66,7 +79,7 @@ async def _hand_over(reply: Reply, settle: Settle) -> httpx.Response:
             raise httpx.ReadError("the connection was reset")
         case Delivery.NEVER:
             await asyncio.get_running_loop().create_future()
-            raise AssertionError("nobody ends this wait but a caller who leaves")
+            raise AssertionError("only a caller that leaves ends this wait")
         case unknown:
             assert_never(unknown)
 

@@ -37,7 +37,7 @@ _ABOUT: ContextVar[str | None] = ContextVar("about", default=None)
 METHODS = ("open", "resolve", "probe", "status", "close", "list", "check", "lists", "balance")
 
 
-class Fate(Protocol):
+class ProcessFaults(Protocol):
     """Faults of a process at each of its points. It may wait, raise, or kill."""
 
     def at_commit(self, worker: "Worker", when: str, where: str) -> None:
@@ -57,7 +57,7 @@ class Worker:
         self._tasks: set[asyncio.Task[Any]] = set()
         database = SharedDatabase(universe.engine, self)
         http = HttpClient(
-            transport=Wire(universe.dispatcher, self._at_call, self._begins),
+            transport=Wire(universe.dispatcher, self._at_call, self._begins, universe.receives),
             clock=universe.loop.now,
             resolver=Resolver(partial(universe.machines.resolves, self)),
         )
@@ -70,8 +70,9 @@ class Worker:
             loop=FlowLoop(universe.loop, self._start_call),
             secrets=SecretStore(universe.secrets),
         )
+        self.webhooks = built.webhooks
         self.services = replace(built.services, few_sessions=universe.few_sessions)
-        noted = getattr(universe.fate, "asks", lambda _driver, _method: None)
+        noted = getattr(universe.faults, "asks", lambda _driver, _method: None)
         for driver in self.services.drivers.values():
             watch(driver, partial(noted, universe.platforms[driver.name].driver))
 
@@ -138,7 +139,7 @@ class Worker:
         if when == "before":
             self.universe.machines.at_call(self, _ABOUT.get())
         try:
-            await self.universe.fate.at_call(self, when, what)
+            await self.universe.faults.at_call(self, when, what)
         except asyncio.CancelledError:
             if when == "before" and self.alive:
                 self.universe.never_arrived.append((self.universe.loop.now(), _ABOUT.get()))
@@ -205,7 +206,7 @@ class SharedDatabase(Database):
 
     def _point(self, when: str) -> None:
         self._worker.must_live()
-        self._worker.universe.fate.at_commit(self._worker, when, self._where)
+        self._worker.universe.faults.at_commit(self._worker, when, self._where)
         self._worker.must_live()
 
 
@@ -227,7 +228,7 @@ def _telling(ask: Callable[..., Awaitable[T]], tell: Callable[[], None]) -> Call
 
 
 def name_of(work: Callable[..., Any]) -> str:
-    """Return the name of the function that opened the transaction: `open_due.settle_open`."""
+    """Return the name of the function that opened the transaction: `open_due.OpeningStep.settle_one`."""
     return f"{work.__module__.rpartition('.')[2]}.{work.__qualname__.partition('.<')[0]}"
 
 

@@ -1,7 +1,6 @@
 """A simulator on a real port, a clock moved by hand, and a plain HTTP client."""
 
 import random
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -70,14 +69,6 @@ def outcome(act: Callable[[], httpx.Response]) -> Any:
         return answer.json() if answer.is_success else None
     except (httpx.TransportError, ValueError):
         return None
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if true():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never happened")
 
 
 @pytest.fixture

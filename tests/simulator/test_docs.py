@@ -1,13 +1,18 @@
-"""The page about the simulator names every kind and every fault, with the parameters of each, and nothing else."""
+"""The pages name every kind with its operations, and every fault with its parameters, and nothing else."""
 
 import inspect
 import re
 from pathlib import Path
 
+import pytest
+
 from orchestrator.simulator.faults import FAULTS
+from orchestrator.simulator.platform import Platform
 from orchestrator.simulator.platforms import PLATFORMS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "simulator.md").read_text()
+CARDS = (DOCS / "providers.md").read_text()
 
 
 def table(title: str) -> dict[str, str]:
@@ -17,11 +22,14 @@ def table(title: str) -> dict[str, str]:
     return dict(rows)
 
 
-def test_the_page_names_every_kind() -> None:
-    expected = {
-        kind: {route.operation for route in platform.every_route} for kind, platform in PLATFORMS.items()
-    }
-    assert {kind: set(re.findall(r"`(\w+)`", cell)) for kind, cell in table("Kinds").items()} == expected
+@pytest.mark.parametrize("platform", PLATFORMS.values(), ids=lambda platform: platform.kind)
+def test_the_card_of_a_driver_names_its_kind(platform: Platform) -> None:
+    card = CARDS.partition(f"(`{platform.kind}`)\n")[2].partition("\n## ")[0]
+    [(url, operations)] = re.findall(
+        r"^\[Simulated\]\(simulator.md\) at `([^`]+)`, operations (.*)\.$", card, re.MULTILINE
+    )
+    assert url == platform.base_url("http://127.0.0.1:8900", "NAME")
+    assert set(re.findall(r"`(\w+)`", operations)) == {route.operation for route in platform.every_route}
 
 
 def test_the_page_names_every_fault_and_what_it_takes() -> None:

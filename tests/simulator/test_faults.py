@@ -7,7 +7,8 @@ import pytest
 
 from orchestrator.simulator import SimulatorServer
 from orchestrator.simulator.faults import FAULTS
-from tests.simulator.conftest import Gateway, ping_body, wait_until
+from tests.simulator.conftest import Gateway, ping_body
+from tests.waiting import eventually
 
 
 class Chat:
@@ -93,7 +94,7 @@ def test_a_call_that_hangs_ends_when_the_caller_leaves(server: SimulatorServer, 
     server.fault("hang", operation="chat")
     with pytest.raises(httpx.ReadTimeout):
         chat.http.post(f"{chat.url}/chat/completions", json=ping_body("llama"), timeout=0.05)
-    wait_until(lambda: server.log()[0].ended_at is not None)
+    eventually(lambda: server.log()[0].ended_at is not None, "the call")
     assert server.log()[0].status is None
 
 
@@ -111,7 +112,7 @@ def test_a_huge_body_may_be_left_half_read(
         with chat.http.stream("GET", f"{chat.url}/models") as answer:
             for _ in zip(range(left_at), answer.iter_raw(), strict=False):
                 pass
-        wait_until(lambda: server.log()[-1].ended_at is not None)
+        eventually(lambda: server.log()[-1].ended_at is not None, "the call")
         assert not server.log()[left_at].answered
     assert caplog.messages == []
 

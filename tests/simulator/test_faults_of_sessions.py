@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from orchestrator.simulator import SimulatorServer
-from tests.simulator.conftest import Gateway, outcome, wait_until
+from tests.simulator.conftest import Gateway, outcome
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize("fault", ["cut_after_effect", "error_after_effect", "invalid_json", "cut_in_body"])
@@ -68,9 +69,9 @@ def test_what_has_begun_is_finished_without_its_caller(
     server.fault("slow", operation="open", seconds=0.15, effect=effect)
     with pytest.raises(httpx.ReadTimeout):
         gateway.post("/session/modelsession", params={"model_id": "llama"}, json={}, timeout=0.05)
-    wait_until(lambda: server.log()[0].effect is not None)
+    eventually(lambda: server.log()[0].effect is not None, "the call")
     assert len(server.open_sessions()) == 1
-    wait_until(lambda: server.log()[0].ended_at is not None)
+    eventually(lambda: server.log()[0].ended_at is not None, "the call")
     assert server.log()[0].status is None
 
 
@@ -88,7 +89,7 @@ def test_a_busy_session_is_killed_by_a_native_ping(server: SimulatorServer, gate
     server.fault("slow", operation="chat", seconds=4)
     busy = threading.Thread(target=gateway.chat, args=(session,))
     busy.start()
-    wait_until(lambda: len(server.log(operation="chat")) == 1)
+    eventually(lambda: len(server.log(operation="chat", session=session)) == 1, "the call of the session")
     assert gateway.ping().json()["status"] == "dead"
     busy.join()
     assert server.sessions()[0].closed_by == "ping"

@@ -90,7 +90,7 @@ def test_other_keys_see_their_own_alone(studio: Studio) -> None:
     assert Studio(studio.http, studio.url, "sk-nobody").open().status_code == 401
 
 
-def test_an_endpoint_from_the_console_is_always_on_unless_it_is_told_to_end(
+def test_an_endpoint_from_the_console_is_always_on_unless_it_is_asked_to_end(
     studio: Studio, server: SimulatorServer
 ) -> None:
     assert studio.chat().status_code == 200

@@ -61,7 +61,7 @@ def test_a_close_without_an_answer_confirms_nothing(
     assert server.report().late_pings == (5,), "the second close said that none was active any more"
 
 
-def test_two_opens_of_one_model_in_a_row_are_told_apart(gateway: Gateway, server: SimulatorServer) -> None:
+def test_two_opens_of_one_model_in_a_row_are_distinguished(gateway: Gateway, server: SimulatorServer) -> None:
     first = gateway.opened()
     gateway.close()
     second = gateway.opened()

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from orchestrator.simulator import SimulatorServer
-from tests.simulator.conftest import HandClock, ping_body, wait_until
+from tests.simulator.conftest import HandClock, ping_body
+from tests.waiting import eventually
 
 WALLET = "0x" + "ab" * 20
 
@@ -127,7 +128,7 @@ def test_two_transactions_at_once_contend(node: Node, server: SimulatorServer) -
     server.fault("slow", operation="open", times=1, seconds=0.2, effect="last")
     slow = threading.Thread(target=node.open)
     slow.start()
-    wait_until(lambda: len(server.log(operation="open")) == 1)
+    eventually(lambda: len(server.log(operation="open")) == 1, "the call")
     assert "nonce too low" in node.open("0xbb").json()["error"]
     slow.join()
     assert [session.model for session in server.open_sessions()] == ["0xaa"]

@@ -17,7 +17,7 @@ COMMAND = [sys.executable, "-m", "orchestrator.simulator"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_where_it_listens_and_leaves_when_told(tmp_path: Path, number: signal.Signals) -> None:
+def test_it_says_where_it_listens_and_leaves_when_asked(tmp_path: Path, number: signal.Signals) -> None:
     preload, ready = tmp_path / "world.json", tmp_path / "ready"
     world = {
         "upstreams": {"alpha": {"kind": "openai", "keys": ["sk"], "models": ["llama"]}},

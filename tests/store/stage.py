@@ -1,7 +1,6 @@
 """Helpers of the store's tests: plain rows, a count of statements, and threads that really meet."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,13 +11,13 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, event, text
 
 from orchestrator.rules.states import PlacementState, State, Step
-from orchestrator.rules.values import Account, Credential, ModelType, Placement, Session
+from orchestrator.rules.values import Account, Credential, Due, ModelType, Placement, Session
 from orchestrator.store.database import Database
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, T0, a_model, a_session
+from tests.waiting import PATIENCE, eventually
 
 T = TypeVar("T")
-PATIENCE = 60
 
 
 def an_account(account_id: str = "acme", **changes: Any) -> Account:
@@ -41,8 +40,7 @@ def a_queued(n: int = 1, **changes: Any) -> Session:
         "state": State.QUEUED,
         "queued_at": T0.replace(second=n),
         "queue_reason": "quota_concurrent_exceeded",
-        "next_step": Step.ADMIT,
-        "next_step_at": T0 + HOUR,
+        "due": Due(Step.ADMIT, T0 + HOUR),
     }
     return a_created(n, **(waits | changes))
 
@@ -58,8 +56,7 @@ def a_running(n: int = 1, **changes: Any) -> Session:
         "credential": "env:A",
         "placements": 1,
         "ping_at": T0,
-        "next_step": Step.PING,
-        "next_step_at": T0,
+        "due": Due(Step.PING, T0),
     }
     return a_created(n, **(runs | changes))
 
@@ -91,8 +88,7 @@ def an_opening(n: int = 1, /, **changes: Any) -> Placement:
     opens = {
         "state": PlacementState.OPENING,
         "handle": None,
-        "next_step": Step.OPEN,
-        "next_step_at": T0,
+        "due": Due(Step.OPEN, T0),
     }
     return a_placement(n, **(opens | changes))
 
@@ -102,8 +98,7 @@ def a_closing(n: int = 1, /, **changes: Any) -> Placement:
     closes = {
         "state": PlacementState.CLOSING,
         "closing_since": T0,
-        "next_step": Step.CLOSE,
-        "next_step_at": T0,
+        "due": Due(Step.CLOSE, T0),
     }
     return a_placement(n, **(closes | changes))
 
@@ -231,7 +226,7 @@ def wait_until_blocked(database: Database, backends: int = 1) -> None:
     query = text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    deadline = time.monotonic() + PATIENCE
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        while connection.execute(query).scalar_one() < backends:
-            assert time.monotonic() < deadline, "nobody waits for a lock"
+        eventually(
+            lambda: connection.execute(query).scalar_one() >= backends, "waits for a lock", every=0.001
+        )

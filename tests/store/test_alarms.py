@@ -44,7 +44,7 @@ def test_a_key_refuses_a_model_until_it_may_be_tried_again(tx: Transaction) -> N
     assert tx.alarms.keys_refusing("up", "llama") == set()
 
 
-def test_refused_again_it_waits_longer_and_is_not_told_of_again(tx: Transaction) -> None:
+def test_refused_again_it_waits_longer_and_is_not_reported_again(tx: Transaction) -> None:
     _refused(tx)
     tx.alarms.let_retry(NOW + MINUTE)
     assert not _refused(tx, MINUTE)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from orchestrator.rules.states import State, StopReason
@@ -13,6 +14,8 @@ from orchestrator.store.queries.brakes import scope_of
 from tests.history.test_flat import counting
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 from tests.store.stage import a_placement, a_running, at_once, keep, the_session
+
+pytestmark = pytest.mark.slow
 
 WINDOW = MINUTE
 ILL: dict[str, Any] = {"failures": 2, "failing_since": T0 - HOUR}
@@ -64,8 +67,7 @@ def test_who_was_lost_lately_counts_once_wherever_it_is(database: Database) -> N
     dead: dict[str, Any] = {
         "state": State.STOPPED,
         "running_since": None,
-        "next_step": None,
-        "next_step_at": None,
+        "due": None,
         "ping_at": None,
         "stop_reason": StopReason.DEAD,
         "stopped_at": T0 - SECOND,
@@ -121,15 +123,15 @@ def test_it_holds_until_it_is_over_and_begins_anew_only_after_that(database: Dat
 def test_its_end_lets_every_doubt_there_begin_anew(database: Database) -> None:
     unwell: dict[str, Any] = {"not_well_since": T0 - HOUR, "held_since": T0 - MINUTE}
     keep(database, a_running(1, **ILL, **unwell), a_running(2, **WELL), a_running(3, **ILL, provider="beta"))
-    database.transact(lambda tx: tx.brakes.begin_anew(a_brake()))
+    database.transact(lambda tx: tx.brakes.begin_again(a_brake()))
 
-    def told(n: int) -> Session:
+    def reported(n: int) -> Session:
         return the_session(database, n)
 
-    assert (told(1).failures, told(1).failing_since) == (0, None)
-    assert told(1).not_well_since == T0 - HOUR, "it has given no proof of life"
-    assert told(1).held_since == T0 - MINUTE, "what it costs still depends on the hold"
-    assert (told(1).revision, told(2).revision, told(3).failures) == (1, 0, 2)
+    assert (reported(1).failures, reported(1).failing_since) == (0, None)
+    assert reported(1).not_well_since == T0 - HOUR, "it has given no proof of life"
+    assert reported(1).held_since == T0 - MINUTE, "what it costs still depends on the hold"
+    assert (reported(1).revision, reported(2).revision, reported(3).failures) == (1, 0, 2)
 
 
 def test_recoveries_that_are_counted_at_once_all_count(database: Database) -> None:

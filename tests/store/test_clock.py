@@ -12,6 +12,7 @@ from orchestrator.store.core.stopwatch import Stopwatch, machine_stopwatch
 from orchestrator.store.database import Database
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
+from tests.store.stage import statements
 
 NEAR = SECOND
 
@@ -126,6 +127,22 @@ def test_who_starts_on_the_same_machine_finds_a_jump_of_which_nobody_knows(
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
+def test_if_all_die_as_the_clock_jumps_who_starts_again_on_either_machine_finds_it(
+    earth: Earth, jump: timedelta
+) -> None:
+    for boot in ("boot-1", "boot-2"):
+        now(earth.process(boot))
+        earth.passed += 2 * SECOND
+    earth.passed, earth.off = 10 * MINUTE, jump
+
+    for boot in ("boot-1", "boot-2"):
+        worker = earth.process(boot)
+        worker.learn_time()
+        assert off_by(earth, worker) <= NEAR
+    assert known(worker).jumped_at is not None
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
 def test_a_worker_that_starts_elsewhere_as_the_clock_jumps_hears_the_others_first(
     earth: Earth, jump: timedelta
 ) -> None:
@@ -216,3 +233,36 @@ def test_the_time_is_noted_in_a_real_database(database_url: str) -> None:
     assert abs(known(database).at - first) <= MINUTE
     assert known(database).jumped_at is None
     database.dispose()
+
+
+def test_an_account_is_locked_and_the_clock_is_read_after_it_in_one_statement(
+    on_postgresql: Database,
+) -> None:
+    on_the_servers_clock = Database(on_postgresql.url.render_as_string(hide_password=False))
+    before = now(on_the_servers_clock)
+
+    with statements(on_the_servers_clock) as seen:
+        locked = on_the_servers_clock.transact(lambda tx: tx.lock_account("acme"))
+
+    assert locked is not None
+    assert before <= locked[1] <= now(on_the_servers_clock)
+    (one,) = [(text_, values) for text_, values in seen if "accounts" in text_]
+    assert "clock_timestamp" in one[0]
+    with on_the_servers_clock.engine.connect() as connection:
+        plan = [*connection.exec_driver_sql("EXPLAIN (VERBOSE) " + one[0], one[1]).scalars()]
+    places = [n for n, line in enumerate(plan) for part in ("clock_timestamp()", "LockRows") if part in line]
+    assert len(places) == 2, plan
+    assert "clock_timestamp()" in plan[places[0]], "what stands further below is done first"
+    on_the_servers_clock.dispose()
+
+
+def test_an_account_that_is_held_is_not_locked_with_the_clock(on_postgresql: Database) -> None:
+    on_the_servers_clock = Database(on_postgresql.url.render_as_string(hide_password=False))
+
+    def beside(tx: Transaction) -> object:
+        assert tx.lock_account("acme") is not None
+        return on_the_servers_clock.transact(lambda other: other.lock_account("acme"))
+
+    assert on_the_servers_clock.transact(beside) is None
+    assert on_the_servers_clock.transact(lambda tx: tx.lock_account("none")) is None
+    on_the_servers_clock.dispose()

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from orchestrator.rules.states import PlacementState, State, Step
-from orchestrator.rules.values import Placement
+from orchestrator.rules.values import Due, Placement
 from orchestrator.store.database import Database
 from orchestrator.store.queries.ledger import Entry
 from tests.rules.builders import T0
@@ -136,7 +136,7 @@ def test_a_placement_belongs_to_a_session_that_exists(database: Database) -> Non
 
 def _step(state: PlacementState) -> dict[str, Step | datetime | Any]:
     """A placement that is open has no step."""
-    return {} if state is PlacementState.OPEN else {"next_step": Step.RESOLVE, "next_step_at": T0}
+    return {} if state is PlacementState.OPEN else {"due": Due(Step.RESOLVE, T0)}
 
 
 @pytest.mark.parametrize("change", ["UPDATE ledger SET amount = 1", "DELETE FROM ledger"])

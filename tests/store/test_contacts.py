@@ -8,8 +8,10 @@ import pytest
 
 from orchestrator.rules.states import Step
 from orchestrator.rules.upstream.network import Contact
+from orchestrator.rules.values import Due
 from orchestrator.store.database import Database
 from orchestrator.store.transaction import Transaction
+from tests.due import due_at
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 from tests.store.stage import a_running, the_session
 from tests.store.test_pings import claim, keep_running
@@ -47,11 +49,11 @@ def test_only_what_is_old_in_every_way_is_forgotten(tx: Transaction) -> None:
 
 def test_one_running_session_of_a_provider_is_asked_soon(database: Database) -> None:
     for n in (1, 2):
-        waiting = a_running(n, next_step=Step.PING, next_step_at=T0 + n * MINUTE, ping_at=T0 + n * MINUTE)
+        waiting = a_running(n, due=Due(Step.PING, T0 + n * MINUTE), ping_at=T0 + n * MINUTE)
         keep_running(database, waiting)
     assert database.transact(lambda tx: tx.pings.ask_soon(["alpha", "beta"], T0)) is True
-    assert the_session(database, 1).next_step_at == T0
-    assert the_session(database, 2).next_step_at == T0 + 2 * MINUTE
+    assert due_at(the_session(database, 1)) == T0
+    assert due_at(the_session(database, 2)) == T0 + 2 * MINUTE
     assert database.transact(lambda tx: tx.pings.ask_soon(["beta"], T0)) is False
 
 

@@ -14,7 +14,6 @@ from orchestrator.store.queries.credentials import Cleared
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 from tests.store.stage import (
-    PATIENCE,
     a_closing,
     a_created,
     a_credential,
@@ -27,6 +26,7 @@ from tests.store.stage import (
     the_credential,
     wait_until_blocked,
 )
+from tests.waiting import PATIENCE
 
 
 def take(database: Database, *, now: datetime = T0, **more: Any) -> str | None:
@@ -90,7 +90,7 @@ def test_an_exclusive_one_carries_one_unclosed_placement(database: Database) -> 
 def test_a_shared_one_carries_many(database: Database) -> None:
     keep(database, a_credential(exclusive=False), a_created(1), a_placement(1))
     assert share(database) == "env:A"
-    assert take(database) is None, "it is nobody's alone"
+    assert take(database) is None, "it is not exclusive"
 
 
 def test_shared_ones_are_spread_by_lot(database: Database) -> None:
@@ -210,5 +210,5 @@ def _sync(database: Database, *wanted: Credential) -> Cleared:
 
 def _end(tx: Transaction) -> None:
     closing = a_closing(1, exclusive=True)
-    closed = replace(closing, state=PlacementState.CLOSED, proof="gone", next_step=None, next_step_at=None)
+    closed = replace(closing, state=PlacementState.CLOSED, proof="gone", due=None)
     tx.placements.save(closing, closed)

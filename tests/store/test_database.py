@@ -16,7 +16,10 @@ from orchestrator.store.database import ATTEMPTS, Database, StoreOutage, StoreUn
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import T0
 from tests.servers import Postgres
-from tests.store.stage import PATIENCE, a_created, an_account, at_once, holding, keep, the_session
+from tests.store.stage import a_created, an_account, at_once, holding, keep, the_session
+from tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.pooled
 
 
 class Attempts:
@@ -210,7 +213,7 @@ def test_no_update_is_lost_among_many_writers(database: Database) -> None:
     assert balance(database) == 180
 
 
-def test_who_loses_a_race_for_a_name_looks_again_and_is_told_properly(database: Database) -> None:
+def test_who_loses_a_race_for_a_name_looks_again_and_is_reported_properly(database: Database) -> None:
     def create(n: int) -> bool:
         def work(tx: Transaction) -> bool:
             if tx.sessions.by_name("acme", "one") is not None:
@@ -231,9 +234,7 @@ def test_who_loses_a_race_for_a_name_looks_again_and_is_told_properly(database: 
     ("sql", "error"),
     [
         pytest.param("INSERT INTO sessions (id) VALUES ('x')", IntegrityError, id="a row without its values"),
-        pytest.param(
-            "UPDATE accounts SET next_step = 'nonsense'", IntegrityError, id="a value that nobody knows"
-        ),
+        pytest.param("UPDATE accounts SET next_step = 'nonsense'", IntegrityError, id="an unknown value"),
         pytest.param("SELECT nonsense FROM accounts", StoreOutage, id="nonsense"),
     ],
 )
@@ -304,11 +305,11 @@ def test_an_attempt_that_was_undone_leaves_no_wakeup(on_postgresql: Database) ->
 def why(url: str) -> str:
     database = Database(url)
     try:
-        with pytest.raises(StoreUnavailable) as told:
+        with pytest.raises(StoreUnavailable) as reported:
             database.check()
     finally:
         database.dispose()
-    return str(told.value)
+    return str(reported.value)
 
 
 def test_a_database_in_order_passes_the_check(database: Database) -> None:
@@ -325,24 +326,24 @@ def test_a_server_that_does_not_answer_is_named_without_its_password() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-        told = why(f"postgresql+psycopg://me:hunter2@127.0.0.1:{port}/db?password=hunter3")
-    assert f"127.0.0.1:{port}/db cannot be used" in told
-    assert "refused" in told
-    assert "ORCHESTRATOR_DATABASE_URL" in told
-    assert "hunter" not in told
+        reported = why(f"postgresql+psycopg://me:hunter2@127.0.0.1:{port}/db?password=hunter3")
+    assert f"127.0.0.1:{port}/db cannot be used" in reported
+    assert "refused" in reported
+    assert "ORCHESTRATOR_DATABASE_URL" in reported
+    assert "hunter" not in reported
 
 
 def test_a_password_that_is_wrong_is_not_shown(postgres_url: str) -> None:
     url = make_url(postgres_url).set(username="nobody", password="hunter2")
-    told = why(url.render_as_string(hide_password=False))
-    assert "nobody" in told
-    assert "hunter2" not in told
+    reported = why(url.render_as_string(hide_password=False))
+    assert "nobody" in reported
+    assert "hunter2" not in reported
 
 
 def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
-    told = why(f"sqlite:///{tmp_path / 'nowhere' / 'x.db'}")
-    assert "does not exist" in told
-    assert "nowhere/x.db" in told
+    reported = why(f"sqlite:///{tmp_path / 'nowhere' / 'x.db'}")
+    assert "does not exist" in reported
+    assert "nowhere/x.db" in reported
 
 
 def test_no_two_tokens_are_alike() -> None:

@@ -48,7 +48,7 @@ def test_a_statement_that_fails_names_no_value(
         database.transact(work)
     logged = "".join(traceback.format_exception(failed.value))
     assert WRITTEN not in logged
-    assert "[SQL: " in logged, "the statement is told"
+    assert "[SQL: " in logged, "the statement is logged"
 
 
 def test_data_that_does_not_fit_is_not_quoted(on_postgresql: Database) -> None:
@@ -61,7 +61,7 @@ def test_data_that_does_not_fit_is_not_quoted(on_postgresql: Database) -> None:
     assert "invalid input syntax for type integer" in logged
 
 
-def test_which_constraint_was_broken_is_still_told(database: Database) -> None:
+def test_which_constraint_was_broken_is_still_reported(database: Database) -> None:
     def work(tx: Transaction) -> None:
         account = an_account("twice")
         for _ in range(2):

@@ -16,9 +16,10 @@ from orchestrator.rules.states import (
     State,
     Step,
 )
-from orchestrator.rules.values import Placement, Session
+from orchestrator.rules.values import Due, Placement, Session
 from orchestrator.store.database import Database
 from orchestrator.store.transaction import Transaction
+from tests.due import due_at
 from tests.rules.builders import HOUR, T0
 from tests.store.stage import (
     a_created,
@@ -40,7 +41,7 @@ def _session_in(state: State) -> Session:
 
 
 def _placement_in(state: PlacementState) -> Placement:
-    return a_placement(1, state=state, proof="said so", next_step=Step.CLOSE, next_step_at=T0)
+    return a_placement(1, state=state, proof="said so", due=Due(Step.CLOSE, T0))
 
 
 def test_only_the_difference_is_written(database: Database) -> None:
@@ -156,7 +157,7 @@ def test_a_failed_step_is_put_off_and_only_while_it_waits(database: Database) ->
     keep(database, a_running(1), a_created(2))
     database.transact(put_off)
 
-    assert (the_session(database).next_step_at, the_session(database).attempts) == (T0 + HOUR, 1)
+    assert (due_at(the_session(database)), the_session(database).attempts) == (T0 + HOUR, 1)
     assert the_session(database, 2) == a_created(2)
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from orchestrator.rules.states import Step
+from orchestrator.rules.values import Due
 from orchestrator.store.database import Database
 from tests.rules.builders import MINUTE, SECOND, T0
 from tests.store.stage import a_closing, a_created, a_running, an_opening, keep, statements
@@ -19,9 +20,9 @@ def test_placements_are_found_at_their_instant_and_by_their_step(database: Datab
     keep(database, *(a_created(n) for n in range(1, 4)))
     keep(
         database,
-        a_closing(1, provider="alpha", next_step_at=T0 - MINUTE),
-        a_closing(2, provider="gamma", next_step_at=T0 + SECOND),
-        an_opening(3, provider="beta", next_step_at=T0),
+        a_closing(1, provider="alpha", due=Due(Step.CLOSE, T0 - MINUTE)),
+        a_closing(2, provider="gamma", due=Due(Step.CLOSE, T0 + SECOND)),
+        an_opening(3, provider="beta", due=Due(Step.OPEN, T0)),
     )
     assert where(database, Step.CLOSE) == ["alpha"]
     assert where(database, Step.OPEN) == ["beta"]
@@ -30,7 +31,7 @@ def test_placements_are_found_at_their_instant_and_by_their_step(database: Datab
 
 
 def test_pings_are_looked_for_among_sessions(database: Database) -> None:
-    keep(database, a_running(1, provider="gamma", next_step=Step.PING, next_step_at=T0))
+    keep(database, a_running(1, provider="gamma", due=Due(Step.PING, T0)))
     assert where(database, Step.PING, T0 - SECOND) == []
     assert where(database, Step.PING) == ["gamma"]
 

@@ -130,9 +130,9 @@ def test_what_meets_all_work_alike_is_an_outage_and_nothing_else(state: str) -> 
 
 
 def test_an_outage_says_what_it_is() -> None:
-    told = str(outage_of(raised(errors.ReadOnlySqlTransaction("cannot execute UPDATE"))))
-    assert told.startswith("the database is read-only (a failover in progress")
-    assert told.endswith("(ReadOnlySqlTransaction)")
+    reported = str(outage_of(raised(errors.ReadOnlySqlTransaction("cannot execute UPDATE"))))
+    assert reported.startswith("the database is read-only (a failover in progress")
+    assert reported.endswith("(ReadOnlySqlTransaction)")
 
 
 # the real errors of real databases

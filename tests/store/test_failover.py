@@ -6,33 +6,36 @@ from functools import partial
 import pytest
 from sqlalchemy import make_url
 
-from orchestrator.settings import Settings, redacted_url
+from orchestrator.rules.installation.secret_texts import redacted_url
+from orchestrator.settings import Settings
 from orchestrator.store.core.error_classes import ErrorClass
 from orchestrator.store.database import Database, StoreOutage, StoreUnavailable
-from tests.cluster import Cluster, Standby, cluster
+from tests.postgres import PostgresServer, Standby, postgres_server
 from tests.servers import Postgres
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def primary() -> Iterator[Cluster]:
-    with cluster() as running:
+def primary() -> Iterator[PostgresServer]:
+    with postgres_server() as running:
         yield running
 
 
 @pytest.fixture
-def primary_url(primary: Cluster) -> str:
+def primary_url(primary: PostgresServer) -> str:
     """Return a migrated database on it."""
     return Postgres(primary.uri, durable=True).kept_database()
 
 
 @pytest.fixture
-def standby(primary: Cluster, primary_url: str) -> Iterator[Cluster]:
-    with cluster(partial(Standby, primary=primary)) as running:
+def standby(primary: PostgresServer, primary_url: str) -> Iterator[PostgresServer]:
+    with postgres_server(partial(Standby, primary=primary)) as running:
         yield running
 
 
 @pytest.fixture
-def database(primary: Cluster, standby: Cluster, primary_url: str) -> Iterator[Database]:
+def database(primary: PostgresServer, standby: PostgresServer, primary_url: str) -> Iterator[Database]:
     """Return the database by a URL that names both, as an operator writes it."""
     name = make_url(primary_url).database
     hosts = f"host={primary.socket.parent}&host={standby.socket.parent}"
@@ -50,9 +53,8 @@ def holder_seen(database: Database, name: str) -> bool:
         return tx.leases.last_seen(name) is not None
 
 
-@pytest.mark.slow
 def test_writes_go_to_the_standby_once_it_is_promoted(
-    primary: Cluster, standby: Cluster, database: Database
+    primary: PostgresServer, standby: PostgresServer, database: Database
 ) -> None:
     database.transact(lambda tx: tx.leases.hold("before", "me", tx.now(), 5))
     primary.stop()
@@ -60,17 +62,16 @@ def test_writes_go_to_the_standby_once_it_is_promoted(
     with pytest.raises(StoreOutage) as outage:
         database.prove_writes()
     assert outage.value.meaning is ErrorClass.READ_ONLY, "one host is down and the other is a standby"
-    with pytest.raises(StoreUnavailable, match="a failover in progress") as told:
+    with pytest.raises(StoreUnavailable, match="a failover in progress") as reported:
         database.check_writes()
-    assert "hidden" not in str(told.value)
+    assert "hidden" not in str(reported.value)
 
     standby.promote()
     database.prove_writes()
     assert holder_seen(database, "before"), "what was committed before is there"
 
 
-@pytest.mark.slow
-def test_a_url_that_names_only_a_standby_says_so(standby: Cluster, primary_url: str) -> None:
+def test_a_url_that_names_only_a_standby_says_so(standby: PostgresServer, primary_url: str) -> None:
     url = make_url(primary_url).set(query={"host": str(standby.socket.parent)})
     database = Database(url.render_as_string(hide_password=False))
     database.check()

@@ -39,8 +39,7 @@ STOPS = {
     "ran_microseconds": 5_000_000,
     "stop_reason": StopReason.USER,
     "stopped_at": T0,
-    "next_step": None,
-    "next_step_at": None,
+    "due": None,
 }
 
 

@@ -14,8 +14,11 @@ from orchestrator.rules.events import Event
 from orchestrator.store.database import Database
 from orchestrator.store.queries.ledger import Entry, book_of
 from orchestrator.store.transaction import Transaction
-from tests.rules.builders import SECOND, T0
-from tests.store.stage import PATIENCE, a_created, at_once, keep, meanwhile, wait_until_blocked
+from tests.rules.builders import MINUTE, SECOND, T0
+from tests.store.stage import a_created, at_once, keep, meanwhile, wait_until_blocked
+from tests.waiting import PATIENCE
+
+pytestmark = pytest.mark.pooled
 
 # inbox
 
@@ -33,9 +36,12 @@ def perform(database: Database, task_id: str, outcome: Mapping[str, Any]) -> tup
 
 
 def test_a_job_is_taken_once_and_keeps_its_first_outcome(database: Database) -> None:
-    assert perform(database, "t1", {"ok": 1}) == (True, {"ok": 1})
-    assert perform(database, "t1", {"ok": 2}) == (False, {"ok": 1})
-    assert perform(database, "t2", {"ok": 3}) == (True, {"ok": 3})
+    outcome = perform(database, "t1", {"ok": 1})
+    assert outcome == (True, {"ok": 1})
+    outcome = perform(database, "t1", {"ok": 2})
+    assert outcome == (False, {"ok": 1})
+    outcome = perform(database, "t2", {"ok": 3})
+    assert outcome == (True, {"ok": 3})
 
 
 def test_the_outcome_of_an_unknown_job_is_none(database: Database) -> None:
@@ -49,7 +55,8 @@ def test_a_job_that_failed_may_be_taken_again(database: Database) -> None:
 
     with pytest.raises(ZeroDivisionError):
         database.transact(fail)
-    assert perform(database, "t1", {"ok": 1}) == (True, {"ok": 1})
+    outcome = perform(database, "t1", {"ok": 1})
+    assert outcome == (True, {"ok": 1})
 
 
 def test_a_job_that_comes_many_times_at_once_is_done_once(database: Database) -> None:
@@ -75,16 +82,18 @@ def test_old_outcomes_are_forgotten_and_young_ones_kept(database: Database) -> N
     database.transact(lambda tx: [tx.inbox.take(f"t{n}", "job", T0 + n * SECOND) for n in range(5)])
     assert database.transact(lambda tx: tx.inbox.forget_before(T0 + 3 * SECOND, limit=2)) == 2
     assert database.transact(lambda tx: tx.inbox.forget_before(T0 + 3 * SECOND)) == 1
-    assert perform(database, "t3", {}) == (False, None)
-    assert perform(database, "t0", {}) == (True, {})
+    outcome = perform(database, "t3", {})
+    assert outcome == (False, None)
+    outcome = perform(database, "t0", {})
+    assert outcome == (True, {})
 
 
 # outbox
 
 
-def tell(tx: Transaction, *told: tuple[str, int]) -> None:
+def tell(tx: Transaction, *reported: tuple[str, int]) -> None:
     """Write an event about each subject, with its number."""
-    tx.outbox.add([Event(type="told", subject=subject, data={"n": n}) for subject, n in told])
+    tx.outbox.add([Event(type="example", subject=subject, data={"n": n}) for subject, n in reported])
 
 
 def test_events_wait_in_order_until_they_are_delivered(database: Database) -> None:
@@ -102,7 +111,7 @@ def test_an_event_bears_the_instant_of_the_decision_that_it_tells_of(database_ur
     database = Database(database_url, clock=lambda: next(readings))
 
     def decide_twice(tx: Transaction) -> None:
-        tell(tx, ("nobody read the clock", 0))
+        tell(tx, ("the clock is not read", 0))
         for subject in ("first", "second"):
             tx.now()
             tell(tx, (subject, 1), (subject, 2))
@@ -146,6 +155,28 @@ def test_the_tail_shows_delivered_events_too_from_a_place_in_the_order(database:
         assert len({event.id for event in every}) == 4
 
 
+def test_events_are_found_by_id_and_from_a_time_on(database_url: str) -> None:
+    readings = iter([T0, T0 + 10 * MINUTE, T0 + 20 * MINUTE, T0 + 19 * MINUTE])
+    database = Database(database_url, clock=lambda: next(readings))
+
+    def decide(tx: Transaction) -> None:
+        tx.now()
+        tell(tx, ("a", 1))
+
+    for _ in range(4):
+        database.transact(decide)
+    with database.reading() as tx:
+        every = tx.outbox.tail()
+        assert [tx.outbox.place_of(one.id) for one in every] == [one.seq for one in every]
+        assert tx.outbox.place_of("unknown") is None
+        assert tx.outbox.place_before(T0) == 0
+        since = T0 + 19 * MINUTE
+        place = tx.outbox.place_before(since)
+        assert place == every[1].seq, "the last is late, by less than a transaction lasts"
+        assert tx.outbox.tail(after=place, since=since) == every[2:]
+    database.dispose()
+
+
 def test_an_event_that_commits_late_is_found_in_its_gap(on_postgresql: Database) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
@@ -177,9 +208,9 @@ def test_events_of_a_subject_keep_its_order_under_many_writers(database: Databas
             database.transact(lambda tx: _count_up(tx, subject))
 
     at_once(*(lambda s=subject: write(s) for subject in ("acme", "acme", "acme")))
-    told = [event.data["n"] for event in database.transact(lambda tx: tx.outbox.tail())]
-    assert told == sorted(told)
-    assert len(told) == 30
+    reported = [event.data["n"] for event in database.transact(lambda tx: tx.outbox.tail())]
+    assert reported == sorted(reported)
+    assert len(reported) == 30
 
 
 def _count_up(tx: Transaction, subject: str) -> None:

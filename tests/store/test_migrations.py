@@ -17,6 +17,8 @@ from tests.servers import Postgres
 from tests.store.drift import drift
 from tests.store.stage import wait_until_blocked
 
+pytestmark = [pytest.mark.slow, pytest.mark.pooled]
+
 UPGRADE = """
 import sys
 from orchestrator.store import migrate

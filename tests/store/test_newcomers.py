@@ -1,5 +1,7 @@
 """The state that a new session finds, in one statement."""
 
+from psycopg._queries import MAX_CACHED_STATEMENT_LENGTH
+
 from orchestrator.rules.admission.quota import Usage
 from orchestrator.rules.values import Account
 from orchestrator.store.database import Database
@@ -80,3 +82,12 @@ def test_a_session_is_locked_with_what_stands_in_its_account(database: Database)
     found = database.transact(lambda tx: tx.sessions.lock_with_standing(session_id(1), "acme"))
     assert found == (a_created(1), Standing(earliest_stop=T0 + HOUR, has_queued_sessions=False))
     assert database.transact(lambda tx: tx.sessions.lock_with_standing("nobody's", "acme")) is None
+
+
+def test_the_statement_is_short_enough_for_psycopg_to_keep_it_parsed(on_postgresql: Database) -> None:
+    with statements(on_postgresql) as seen:
+        on_postgresql.transact(
+            lambda tx: tx.newcomers.read("acme", T0, {None: 600, "alpha": 60, "beta": 30}, **NEW)
+        )
+    (one,) = seen
+    assert len(one[0]) <= MAX_CACHED_STATEMENT_LENGTH

@@ -33,6 +33,8 @@ from tests.store.stage import wait_until_blocked
 from tests.store.test_groups import agree
 from tests.store.test_migrations import _definitions
 
+pytestmark = pytest.mark.slow
+
 FROZEN: Mapping[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parent / "frozen" / "0001.json").read_text()
 )
@@ -139,9 +141,9 @@ def test_no_migration_drops_or_tightens_what_the_release_before_it_uses(first_re
 def test_the_way_from_the_first_release_leads_to_the_same_schema(
     first_release: Database, request: pytest.FixtureRequest
 ) -> None:
-    told: list[str] = []
-    migrate.upgrade(first_release, say=told.append)
-    assert [line.partition(":")[0] for line in told if line[:4].isdecimal()] == migrate.revisions()[1:]
+    reported: list[str] = []
+    migrate.upgrade(first_release, say=reported.append)
+    assert [line.partition(":")[0] for line in reported if line[:4].isdecimal()] == migrate.revisions()[1:]
     assert drift(first_release) == []
     if (
         first_release.engine.dialect.name == "postgresql"
@@ -174,6 +176,38 @@ def test_indexes_of_tables_in_use_are_made_while_their_rows_are_written(postgres
         database.dispose()
 
 
+def test_indexes_by_which_old_workers_claim_are_dropped_once_these_are_gone(postgres: Postgres) -> None:
+    with postgres.fresh_database(migrated=False) as url:
+        database, said = Database(url), list[str]()
+        migrate.upgrade(database, "0036")
+        with database.engine.begin() as connection:
+            columns = "id, kind, host, pid, version, started_at, seen_at, clock_offset_seconds, restarts"
+            values = "'w', 'ping', 'h', 1, '0.1.0', now(), now(), 0, 0"
+            connection.execute(text(f"INSERT INTO workers ({columns}) VALUES ({values})"))
+        migrate.upgrade(database, say=said.append)
+        with database.engine.connect() as connection:
+            assert migrate.unused_indexes(connection) == ["ix_sessions_due"]
+        assert said[-1] == "workers use ix_sessions_due: restart them, then run `orchestrator migrate` again"
+        migrate.upgrade(database)
+        with database.engine.connect() as connection:
+            assert migrate.unused_indexes(connection) == []
+        database.dispose()
+
+
+def test_no_table_stays_locked_while_a_later_migration_waits_for_another(postgres: Postgres) -> None:
+    with postgres.fresh_database(migrated=False) as url:
+        database = Database(url)
+        migrate.upgrade(database, "0036")
+        with database.engine.begin() as worker:  # it has posted a charge, and goes on to the session
+            worker.execute(text("SET LOCAL lock_timeout = '1s'"))
+            worker.execute(text("LOCK TABLE ledger IN ROW EXCLUSIVE MODE"))
+            said = _upgrading_beside(url)
+            wait_until_blocked(database)
+            worker.execute(text("UPDATE sessions SET attempts = attempts"))
+        assert said() == migrate.newest()
+        database.dispose()
+
+
 def test_an_index_that_a_crash_left_unfinished_is_made_anew(postgres_url: str) -> None:
     database = Database(postgres_url)
     with database.engine.begin() as connection:
@@ -197,12 +231,12 @@ def test_a_migration_steps_back_rather_than_hold_up_those_who_work(
     with postgres.fresh_database(migrated=False) as url:
         database = Database(url)
         migrate.upgrade(database, FIRST)
-        told: list[str] = []
+        reported: list[str] = []
         with database.engine.begin() as connection:
             connection.execute(text("LOCK TABLE placements IN ACCESS SHARE MODE"))
             with pytest.raises(OperationalError, match="lock timeout"):
-                migrate.upgrade(database, say=told.append)
-        assert "a table is in use: released the locks, retrying" in told
+                migrate.upgrade(database, say=reported.append)
+        assert "a table is in use: released the locks, retrying" in reported
         assert migrate.upgrade(database) == migrate.newest()
         database.dispose()
 

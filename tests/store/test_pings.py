@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.rules.states import PlacementState, State, Step
-from orchestrator.rules.values import Session, Verdict
+from orchestrator.rules.values import Due, Lease, Session, Verdict
 from orchestrator.store.database import Database
 from orchestrator.store.queries.pings import GoodPing
 from orchestrator.store.transaction import Transaction
+from tests.due import due_at, token_of
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 from tests.store.stage import (
     a_placement,
@@ -25,6 +26,8 @@ from tests.store.stage import (
     the_session,
     wait_until_blocked,
 )
+
+pytestmark = pytest.mark.pooled
 
 LEASE = 90
 UNTIL = T0 + LEASE * SECOND
@@ -49,18 +52,18 @@ def keep_running(database: Database, *sessions: Session) -> None:
 def good(n: int, **changes: Any) -> GoodPing:
     plain: dict[str, Any] = {
         "session_id": session_id(n),
+        "token": "mine",
         "revision": 0,
         "at": T0 + SECOND,
         "latency_ms": 12,
         "ping_at": T0 + 30 * SECOND,
-        "next_step": Step.PING,
-        "next_step_at": T0 + 30 * SECOND,
+        "due": Due(Step.PING, T0 + 30 * SECOND),
     }
     return GoodPing(**(plain | changes))
 
 
-def settle(database: Database, pings: Sequence[GoodPing], token: str = "mine") -> set[int]:
-    written = database.transact(lambda tx: tx.pings.settle_good(pings, token))
+def settle(database: Database, pings: Sequence[GoodPing]) -> set[int]:
+    written = database.transact(lambda tx: tx.pings.settle_good(pings))
     return {int(name[-5:]) for name in written}
 
 
@@ -71,15 +74,15 @@ def test_only_what_is_due_is_claimed(database: Database) -> None:
     keep_running(
         database,
         a_running(1),
-        a_running(2, next_step_at=T0 + timedelta(microseconds=1)),
-        a_running(3, next_step=Step.WARN),
+        a_running(2, due=Due(Step.PING, T0 + timedelta(microseconds=1))),
+        a_running(3, due=Due(Step.WARN, T0)),
         a_running(4, provider="beta"),
     )
     assert claim(database) == [1]
 
 
 def test_the_longest_overdue_are_claimed_first_and_no_more_than_asked_for(database: Database) -> None:
-    keep_running(database, *(a_running(n, next_step_at=T0 - n * SECOND) for n in range(1, 6)))
+    keep_running(database, *(a_running(n, due=Due(Step.PING, T0 - n * SECOND)) for n in range(1, 6)))
     assert claim(database, limit=2) == [4, 5]
     assert claim(database, limit=2) == [2, 3]
     assert claim(database, limit=2) == [1]
@@ -104,7 +107,7 @@ def test_a_claim_writes_lease_and_attempt(database: Database) -> None:
     keep_running(database, a_running(1))
     claim(database)
     claimed = the_session(database)
-    assert (claimed.lease_token, claimed.leased_at, claimed.lease_until) == ("mine", T0, UNTIL)
+    assert claimed.lease == Lease("mine", UNTIL, T0)
     assert (claimed.attempts, claimed.revision, claimed.ping_at) == (1, 0, UNTIL)
 
 
@@ -129,17 +132,17 @@ def test_a_claim_writes_what_follows_silence(
     keep_running(database, a_running(1, stop_at=stop_at, warn_at=warn_at))
     claim(database)
     claimed = the_session(database)
-    assert (claimed.next_step, claimed.next_step_at) == (step, at)
+    assert claimed.due == Due(step, at)
 
 
 def test_a_starting_session_without_a_stop_is_pinged_again(database: Database) -> None:
     keep_running(database, a_running(1, state=State.STARTING, running_since=None, stop_at=None))
     assert claim(database) == [1]
-    assert (the_session(database).next_step, the_session(database).next_step_at) == (Step.PING, UNTIL)
+    assert the_session(database).due == Due(Step.PING, UNTIL)
 
 
 def test_times_written_by_a_claim_compare_with_those_written_by_a_save(on_sqlite: Database) -> None:
-    keep_running(on_sqlite, a_running(1), a_running(2, next_step_at=UNTIL))
+    keep_running(on_sqlite, a_running(1), a_running(2, due=Due(Step.PING, UNTIL)))
     claim(on_sqlite)
     stored = on_sqlite.transact(
         lambda tx: tx.connection.execute(text("SELECT DISTINCT next_step_at FROM sessions")).scalars().all()
@@ -152,7 +155,7 @@ def test_a_claimed_session_is_due_again_after_its_lease(database: Database) -> N
     assert claim(database) == [1]
     assert claim(database, now=UNTIL - SECOND) == []
     assert claim(database, token="yours", now=UNTIL) == [1]
-    assert (the_session(database).lease_token, the_session(database).attempts) == ("yours", 2)
+    assert (token_of(the_session(database)), the_session(database).attempts) == ("yours", 2)
 
 
 def test_two_claims_at_once_never_take_the_same_row(database: Database) -> None:
@@ -165,13 +168,13 @@ def test_two_claims_at_once_never_take_the_same_row(database: Database) -> None:
 
 
 def test_a_claim_passes_over_rows_that_another_holds(on_postgresql: Database) -> None:
-    keep_running(on_postgresql, *(a_running(n, next_step_at=T0 - n * SECOND) for n in range(1, 4)))
+    keep_running(on_postgresql, *(a_running(n, due=Due(Step.PING, T0 - n * SECOND)) for n in range(1, 4)))
     with holding(on_postgresql, f"SELECT 1 FROM sessions WHERE id = '{session_id(3)}' FOR UPDATE"):
         assert claim(on_postgresql, limit=1) == [2]
 
 
 def test_no_plan_makes_a_claim_take_more_than_asked_for(on_postgresql: Database) -> None:
-    keep_running(on_postgresql, *(a_running(n, next_step_at=T0 - n * SECOND) for n in range(1, 21)))
+    keep_running(on_postgresql, *(a_running(n, due=Due(Step.PING, T0 - n * SECOND)) for n in range(1, 21)))
 
     def claim_with_nested_loops(tx: Transaction) -> int:
         for way in ("hashagg", "hashjoin", "mergejoin", "material", "sort"):
@@ -188,7 +191,8 @@ def test_a_good_ping_is_written_and_gives_the_lease_back(database: Database) -> 
     keep_running(database, a_running(1))
     claim(database)
     claim(database, now=UNTIL)  # the first claim was not settled in time
-    assert settle(database, [good(1, next_step=Step.WARN, next_step_at=T0 + 20 * SECOND)]) == {1}
+    passed = settle(database, [good(1, due=Due(Step.WARN, T0 + 20 * SECOND))])
+    assert passed == {1}
     settled = the_session(database)
     assert (settled.last_verdict, settled.last_latency_ms, settled.last_ping_detail) == (
         Verdict.ALIVE,
@@ -197,8 +201,8 @@ def test_a_good_ping_is_written_and_gives_the_lease_back(database: Database) -> 
     )
     assert settled.last_ping_at == settled.last_alive_at == T0 + SECOND
     assert settled.ping_at == T0 + 30 * SECOND
-    assert (settled.next_step, settled.next_step_at) == (Step.WARN, T0 + 20 * SECOND)
-    assert (settled.lease_token, settled.leased_at, settled.lease_until) == (None, None, None)
+    assert settled.due == Due(Step.WARN, T0 + 20 * SECOND)
+    assert settled.lease is None
     assert (settled.attempts, settled.revision) == (0, 0)
 
 
@@ -207,7 +211,7 @@ def test_a_good_ping_is_written_and_gives_the_lease_back(database: Database) -> 
     [
         pytest.param("revision = 1", id="the revision moved"),
         pytest.param("lease_token = 'another'", id="another holds it"),
-        pytest.param("lease_token = NULL", id="nobody holds it"),
+        pytest.param("lease_token = NULL", id="no worker holds it"),
         pytest.param("state = 'stopping', running_since = NULL", id="it stops"),
         pytest.param("state = 'starting', running_since = NULL", id="it moves"),
     ],
@@ -218,23 +222,27 @@ def test_a_settlement_leaves_alone_what_moved_meanwhile(database: Database, chan
     run(database, f"UPDATE sessions SET {changed} WHERE id = '{session_id(2)}'")
     moved = the_session(database, 2)
 
-    assert settle(database, [good(3), good(2), good(1)]) == {1, 3}
+    passed = settle(database, [good(3), good(2), good(1)])
+    assert passed == {1, 3}
     assert the_session(database, 2) == moved
 
 
 def test_a_settlement_of_nothing_or_nobody_writes_nothing(database: Database) -> None:
-    assert settle(database, []) == set()
-    assert settle(database, [good(1)]) == set()
+    passed = settle(database, [])
+    assert passed == set()
+    passed = settle(database, [good(1)])
+    assert passed == set()
 
 
 def test_five_hundred_are_settled_in_one_call(database: Database) -> None:
     keep_running(database, *(a_running(n) for n in range(1, 501)))
     assert len(claim(database, 500)) == 500
-    pings = [good(n, latency_ms=n, next_step_at=T0 + n * SECOND) for n in range(1, 501)]
-    assert settle(database, pings) == set(range(1, 501))
+    pings = [good(n, latency_ms=n, due=Due(Step.PING, T0 + n * SECOND)) for n in range(1, 501)]
+    passed = settle(database, pings)
+    assert passed == set(range(1, 501))
     kept = database.transact(lambda tx: tx.sessions.listed(limit=500))
     assert {s.last_latency_ms for s in kept} == set(range(1, 501))
-    assert all(s.next_step_at == T0 + (s.last_latency_ms or 0) * SECOND for s in kept)
+    assert all(due_at(s) == T0 + (s.last_latency_ms or 0) * SECOND for s in kept)
 
 
 def test_a_settlement_sees_what_changed_while_it_waited_for_the_row(on_postgresql: Database) -> None:
@@ -280,9 +288,9 @@ def test_a_ping_that_was_never_begun_is_due_again(
     claim(database)
     database.transact(lambda tx: tx.pings.release([session_id(1)], "mine", T0 + SECOND))
     released = the_session(database)
-    assert (released.next_step, released.next_step_at) == (step, at)
+    assert released.due == Due(step, at)
     assert released.ping_at == T0 + SECOND
-    assert (released.lease_token, released.leased_at, released.lease_until) == (None, None, None)
+    assert released.lease is None
 
 
 def test_only_the_holder_gives_back(database: Database) -> None:

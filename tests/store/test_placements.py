@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from orchestrator.rules.states import PlacementState, Step
+from orchestrator.rules.values import Due, Lease
 from orchestrator.store.database import Database
 from orchestrator.store.queries.placements import Handles, Rivals
+from tests.due import token_of
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 from tests.store.stage import (
     a_closing,
@@ -24,6 +26,8 @@ from tests.store.stage import (
     the_credential,
     the_placement,
 )
+
+pytestmark = pytest.mark.pooled
 
 LEASE = 180
 
@@ -45,7 +49,7 @@ def claim(
 def again_at(database: Database, n: int, at: datetime) -> None:
     """Plan the next try of a close that proved nothing."""
     placement = the_placement(database, n)
-    later = replace(placement, next_step_at=at, lease_token=None, lease_until=None)
+    later = replace(placement, due=Due(Step.CLOSE, at), lease=None)
     database.transact(lambda tx: tx.placements.save(placement, later))
 
 
@@ -55,7 +59,9 @@ def keep_closing(database: Database, *, serialised: bool, credentials: tuple[str
     keep(database, *(a_credential(ref, exclusive=False) for ref in refs))
     for n, ref in enumerate(credentials, start=1):
         due = T0 - MINUTE + n * SECOND
-        orphan = a_closing(n, session_id=None, credential=ref, serialised=serialised, next_step_at=due)
+        orphan = a_closing(
+            n, session_id=None, credential=ref, serialised=serialised, due=Due(Step.CLOSE, due)
+        )
         keep(database, orphan)
 
 
@@ -64,8 +70,8 @@ def test_only_what_is_due_at_this_provider_is_claimed_longest_overdue_first(data
     keep(
         database,
         a_closing(1),
-        a_closing(2, next_step_at=T0 - MINUTE),
-        a_closing(3, next_step_at=T0 + SECOND),
+        a_closing(2, due=Due(Step.CLOSE, T0 - MINUTE)),
+        a_closing(3, due=Due(Step.CLOSE, T0 + SECOND)),
         a_closing(4, provider="beta"),
         an_opening(5),
         a_placement(6),
@@ -92,11 +98,11 @@ def test_credentials_that_a_worker_lacks_are_left_to_others(database: Database) 
 def test_a_claim_writes_what_follows_silence(
     database: Database, step: Step, silence: int, follows: Step, after: int
 ) -> None:
-    keep(database, a_created(1), an_opening(1, state=PlacementState.UNKNOWN, next_step=step))
+    keep(database, a_created(1), an_opening(1, state=PlacementState.UNKNOWN, due=Due(step, T0)))
     assert claim(database, step, fallback_seconds=silence) == [1]
     claimed = the_placement(database)
-    assert (claimed.next_step, claimed.next_step_at) == (follows, T0 + after * SECOND)
-    assert (claimed.lease_token, claimed.lease_until) == ("mine", T0 + LEASE * SECOND)
+    assert claimed.due == Due(follows, T0 + after * SECOND)
+    assert claimed.lease == Lease("mine", T0 + LEASE * SECOND)
     assert (claimed.attempts, claimed.revision) == (1, 0)
 
 
@@ -119,7 +125,7 @@ def test_a_claimed_placement_is_due_again_after_its_lease(database: Database) ->
     assert claim(database) == [1]
     assert claim(database, now=T0 + (LEASE - 1) * SECOND) == []
     assert claim(database, now=T0 + LEASE * SECOND, token="yours") == [1]
-    assert (the_placement(database).lease_token, the_placement(database).attempts) == ("yours", 2)
+    assert (token_of(the_placement(database)), the_placement(database).attempts) == ("yours", 2)
 
 
 def test_two_claims_at_once_never_take_the_same_placement(database: Database) -> None:
@@ -142,15 +148,15 @@ def test_a_claim_passes_over_placements_that_another_holds(on_postgresql: Databa
 def test_calls_that_may_overlap_are_claimed_together(database: Database) -> None:
     keep_closing(database, serialised=False, credentials=("env:A", "env:A"))
     assert claim(database) == [1, 2]
-    assert the_credential(database).lease_token is None
+    assert token_of(the_credential(database)) is None
 
 
 def test_a_serialised_credential_takes_one_call_and_the_next_is_put_off_not_lost(database: Database) -> None:
     keep_closing(database, serialised=True, credentials=("env:A", "env:A", "env:B"))
     assert claim(database) == [1, 3]
     waiting = the_placement(database, 2)
-    assert (waiting.next_step, waiting.next_step_at) == (Step.CLOSE, T0)
-    assert (waiting.lease_token, waiting.attempts) == (None, 0)
+    assert waiting.due == Due(Step.CLOSE, T0)
+    assert (token_of(waiting), waiting.attempts) == (None, 0)
 
     assert claim(database, now=T0 + SECOND, token="yours") == []  # the lease is held
     release(database, "mine", T0 + 2 * SECOND)
@@ -179,7 +185,9 @@ def test_a_call_that_waits_for_its_credential_keeps_its_turn(database: Database)
     for second in range(1, 10):
         if second == 4:
             due_at = T0 + 3.5 * SECOND
-            late = a_closing(4, session_id=None, serialised=True, next_step_at=due_at, credential="env:A")
+            late = a_closing(
+                4, session_id=None, serialised=True, due=Due(Step.CLOSE, due_at), credential="env:A"
+            )
             keep(database, late)
         assert claim(database, now=T0 + second * SECOND, token="yours") == []
     for n in (2, 3, 4):
@@ -194,13 +202,13 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_credential_rests(database: D
     assert len(claim(database, now=later, token="yours")) == 1
 
     taken_over = the_credential(database)
-    assert taken_over.lease_token == "yours"
+    assert token_of(taken_over) == "yours"
     assert taken_over.resting_until == later + (LEASE + 30) * SECOND
     release(database, "mine", later + SECOND)  # the late worker gives nothing back
     assert the_credential(database) == taken_over
     release(database, "yours", later + SECOND)
     released = the_credential(database)
-    assert (released.lease_token, released.lease_until) == (None, None)
+    assert released.lease is None
     assert released.resting_until == later + 31 * SECOND
 
 
@@ -209,7 +217,7 @@ def test_a_lease_given_back_in_time_lets_the_credential_go_on_at_once(database: 
     claim(database)
     release(database, "mine", T0 + SECOND)
     released = the_credential(database)
-    assert (released.lease_token, released.lease_until, released.resting_until) == (None, None, None)
+    assert (released.lease, released.resting_until) == (None, None)
 
 
 def test_a_paused_or_resting_credential_goes_on_closing(database: Database) -> None:
@@ -263,7 +271,7 @@ def test_releasing_twice_does_no_harm(database: Database) -> None:
 def test_handles_of_others_are_read_in_two_statements_for_all_that_were_claimed(database: Database) -> None:
     keep(database, *(a_created(n) for n in range(1, 6)))
     mine = [an_opening(n, sent_at=T0) for n in (1, 2)]
-    over = {"state": PlacementState.CLOSED, "next_step": None, "next_step_at": None, "proof": "said so"}
+    over = {"state": PlacementState.CLOSED, "due": None, "proof": "said so"}
     keep(
         database,
         *mine,
@@ -283,10 +291,10 @@ def test_handles_of_others_are_read_in_two_statements_for_all_that_were_claimed(
     }
 
 
-def test_rivals_are_the_lost_opens_of_the_same_model_told_apart_by_whether_they_are_wanted(
+def test_rivals_are_the_lost_opens_of_the_same_model_distinguished_by_whether_they_are_wanted(
     database: Database,
 ) -> None:
-    lost = {"state": PlacementState.UNKNOWN, "next_step": Step.RESOLVE, "next_step_at": T0}
+    lost = {"state": PlacementState.UNKNOWN, "due": Due(Step.RESOLVE, T0)}
     keep(database, *(a_created(n) for n in range(1, 6)))
     mine = an_opening(1, sent_at=T0, **lost)
     keep(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
 from types import UnionType
@@ -15,7 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from orchestrator.rules.states import PlacementState, State
-from orchestrator.rules.values import Account, Attach, Credential, Model, Placement, Session
+from orchestrator.rules.values import Account, Attach, Credential, Due, Lease, Model, Placement, Session
+from orchestrator.rules.values.budgets import Budget
 from orchestrator.store.database import Database
 from orchestrator.store.queries.ledger import Entry, book_of
 from orchestrator.store.transaction import Transaction
@@ -25,6 +26,9 @@ from tests.store.stage import a_created, an_account, keep, run, session_id, the_
 T = TypeVar("T")
 #: A float cannot hold these.
 LARGE = Decimal("9000000000000.000001")
+
+#: Only a session's lease records when it began.
+LEASE = Lease("ünï", T0 + TICK)
 
 
 class Undone(Exception):
@@ -46,6 +50,8 @@ def filled(kind: type[T], **given: Any) -> T:
 def _some(hint: Any, name: str, n: int) -> Any:
     if isinstance(hint, UnionType):
         hint = next(arg for arg in get_args(hint) if arg is not type(None))
+    if get_origin(hint) is tuple and Budget in get_args(hint):
+        return (filled(Budget),)
     if get_origin(hint) is tuple:
         return (T0 + TICK, T0) if datetime in get_args(hint) else ("zwei", "eins")
     if get_origin(hint) is Mapping:
@@ -54,12 +60,15 @@ def _some(hint: Any, name: str, n: int) -> Any:
         return list(hint)[-1]
     if hint is Attach:
         return Attach(endpoint_url="https://x/v1", secret_ref="env:X", model="m", ends_at=T0 + TICK)
+    if hint in {Due, Lease}:
+        return filled(hint)
     values: dict[type, Any] = {
         str: f"{name} ünï 'quoted' ☂",
         int: n,
         bool: True,
         Decimal: LARGE + n,
         datetime: T0 + n * TICK,
+        date: T0.date(),
     }
     return values[hint]
 
@@ -78,7 +87,7 @@ def test_every_field_of_a_session_comes_back(database: Database) -> None:
 
 
 def test_every_field_of_a_placement_comes_back(database: Database) -> None:
-    placement = filled(Placement, session_id=session_id(1), state=PlacementState.CLOSED)
+    placement = filled(Placement, session_id=session_id(1), state=PlacementState.CLOSED, lease=LEASE)
     keep(database, a_created(1), placement)
     assert database.transact(lambda tx: tx.placements.get(placement.id)) == placement
 
@@ -97,7 +106,7 @@ def test_every_field_of_a_model_comes_back(database: Database) -> None:
 
 
 def test_every_field_of_a_credential_comes_back(database: Database) -> None:
-    credential = filled(Credential)
+    credential = filled(Credential, lease=LEASE)
     keep(database, credential)
     assert database.transact(lambda tx: tx.credentials.listed()) == [credential]
 

@@ -8,10 +8,11 @@ import pytest
 from orchestrator.rules.admission.quota import Usage
 from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.states import State, Step
-from orchestrator.rules.values import Session
+from orchestrator.rules.values import Due, Session
 from orchestrator.store.database import Database
 from orchestrator.store.queries.usage import Standing
 from orchestrator.store.transaction import Transaction
+from tests.due import due_at
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0, TICK, a_model
 from tests.store.stage import (
     a_closing,
@@ -83,7 +84,7 @@ def test_whoever_waits_elsewhere_is_not_ahead(database: Database) -> None:
 @pytest.mark.parametrize(
     ("unproven_for", "counted"),
     [
-        pytest.param(None, 1, id="a close that nobody tried yet"),
+        pytest.param(None, 1, id="a close that was not tried yet"),
         pytest.param(DEBT - 1, 1, id="unproven for less than the limit"),
         pytest.param(DEBT, 1, id="unproven for just the limit"),
         pytest.param(DEBT + 1, 0, id="unproven for longer is the platform's debt"),
@@ -149,11 +150,11 @@ def test_accounts_take_turns_and_within_one_the_first_comes_first(database: Data
     keep(database, an_account("b", last_admitted_at=T0 - HOUR), an_account("c", last_admitted_at=T0 - MINUTE))
     keep(
         database,
-        a_queued(1, account_id="c", next_step_at=T0),
-        a_queued(2, account_id="b", next_step_at=T0),
-        a_queued(3, account_id="b", next_step_at=T0 - HOUR),
-        a_queued(4, next_step_at=T0),
-        a_queued(5, next_step_at=T0 + SECOND),
+        a_queued(1, account_id="c", due=Due(Step.ADMIT, T0)),
+        a_queued(2, account_id="b", due=Due(Step.ADMIT, T0)),
+        a_queued(3, account_id="b", due=Due(Step.ADMIT, T0 - HOUR)),
+        a_queued(4, due=Due(Step.ADMIT, T0)),
+        a_queued(5, due=Due(Step.ADMIT, T0 + SECOND)),
     )
     assert due_to_be_admitted(database) == [4, 2, 3, 1]
     assert due_to_be_admitted(database, limit=2) == [4, 2]
@@ -183,9 +184,9 @@ def test_whoever_waits_elsewhere_holds_up_nobody_behind(database: Database) -> N
 
 def test_nobody_is_woken_where_nobody_waits_or_all_look_already(database: Database) -> None:
     assert woken_by(database, lambda tx: tx.queues.wake_next_queued("acme", T0)) == []
-    keep(database, a_queued(1, next_step_at=T0 - SECOND))
+    keep(database, a_queued(1, due=Due(Step.ADMIT, T0 - SECOND)))
     assert woken_by(database, lambda tx: tx.queues.wake_next_queued("acme", T0)) == []
-    assert the_session(database).next_step_at == T0 - SECOND
+    assert due_at(the_session(database)) == T0 - SECOND
 
 
 def test_a_freed_credential_lets_one_session_look_again_round_robin(database: Database) -> None:
@@ -216,8 +217,8 @@ def test_a_session_that_waits_for_another_provider_blocks_nobody(database: Datab
 
 
 def test_due_sessions_come_longest_overdue_first(database: Database) -> None:
-    keep(database, *(a_running(n, next_step=Step.STOP, next_step_at=T0 - n * SECOND) for n in (1, 2, 3)))
-    keep(database, a_running(4, next_step=Step.STOP, next_step_at=T0 + timedelta(microseconds=1)))
+    keep(database, *(a_running(n, due=Due(Step.STOP, T0 - n * SECOND)) for n in (1, 2, 3)))
+    keep(database, a_running(4, due=Due(Step.STOP, T0 + timedelta(microseconds=1))))
     found = database.transact(lambda tx: tx.sessions.due(Step.STOP, T0, 2))
     assert found == [(session_id(3), "acme"), (session_id(2), "acme")]
     assert database.transact(lambda tx: tx.sessions.oldest_due()) == {Step.STOP: T0 - 3 * SECOND}
@@ -225,7 +226,7 @@ def test_due_sessions_come_longest_overdue_first(database: Database) -> None:
 
 def test_due_accounts_come_longest_overdue_first(database: Database) -> None:
     for n, name in enumerate(("a", "b", "c")):
-        keep(database, an_account(name, next_step=Step.CHARGE, next_step_at=T0 - n * SECOND))
+        keep(database, an_account(name, due=Due(Step.CHARGE, T0 - n * SECOND)))
     assert database.transact(lambda tx: tx.accounts.due(Step.CHARGE, T0, 2)) == ["c", "b"]
     database.transact(lambda tx: tx.accounts.put_off("c", T0 + HOUR))
     database.transact(lambda tx: tx.accounts.put_off("acme", T0 + HOUR))

@@ -1,7 +1,7 @@
 """Reads and writes of reconcile and the report of leftovers, on both databases."""
 
 from orchestrator.rules.states import PlacementState, State
-from orchestrator.rules.values import Sighting
+from orchestrator.rules.values import Lease, Sighting
 from orchestrator.store.database import Database
 from tests.rules.builders import HOUR, MINUTE, T0
 from tests.store.stage import a_closing, a_created, a_placement, a_running, an_opening, keep, session_id
@@ -12,7 +12,7 @@ def a_sighting(handle: str, credential: str = "env:A", *, missing: bool = False)
 
 
 def test_placements_of_a_provider_come_with_the_life_of_their_sessions(database: Database) -> None:
-    leased = {"lease_token": "t", "lease_until": T0 + MINUTE, "sent_at": T0}
+    leased = {"lease": Lease("t", T0 + MINUTE), "sent_at": T0}
     keep(
         database,
         *(a_running(1, last_alive_at=T0 - MINUTE), a_created(2), a_created(3), a_created(4), a_created(5)),
@@ -85,8 +85,8 @@ def test_a_key_remembers_what_its_last_list_left_open(database: Database) -> Non
 
 
 def test_leftovers_are_orphans_forced_closes_and_opens_that_may_have_left_more(database: Database) -> None:
-    closed = {"state": PlacementState.CLOSED, "proof": "none", "ended_at": T0, "next_step": None}
-    forced = {**closed, "next_step_at": None, "forced_by": "ann", "forced_why": "why"}
+    closed = {"state": PlacementState.CLOSED, "proof": "none", "ended_at": T0, "due": None}
+    forced = {**closed, "forced_by": "ann", "forced_why": "why"}
     keep(
         database,
         *(a_created(n, state=State.STOPPED) for n in (2, 3, 4)),

@@ -1,15 +1,18 @@
 """The hot queries stay few and on their indexes, however many rows there are."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from orchestrator.rules.audit.invariants import Invariant, Violation
 from orchestrator.rules.states import Step
 from orchestrator.store.core.rows import table_of
 from orchestrator.store.database import Database
+from orchestrator.store.queries.audit import Posted
 from orchestrator.store.tables import PlacementRow, SessionRow
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import SECOND, T0
@@ -53,7 +56,8 @@ def test_a_bulk_settlement_is_one_statement_on_postgresql(on_postgresql: Databas
     keep_running(on_postgresql, *(a_running(n) for n in range(1, rows + 1)))
     claim(on_postgresql)
     with statements(on_postgresql) as seen:
-        assert len(settle(on_postgresql, [good(n) for n in range(1, rows + 1)])) == rows
+        settled = settle(on_postgresql, [good(n) for n in range(1, rows + 1)])
+        assert len(settled) == rows
     assert verbs(seen) == ["UPDATE"]
 
 
@@ -94,12 +98,12 @@ def _crowd(tx: Transaction) -> None:
     tx.connection.execute(
         text(f"INSERT INTO ledger ({entry}) SELECT {charge} FROM generate_series(1, {LIVE}) AS k")
     )
-    told = "'e' || k, 'orchestrator.session.running', 's' || k, now(), '{}', now()"
+    reported = "'e' || k, 'orchestrator.session.running', 's' || k, now(), '{}', now()"
     event = "id, type, subject, time, data, delivered_at"
     tx.connection.execute(
-        text(f"INSERT INTO outbox ({event}) SELECT {told} FROM generate_series(1, {LIVE}) AS k")
+        text(f"INSERT INTO outbox ({event}) SELECT {reported} FROM generate_series(1, {LIVE}) AS k")
     )
-    for name in ("sessions", "placements", "accounts", "models", "ledger", "outbox"):
+    for name in ("sessions", "next_steps", "placements", "accounts", "models", "ledger", "outbox"):
         tx.connection.execute(text(f"ANALYZE {name}"))
 
 
@@ -133,7 +137,7 @@ def test_claims_among_many_live_rows_use_the_index_of_what_is_due(crowded: Datab
         )
         assert len(claimed) == 50
 
-    for work, index in ((claim_pings, "ix_sessions_due"), (claim_closes, "ix_placements_due")):
+    for work, index in ((claim_pings, "ix_next_steps_due"), (claim_closes, "ix_placements_due")):
         plan = plans(crowded, work)
         assert f"Index Scan using {index}" in plan
         assert "Seq Scan" not in plan, plan
@@ -158,7 +162,7 @@ def test_nothing_that_is_asked_often_reads_all_live_rows(crowded: Database) -> N
 
 
 def test_a_settlement_among_many_live_rows_finds_its_own_by_key(crowded: Database) -> None:
-    plan = plans(crowded, lambda tx: tx.pings.settle_good([good(n) for n in range(1, 51)], "t"))
+    plan = plans(crowded, lambda tx: tx.pings.settle_good([good(n) for n in range(1, 51)]))
     assert "Seq Scan" not in plan, plan
 
 
@@ -196,3 +200,23 @@ def test_the_audit_adds_up_only_what_an_account_was_posted_since(crowded: Databa
     plan = plans(crowded, lambda tx: tx.audit.ledgers(["acme"], recompute=False))
     assert "Seq Scan on ledger" not in plan, plan
     assert "id > COALESCE" in plan
+
+
+def test_the_audit_saves_any_number_of_findings_in_one_statement(on_postgresql: Database) -> None:
+    def save(number: int) -> int:
+        found = [Violation(Invariant.BALANCE, f"a{n}", f"one of {number}") for n in range(number)]
+        posted = {f"a{n}": Posted(ledger_id=n, balance=Decimal(number)) for n in range(number)}
+
+        def work(tx: Transaction) -> None:
+            tx.findings.replace([], found, T0 + timedelta(seconds=number))
+            tx.findings.remember_ledgers(posted)
+
+        with statements(on_postgresql) as seen:
+            on_postgresql.transact(work)
+        with on_postgresql.reading() as tx:
+            standing = tx.findings.standing(1_000)
+        assert {one.finding for one in standing} == {*found}
+        assert standing[0].since == T0 + timedelta(seconds=2)  # when it was found first
+        return len(seen)
+
+    assert save(2) == save(50) == 2

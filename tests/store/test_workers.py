@@ -31,7 +31,7 @@ def test_a_process_has_one_row_however_often_it_reports(database: Database) -> N
     assert (first.clock_offset_seconds, row.clock_offset_seconds) == (7200, -3)
 
 
-def test_instants_are_told_by_the_stores_clock() -> None:
+def test_instants_are_reported_by_the_stores_clock() -> None:
     passed = [100.0]
     pulse = Pulse("scheduler", clock=lambda: passed[0])
     pulse.sent()

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,6 @@ ROOT = Path(__file__).parents[2]
 WORDS = Path(__file__).with_name("prose_words.txt")
 #: Occurrences that a folder may have per 1,000 words.
 BOUND = 1.0
-#: What other folders may have instead: their rate when they were last measured, rounded up. Only ever lower it.
-BOUNDS: Mapping[str, float] = {"tests": 3}
 #: A comment or a string literal of Python. `tokenize` finds the same, and takes four seconds for this repository.
 LITERAL = re.compile(
     r"""\#[^\n]*
@@ -107,9 +105,9 @@ def main(root: Path = ROOT) -> int:
     table = [f"{'folder':<28}{'count':>6}{'words':>8}{'per 1,000':>11}{'at most':>9}"]
     excess = list[Hit]()
     for name, paths in folders(root).items():
-        found, bound = count(paths, words), BOUNDS.get(name, BOUND)
-        table.append(f"{name:<28}{len(found.hits):>6}{found.words:>8}{found.rate:>11.2f}{bound:>9}")
-        excess += found.hits if found.rate > bound else ()
+        found = count(paths, words)
+        table.append(f"{name:<28}{len(found.hits):>6}{found.words:>8}{found.rate:>11.2f}{BOUND:>9}")
+        excess += found.hits if found.rate > BOUND else ()
     sys.stdout.writelines(f"{line}\n" for line in table)
     sys.stderr.writelines(f"{hit.path.relative_to(root)}:{hit.line}: {hit.word}\n" for hit in excess)
     return 1 if excess else 0

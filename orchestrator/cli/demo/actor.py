@@ -17,7 +17,7 @@ from orchestrator.client import JobClient
 _LOOK, _CHAT = 1.0, 10.0
 
 
-class JobRefused(Exception):
+class DemoJobRefused(Exception):
     """A job was refused, and the scene cannot go on without it."""
 
 
@@ -158,7 +158,7 @@ class Actor:
 
 def _result(name: str, outcome: dict[str, Any]) -> dict[str, Any]:
     if not outcome["ok"]:
-        raise JobRefused(f"{name} was refused: {_refusal(outcome)}")
+        raise DemoJobRefused(f"{name} was refused: {_refusal(outcome)}")
     result: dict[str, Any] = outcome["result"]
     return result
 

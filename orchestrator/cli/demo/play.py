@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -18,7 +19,7 @@ from orchestrator.cli.demo.screen import Screen, screen_for
 from orchestrator.cli.demo.stage import Stage, set_stage, undisturbed
 from orchestrator.cli.demo.upstream import SimulatorClient
 from orchestrator.cli.demo.watch import Watch
-from orchestrator.cli.output import say
+from orchestrator.cli.shared.output import say
 from orchestrator.client import JobClient
 
 #: Seconds that the play may take; setting up comes before, clearing away after it.
@@ -71,7 +72,10 @@ def _summary(directory: Path, scenes: Sequence[Scene], play_seconds: float, scre
     view: ProviderView | None = None
     try:
         screen.say("starting the simulated providers and the platform")
-        with set_stage(directory) as stage, _world(stage, play_seconds) as world, screen:
+        serves = sys.stdout.isatty()  # only a terminal may show a token
+        with set_stage(directory, serves=serves) as stage, _world(stage, play_seconds) as world, screen:
+            if serves:
+                screen.say(f"the console shows it too: {_link(stage)}")
             Actor("stage", world).done_all("model.put", cast.models())
             checks += perform(scenes, world, screen)
             view = world.upstream.view()
@@ -81,6 +85,13 @@ def _summary(directory: Path, scenes: Sequence[Scene], play_seconds: float, scre
         checks.append(Expectation("stage", "the play goes to its end", _sentence(error), ok=False))
     summary = Summary(seconds=time.monotonic() - began, checks=checks, provider_view=view)
     return summary if summary.ok else summary.with_logs(directory)
+
+
+def _link(stage: Stage) -> str:
+    from orchestrator.processes.run import console_link
+    from orchestrator.settings import Settings
+
+    return console_link(Settings(database_url=stage.database_url, api_port=stage.api_port))
 
 
 @contextmanager

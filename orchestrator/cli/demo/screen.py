@@ -13,7 +13,7 @@ from orchestrator.cli.demo import tables
 from orchestrator.cli.demo.actor import World
 from orchestrator.cli.demo.checks import Deadline, Summary
 from orchestrator.cli.demo.watch import News
-from orchestrator.cli.output import print_json
+from orchestrator.cli.shared.output import print_json
 
 #: Columns of what is read from a file or a pipe.
 _WIDTH = 150

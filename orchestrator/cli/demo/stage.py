@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from socket import create_server
 
 from redis import Redis, RedisError
 
 from orchestrator.cli.demo import cast, files
 from orchestrator.client import BrokerUnreachable, JobClient
+from orchestrator.settings.environment import API_PORT
 from orchestrator.settings.sockets import private_socket, socket_url
 from orchestrator.settings.urls import derived_result_url
 
@@ -36,11 +38,13 @@ class Stage:
     database_url: str
     broker_url: str
     result_url: str
+    api_port: int | None = None
+    """The port of the HTTP API and the console; None: it is not served."""
 
 
 @contextmanager
-def set_stage(directory: Path) -> Iterator[Stage]:
-    """Start both processes, wait until the platform answers, and end both afterwards."""
+def set_stage(directory: Path, *, serves: bool = False) -> Iterator[Stage]:
+    """Start both processes, wait until the platform answers, and end both afterwards. `serves`: with the HTTP API."""
     data = directory / "data"
     socket = private_socket(data)
     with _simulator(directory) as url:
@@ -49,6 +53,7 @@ def set_stage(directory: Path) -> Iterator[Stage]:
             database_url=f"sqlite:///{directory / 'orchestrator.db'}",
             broker_url=socket_url(socket),
             result_url=derived_result_url(socket_url(socket)),
+            api_port=_free_port() if serves else None,
         )
         with _platform(directory, data, stage, socket):
             yield stage
@@ -69,6 +74,15 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _free_port() -> int:
+    """Return the usual port of the API, or another where that is taken."""
+    for port in (API_PORT, 0):
+        with suppress(OSError), create_server(("127.0.0.1", port)) as tried:
+            found: int = tried.getsockname()[1]
+            return found
+    raise NotUp("no port is free for the HTTP API")
+
+
 @contextmanager
 def _simulator(directory: Path) -> Iterator[str]:
     world, ready = directory / "world.json", directory / "simulator.ready"
@@ -87,6 +101,7 @@ def _platform(directory: Path, data: Path, stage: Stage, socket: Path) -> Iterat
         ORCHESTRATOR_CONFIG=str(configuration),
         ORCHESTRATOR_DATABASE_URL=stage.database_url,
         ORCHESTRATOR_DATA_DIR=str(data),
+        ORCHESTRATOR_API_PORT=str(stage.api_port or "off"),
         **cast.SECRETS,
     )
     try:

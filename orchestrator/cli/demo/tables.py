@@ -6,11 +6,12 @@ from itertools import groupby
 from typing import Any
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.demo.checks import ProviderView, Summary
+from orchestrator.cli.shared.fitting import Column, Fitted
 
 _COLOURS: Mapping[str, str] = {
     "queued": "yellow",
@@ -20,22 +21,28 @@ _COLOURS: Mapping[str, str] = {
     "stopped": "dim",
     "failed": "red",
 }
-_COLUMNS = ("account", "session", "model", "provider", "state", "reason", "cost", "last ping")
+_COLUMNS = (
+    Column("account", whole=True),
+    Column("session"),
+    Column("model", rank=2),
+    Column("provider", rank=3),
+    Column("state"),
+    Column("reason"),
+    Column("cost", rank=1),
+    Column("last ping"),
+)
 
 
-def of_sessions(sessions: Sequence[dict[str, Any]], seconds: float) -> Table:
+def of_sessions(sessions: Sequence[dict[str, Any]], seconds: float) -> RenderableType:
     """Return a table with one row a session. Those of an account that were never started share one row."""
-    table = Table(box=box.SIMPLE_HEAD, caption=f"{seconds:.0f} s", caption_justify="left")
-    for column in _COLUMNS:
-        table.add_column(column, justify="right" if column == "cost" else "left", no_wrap=True)
+    shown: list[tuple[str | Text, ...]] = []
     for account, mine in groupby(sessions, key=lambda session: session["account_id"]):
         rows = list(mine)
-        for session in (row for row in rows if row["state"] != "created"):
-            table.add_row(*_cells(session))
+        shown += [_cells(session) for session in rows if session["state"] != "created"]
         kept = [row for row in rows if row["state"] == "created"]
         if kept:
-            table.add_row(account, f"{len(kept)} sessions", kept[0]["model_id"], "", "created", "", "", "")
-    return table
+            shown.append((account, f"{len(kept)} sessions", kept[0]["model_id"], "", "created", "", "", ""))
+    return Group(Fitted(_COLUMNS, shown), Text(f"{seconds:.0f} s", "dim"))
 
 
 def of_summary(summary: Summary) -> Iterator[RenderableType]:

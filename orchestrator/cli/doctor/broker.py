@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.doctor.check import Doubt
-from orchestrator.cli.failures import Complaint
+from orchestrator.cli.shared.failures import Complaint
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def reachable(settings: "Settings") -> str:
     """Check that the broker answers."""
     from orchestrator.client.sender import check_broker
-    from orchestrator.settings import redacted_url
+    from orchestrator.rules.installation.secret_texts import redacted_url
 
     check_broker(settings.broker_url, sentinel_master=settings.sentinel_master)
     return redacted_url(settings.broker_url)

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.failures import Complaint
-from orchestrator.cli.reading import clock_of, opened
-from orchestrator.cli.times import span
+from orchestrator.cli.shared.failures import Complaint
+from orchestrator.cli.shared.reading import clock_of, opened
+from orchestrator.rules.durations import duration_text
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
@@ -26,6 +26,5 @@ def agrees(_settings: "Settings") -> str:
             " future has been brought back: start a worker of the kind control; where one runs,"
             " `orchestrator audit --full` names the rows that it cannot read, and its log says why"
         )
-    return (
-        f"agrees with the time measured, last compared {span(max(0.0, (now - known.at).total_seconds()))} ago"
-    )
+    compared = duration_text(max(0.0, (now - known.at).total_seconds()))
+    return f"agrees with the time measured, last compared {compared} ago"

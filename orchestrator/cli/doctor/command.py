@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from orchestrator.cli.doctor.check import Check, Doubt, Finding
-from orchestrator.cli.failures import REFUSED, WRONG, explained
-from orchestrator.cli.options import AsJson
-from orchestrator.cli.output import coloured, print_json, show, table
+from orchestrator.cli.shared.failures import REFUSED, WRONG, explained
+from orchestrator.cli.shared.fitting import ALL_LINES, Column
+from orchestrator.cli.shared.options import AsJson
+from orchestrator.cli.shared.output import coloured, print_json, show, table
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
+
+
+_COLUMNS = (Column("", whole=True), Column("check", whole=True), Column("", prose=ALL_LINES))
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -21,7 +25,7 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json([finding.as_json() for finding in findings])
     else:
-        show(table(("", "check", ""), [(_mark(f), f.check, f.detail) for f in findings]))
+        show(table(_COLUMNS, [(_mark(f), f.check, f.detail) for f in findings]))
     broken = {finding.check for finding in findings if not finding.ok}
     if broken:
         raise typer.Exit(WRONG if broken & {"settings", "configuration"} else REFUSED)

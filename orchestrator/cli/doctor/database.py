@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.doctor.check import Doubt
-from orchestrator.cli.failures import Complaint
-from orchestrator.cli.reading import opened, reading
+from orchestrator.cli.shared.failures import Complaint
+from orchestrator.cli.shared.reading import opened, reading
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def reachable(settings: "Settings") -> str:
     """Check that the database answers."""
-    from orchestrator.settings import redacted_url
+    from orchestrator.rules.installation.secret_texts import redacted_url
 
     with reading():
         return redacted_url(settings.database_url)
@@ -67,9 +67,12 @@ def revision(_settings: "Settings") -> str:
 
     with reading() as tx:
         missing = [index.name for index in migrate.missing_indexes(tx.connection)]
+        unused = migrate.unused_indexes(tx.connection)
         said = migrate.fit(tx.connection)
         installation = tx.installation.known()
     if missing:
         raise Complaint(f"indexes are missing ({', '.join(map(str, missing))}): run `orchestrator migrate`")
     at = said or migrate.newest()
+    if unused:
+        at += f"; once no older worker runs, `orchestrator migrate` drops {' and '.join(unused)}"
     return f"{at}; what this installation opens is named {installation}-…" if installation else at

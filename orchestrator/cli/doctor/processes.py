@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.failures import Complaint
-from orchestrator.cli.reading import reading
-from orchestrator.cli.times import span
+from orchestrator.cli.shared.failures import Complaint
+from orchestrator.cli.shared.reading import reading
+from orchestrator.rules.durations import duration_text
 from orchestrator.rules.installation import liveness
 from orchestrator.rules.values import Worker
 
@@ -55,7 +55,7 @@ def scheduler(_settings: "Settings") -> str:
         raise Complaint(
             "no scheduler has sent a wake-up: start one (`orchestrator scheduler` or `orchestrator up`)"
         )
-    ago = span(max(0.0, (now - sent).total_seconds()))
+    ago = duration_text(max(0.0, (now - sent).total_seconds()))
     if now - sent > liveness.SILENT_AFTER:
         raise Complaint(f"the last wake-up was sent {ago} ago: start a scheduler (`orchestrator scheduler`)")
     return f"the last wake-up was sent {ago} ago"

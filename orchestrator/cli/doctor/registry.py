@@ -30,6 +30,7 @@ CHECKS: Sequence[Check] = (
     Check("machines", machines.own_faults, ["database"]),
     Check("network", machines.network, ["database"]),
     Check("messages", work.messages, ["database"]),
+    Check("webhooks", work.webhooks, ["database", "revision"]),
     Check("unknown providers", providers.unknown, ["configuration", "database", "configuration file"]),
     Check("providers", providers.alarms, ["configuration", "database"]),
 )

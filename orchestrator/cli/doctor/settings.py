@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.doctor.check import Doubt
-from orchestrator.cli.failures import Complaint
-from orchestrator.cli.reading import reading
+from orchestrator.cli.shared.failures import Complaint
+from orchestrator.cli.shared.reading import reading
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings

@@ -3,15 +3,17 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.failures import Complaint
-from orchestrator.cli.reading import reading
-from orchestrator.cli.times import span
+from orchestrator.cli.shared.failures import Complaint
+from orchestrator.cli.shared.reading import reading
+from orchestrator.rules.durations import duration_text
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
 #: What is due is done within seconds.
 _UNDONE_AFTER = timedelta(minutes=1)
+#: A receiver of events may be down for this long without a finding.
+_NOT_TAKEN_AFTER = timedelta(minutes=15)
 
 
 def overdue(_settings: "Settings") -> str:
@@ -23,7 +25,9 @@ def overdue(_settings: "Settings") -> str:
         step: now - at for family in families for step, at in family.items() if now - at > _UNDONE_AFTER
     }
     if overdue:
-        late = ", ".join(f"{step.value} {span(by.total_seconds())}" for step, by in sorted(overdue.items()))
+        late = ", ".join(
+            f"{step.value} {duration_text(by.total_seconds())}" for step, by in sorted(overdue.items())
+        )
         raise Complaint(f"steps are overdue ({late}): is a worker running (`orchestrator worker`)?")
     return "nothing is overdue"
 
@@ -37,14 +41,14 @@ def retention(settings: "Settings") -> str:
     with reading() as tx:
         now = tx.now()
         found = lags(tx, configuration, now)
-    late = [f"{one.of} by {span(one.behind.total_seconds())}" for one in found if one.is_red]
+    late = [f"{one.of} by {duration_text(one.behind.total_seconds())}" for one in found if one.is_red]
     if late:
         raise Complaint(
             f"retention is behind ({', '.join(late)}): does a worker of kind control run, and what does its log say of"
             " orchestrator.tick.archive, .delete_ended, .outcomes and .forget_events?"
         )
     ages = [(one.of, now - one.oldest_at) for one in found if one.oldest_at is not None]
-    oldest = ", ".join(f"{of} {span(max(0.0, age.total_seconds()))}" for of, age in ages)
+    oldest = ", ".join(f"{of} {duration_text(max(0.0, age.total_seconds()))}" for of, age in ages)
     return f"nothing is older than it is kept; the oldest: {oldest}" if oldest else "nothing is kept yet"
 
 
@@ -59,3 +63,26 @@ def messages(_settings: "Settings") -> str:
             "them (`orchestrator messages list`), then remove them (`orchestrator messages drop`, or `resend`)"
         )
     return "none is parked"
+
+
+def webhooks(_settings: "Settings") -> str:
+    """Check that no webhook has given events up, and that none has failed for long."""
+    with reading() as tx:
+        now, found = tx.now(), tx.webhooks.listed()
+        backlogs = {one.name: tx.webhooks.backlog(one.name) for one in found}
+    given_up = [f"{name} {one.dead}" for name, one in backlogs.items() if one.dead]
+    late = [
+        f"{one.name} since {duration_text((now - oldest).total_seconds())} ({one.last_answer or 'not tried'})"
+        for one in found
+        if one.active
+        and (oldest := backlogs[one.name].oldest) is not None
+        and now - oldest > _NOT_TAKEN_AFTER
+    ]
+    if given_up or late:
+        what = [f"events were given up ({', '.join(given_up)})"] if given_up else []
+        what += [f"events do not arrive ({', '.join(late)})"] if late else []
+        raise Complaint(
+            f"{'; '.join(what)}: `orchestrator webhook list` shows what the receivers answer, `webhook test NAME` tries"
+            " one, and `webhook replay NAME` sends again what was given up"
+        )
+    return f"{len(found)} receive events" if found else "none is configured"

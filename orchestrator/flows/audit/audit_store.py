@@ -9,9 +9,9 @@ from datetime import timedelta
 
 from orchestrator.flows.audit.auditor import CHUNK, Auditor
 from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.leases import held
 from orchestrator.flows.engine.services import Services
 from orchestrator.rules.audit.invariants import Violation, turned
-from orchestrator.store.database import new_token
 from orchestrator.store.queries.audit import Changed
 from orchestrator.store.queries.audit_findings import RAN
 from orchestrator.store.transaction import Transaction
@@ -43,13 +43,16 @@ class AuditReport:
 
 def audit_store(services: Services) -> Tally:
     """Run once, and save the result: a violation stays open until it is gone; its opening and its end are events."""
-    holder = new_token()
-    if not services.database.transact(lambda tx: tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS)):
-        return Tally()
-    run = _AuditRun(services)
-    run.look()
-    services.database.transact(run.keep)
-    services.database.transact(lambda tx: tx.leases.give_back(LEASE, holder))
+    with held(services, LEASE, LEASE_SECONDS) as mine:
+        if not mine:
+            return Tally()
+        run = _AuditRun(services)
+        run.look()
+
+        def keep(tx: Transaction) -> None:
+            run.keep(tx)
+
+        services.database.transact(keep)
     return Tally(claimed=run.auditor.sessions + run.auditor.accounts, failed=len(run.auditor.found))
 
 

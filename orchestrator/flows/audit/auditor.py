@@ -137,9 +137,10 @@ class Auditor:
         accounts, active = tx.audit.accounts(ids), self._active(tx, ids)
         at_rest = tx.audit.at_rest(ids, None if self._recompute else MOST_AT_REST)
         archived, groups = archived_money(tx, ids, whole=self._recompute), tx.groups.of_all(ids)
+        differ = [one.id for one in accounts if ledgers[one.id].balance != one.balance]
+        if differ:  # a kept sum alone is no proof
+            ledgers |= tx.audit.ledgers(differ, recompute=True)
         for account in accounts:
-            if ledgers[account.id].balance != account.balance:  # a kept sum alone is no proof
-                ledgers |= tx.audit.ledgers([account.id], recompute=True)
             facts = AccountFacts(
                 account=account,
                 posted=ledgers[account.id].balance,
@@ -190,13 +191,13 @@ class Auditor:
             at=tx.now(),
             bounds=config.audit,
             longest_lease=timedelta(seconds=max(leases)) + LEASE_SLACK,
-            wait_limits=self._patience,
+            wait_limits=self._wait_limits,
             events_since=tx.findings.events_since(),
         )
 
     def _furthest(self, now: AuditContext) -> Mapping[Step, datetime]:
         """Return how far ahead each step may be planned: the furthest instant at any provider."""
-        of_all = [self._patience(provider).waits for provider in (None, *self._services.config.providers)]
+        of_all = [self._wait_limits(provider).waits for provider in (None, *self._services.config.providers)]
         return {step: now.at + max(waits[step] for waits in of_all) for step in of_all[0]}
 
     def _shortest_unwell(self) -> timedelta:
@@ -204,7 +205,7 @@ class Auditor:
         providers = (None, *self._services.config.providers)
         return min(longest_unwell(self._services.policy(provider)) for provider in providers)
 
-    def _patience(self, provider: str | None) -> WaitLimits:
+    def _wait_limits(self, provider: str | None) -> WaitLimits:
         return wait_limits_at(self._services, provider)
 
     def _add(self, findings: Iterable[Violation]) -> None:

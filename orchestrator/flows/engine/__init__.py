@@ -1,16 +1,20 @@
 """What every flow works with.
 
 services         the objects that a flow is given
-pipeline         claim, act, settle: once, or as a stream
+provider_steps   claim, act, settle: what a step is, and its rules of slots and leases
+pipeline         runs a step once, or as a stream
 loop             the event loop of a worker process
 slots            how many calls are under way at each provider
-claiming         claims due work at each provider, one slot each
 batch            work on due rows one by one
+pace             how many calls can begin soon
+keys             the keys of each provider that this process has
 crowd            how many threads may wait for one account
 cooldowns        providers that this process leaves alone after failures of its own
 suspects         slots for pings of sessions that failed last time
 canary           checks the network of this machine
+leases           upkeep that one worker does at a time, or once in a span
 metering         counts what pings cost
+waiting_counts   what they cost, until that is saved
 failures         logs the failure of one row
 unreadable_rows  claims around rows that cannot be read
 """

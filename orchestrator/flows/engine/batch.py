@@ -1,7 +1,7 @@
-"""Work on due rows one by one: a row that fails is postponed, and the others go on."""
+"""Work on due rows, one by one or together: a row that fails is postponed, and the others go on."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +26,14 @@ class Tally:
     claimed: int = 0
     settled: int = 0
     failed: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """Return the counts of both."""
+        return Tally(
+            claimed=self.claimed + other.claimed,
+            settled=self.settled + other.settled,
+            failed=self.failed + other.failed,
+        )
 
 
 def each(
@@ -62,6 +70,32 @@ def _one(
         services.database.transact(lambda tx: put_off(tx, item))
         return False
     return True
+
+
+def together(
+    services: Services,
+    items: Sequence[T],
+    work: Callable[[Transaction, Sequence[T]], Any],
+    put_off: Callable[[Transaction, T], None],
+) -> Tally:
+    """Do `work` for several items in one transaction. Where it raises, do each half by itself, so that at last only an
+    item that raises on its own is logged and postponed."""
+    if not items or services.slots.closed:
+        return Tally()
+    try:
+        services.database.transact(lambda tx: work(tx, items))
+    except StoreOutage:
+        raise
+    except Exception as error:
+        if len(items) == 1:
+            log.exception("work on %r failed; it is put off", items[0])
+            services.database.transact(lambda tx: put_off(tx, items[0]))
+            return Tally(claimed=1, failed=1)
+        log.debug("work on %d rows at once failed: %s", len(items), type(error).__name__)
+        halves = items[: len(items) // 2], items[len(items) // 2 :]
+        first, second = (together(services, half, work, put_off) for half in halves)
+        return first + second
+    return Tally(claimed=len(items), settled=len(items))
 
 
 def until_done(services: Services, batch: Callable[[Transaction], int]) -> int:

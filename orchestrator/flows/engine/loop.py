@@ -66,7 +66,7 @@ class EventLoop:
 
     @contextmanager
     def may_be_dropped(self) -> Iterator[None]:
-        """Let `drop` cancel the running coroutine within it: another process can do its work."""
+        """Let `drop` cancel the running coroutine inside this context: another process can do its work."""
         task = asyncio.current_task()
         assert task is not None
         self._droppable.add(task)
@@ -153,7 +153,12 @@ def _report(task: "asyncio.Task[T]", done: "queue.SimpleQueue[T | BaseException]
 
 def drain(done: "queue.SimpleQueue[T | BaseException]", limit: int = CHUNK) -> list[T | BaseException]:
     """Wait for one result, and return it with all others that are there, at most `limit` in all."""
-    chunk = [done.get()]
+    return [done.get(), *drain_now(done, limit - 1)]
+
+
+def drain_now(done: "queue.SimpleQueue[T | BaseException]", limit: int) -> list[T | BaseException]:
+    """Return the results that are there, at most `limit`."""
+    chunk: list[T | BaseException] = []
     while len(chunk) < limit:
         try:
             chunk.append(done.get_nowait())

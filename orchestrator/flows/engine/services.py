@@ -5,15 +5,20 @@ import random
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from orchestrator.flows.engine.canary import Canary
 from orchestrator.flows.engine.cooldowns import Cooldowns
 from orchestrator.flows.engine.crowd import Crowd
+from orchestrator.flows.engine.keys import KeyRing, KeyRings
 from orchestrator.flows.engine.loop import EventLoop
+from orchestrator.flows.engine.pace import Pace
 from orchestrator.flows.engine.slots import Slots
 from orchestrator.flows.engine.suspects import Suspects
+from orchestrator.flows.engine.waiting_counts import WaitingCounts
 from orchestrator.providers.port.card import Card
 from orchestrator.providers.port.driver import Auth, Driver, Secret
+from orchestrator.providers.port.questions import AsksEndpoints
 from orchestrator.rules.billing.groups import FEW
 from orchestrator.rules.states import Step
 from orchestrator.rules.upstream.retries import resolve_after
@@ -69,12 +74,20 @@ class Services:
     """Threads that wait for accounts; worker processes bound them."""
     few_sessions: int = FEW
     """Up to this many starting and running sessions, an account is computed from each of them, not from groups."""
+    keys: KeyRings = field(default_factory=KeyRings)
+    """The keys that this process has."""
+    pace: Pace = field(default_factory=Pace)
+    """How many pings this process can begin soon."""
+    waiting_counts: WaitingCounts = field(default_factory=WaitingCounts)
+    """What this process's pings cost, until that is saved."""
     suspects: Suspects = field(default_factory=Suspects)
     """Pings under way of sessions that failed last time."""
     host: str = field(default_factory=socket.gethostname)
     """The machine, as alarms and other workers name it."""
     canary: Canary | None = None
     """The URL that answers while the network of this machine works; None: none is configured."""
+    conversation: AsksEndpoints | None = None
+    """Asks endpoints what people ask; None: in tests without a network."""
 
     def policy(self, provider: str | None) -> Policy:
         """Return the policy at this provider."""
@@ -83,7 +96,7 @@ class Services:
     def resolve_after(self, provider: str) -> float:
         """Return the seconds after which the effect of an open at this provider must show."""
         card = self.card(provider)
-        return resolve_after(self.policy(provider), card.resolve_after_seconds if card else None)
+        return resolve_after(self.policy(provider), card.lifecycle.resolve_after_seconds if card else None)
 
     def card(self, provider: str) -> Card | None:
         """Return what this provider can do; None where it is not configured."""
@@ -95,14 +108,19 @@ class Services:
         value = None if ref is None else self.secrets.get(ref)
         return None if ref is None or value is None else Secret(ref=ref, value=value)
 
-    def secret_of(self, placement: Placement) -> Secret | None:
+    def secret_of(self, placement: Placement, now: datetime | None = None) -> Secret | None:
         """Return a placement's credential. Where the key is the address, it must be the very same secret, under any
-        reference: a close under another key would end another session, and prove nothing."""
+        reference: a close under another key would end another session, and prove nothing. `now`: see `held`."""
         if placement.attach is not None:
             return self.secret(placement.attach.secret_ref)
         if not placement.exclusive or placement.fingerprint is None:
             return self.secret(placement.credential)
-        return self.secret(self.held(placement.provider).get(placement.fingerprint))
+        ref = placement.credential
+        if ref is None or self.secrets.fingerprint(ref) != placement.fingerprint:
+            ref = self.held(placement.provider, now).get(placement.fingerprint)
+        if ref is None or self.secrets.fingerprint(ref) != placement.fingerprint:
+            return None
+        return self.secret(ref)
 
     def lacks(self, placement: Placement) -> str | None:
         """Return the reference of the secret that a ping there needs and this worker cannot resolve. Without the
@@ -112,13 +130,16 @@ class Services:
             return None
         return ref if self.secrets.get(ref) is None else None
 
-    def held(self, provider: str) -> Mapping[str, str]:
-        """Return fingerprint → reference of the secrets of this provider that this worker has."""
-        refs = self.config.providers[provider].all_credentials
-        found = ((self.secrets.fingerprint(ref), ref) for ref in refs)
-        return {fingerprint: ref for fingerprint, ref in found if fingerprint is not None}
+    def held(self, provider: str, now: datetime | None = None) -> Mapping[str, str]:
+        """Return fingerprint → reference of the secrets of this provider that this worker has. `now`: what was found
+        within the last second is good enough."""
+        return self._ring(provider, now).held
 
-    def lacking(self, provider: str) -> frozenset[str]:
-        """Return the references of this provider that this worker cannot resolve: it skips their rows."""
+    def lacking(self, provider: str, now: datetime | None = None) -> frozenset[str]:
+        """Return the references of this provider that this worker cannot resolve: it skips their rows. `now`: see
+        `held`."""
+        return self._ring(provider, now).lacking
+
+    def _ring(self, provider: str, now: datetime | None) -> KeyRing:
         refs = self.config.providers[provider].all_credentials
-        return frozenset(ref for ref in refs if self.secrets.get(ref) is None)
+        return self.keys.of(provider, refs, self.secrets, now)

@@ -41,19 +41,28 @@ class Slots:
         with self._lock:
             self._closed = True
 
-    def take(self, step: Step, provider: str) -> int:
-        """Take every slot that is free for this provider. Give back unused ones with `release`."""
+    def any_free(self, step: Step, most: int = sys.maxsize) -> bool:
+        """Return whether a slot is free for any provider, where `most` may be claimed for another reason."""
         with self._lock:
-            if self._closed:
-                return 0
-            cap = min(self._caps.get(provider, 1), max(1, self._totals[step] // 2))
-            left = self._totals[step] - sum(n for (kind, _), n in self._held.items() if kind is step)
-            left = min(left, self._most - sum(self._held.values())) - self._left_to_others(step, provider)
-            free = max(0, min(cap - self._held[(step, provider)], left))
+            return any(self._free(step, provider, most) for provider in self._caps)
+
+    def take(self, step: Step, provider: str, most: int = sys.maxsize) -> int:
+        """Take every slot that is free for this provider, at most so many. Give back unused ones with `release`."""
+        with self._lock:
+            free = self._free(step, provider, most)
             self._held[(step, provider)] += free
-            if not free:
-                self._short.add(step)
             return free
+
+    def _free(self, step: Step, provider: str, most: int) -> int:
+        if self._closed:
+            return 0
+        cap = min(self._caps.get(provider, 1), max(1, self._totals[step] // 2))
+        left = self._totals[step] - sum(n for (kind, _), n in self._held.items() if kind is step)
+        left = min(left, self._most - sum(self._held.values())) - self._left_to_others(step, provider)
+        free = max(0, min(cap - self._held[(step, provider)], left, most))
+        if not free:
+            self._short.add(step)
+        return free
 
     def release(self, step: Step, provider: str, count: int = 1) -> None:
         """Give slots back."""

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from orchestrator.client.parsing import parse
+from orchestrator.client.parsing import InvalidRequest, RequestFault, parse
 from orchestrator.client.requests import PutModel
-from orchestrator.rules.refusals import Refusal
 from orchestrator.settings import TABLES, Configuration, ConfigurationError, Fault
+from orchestrator.validation.locs import Loc
 
 PUT_MODEL, PUT_ACCOUNT, CREDIT = (
     "orchestrator.model.put",
@@ -15,7 +15,7 @@ PUT_MODEL, PUT_ACCOUNT, CREDIT = (
     "orchestrator.account.credit",
 )
 #: The jobs' names of fields of `[[accounts]]`.
-_IN_THE_FILE = {"account_id": "id", "amount": "balance"}
+_FIELDS: Mapping[str | int, str] = {"account_id": "id", "amount": "balance"}
 #: Opening balances that lead to no credit.
 _NOTHING = (None, 0, "0", "0.0", "0.00")
 
@@ -49,10 +49,10 @@ def _read(document: Mapping[str, Any], configuration: Configuration) -> tuple[Ca
     faults: list[Fault] = []
     models, accounts = (_entries(document, key, faults) for key in ("models", "accounts"))
     for n, model in enumerate(models):
-        faults += _model_faults(f"models[{n}]", model, configuration)
+        faults += _model_faults(("models", n), model, configuration)
     wanted = [_account_jobs(account) for account in accounts]
     for n, (put, credit) in enumerate(wanted):
-        faults += _account_faults(f"accounts[{n}]", put, credit, configuration)
+        faults += _account_faults(("accounts", n), put, credit, configuration)
     faults += [*_repeated("models", models), *_repeated("accounts", accounts)]
     return CatalogFile(models=models, accounts=wanted), faults
 
@@ -61,14 +61,14 @@ def _unknown_tables(document: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield unknown tables as faults: the configuration may be in the same file; anything else is a misspelling."""
     for key in document:
         if key not in TABLES:
-            yield Fault(key, "unknown key: the file holds [[models]] and [[accounts]]")
+            yield Fault((key,), "unknown key: the file holds [[models]] and [[accounts]]")
 
 
 def _entries(document: Mapping[str, Any], key: str, faults: list[Fault]) -> list[Json]:
     entries = document.get(key, [])
     if isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries):
         return entries
-    faults.append(Fault(key, f"must be a list of tables ([[{key}]])"))
+    faults.append(Fault((key,), f"must be a list of tables ([[{key}]])"))
     return []
 
 
@@ -84,45 +84,46 @@ def _account_jobs(entry: Json) -> tuple[Json, Json | None]:
     return put, {"account_id": account_id, "amount": balance, "currency": currency, "key": key}
 
 
-def _model_faults(path: str, entry: Json, configuration: Configuration) -> list[Fault]:
-    faults = _faults(path, PUT_MODEL, entry)
+def _model_faults(loc: Loc, entry: Json, configuration: Configuration) -> list[Fault]:
+    faults = _faults(loc, PUT_MODEL, entry)
     if faults:
         return faults
     request = parse(PUT_MODEL, entry)
     assert isinstance(request, PutModel)
-    several = "" if request.provider is not None else "s"
+    key = "providers" if request.provider is None else "provider"
     return [
-        Fault(f"{path}.provider{several}", f"{name} is not configured; add [providers.{name}] first")
+        Fault((*loc, key), f"{name} is not configured; add [providers.{name}] first")
         for name in request.provider_names
         if name not in configuration.providers
     ]
 
 
-def _account_faults(path: str, put: Json, credit: Json | None, configuration: Configuration) -> list[Fault]:
-    faults = _faults(path, PUT_ACCOUNT, put)
+def _account_faults(loc: Loc, put: Json, credit: Json | None, configuration: Configuration) -> list[Fault]:
+    faults = _faults(loc, PUT_ACCOUNT, put)
     plan = put.get("plan")
-    if isinstance(plan, str) and configuration.plan(plan) is None and f"{path}.plan" not in _paths(faults):
+    if isinstance(plan, str) and configuration.plan(plan) is None and (*loc, "plan") not in _places(faults):
         known = ", ".join(sorted(configuration.plans))
-        faults.append(Fault(f"{path}.plan", f"is not configured; known are {known}"))
+        faults.append(Fault((*loc, "plan"), f"is not configured; known are {known}"))
     # any other fault of the credit is also a fault of the put, which is reported already
-    balance = [] if credit is None else _faults(path, CREDIT, credit)
-    return faults + [fault for fault in balance if fault.path == f"{path}.balance"]
+    balance = [] if credit is None else _faults(loc, CREDIT, credit)
+    return faults + [fault for fault in balance if fault.loc == (*loc, "balance")]
 
 
-def _faults(path: str, job: str, kwargs: Json) -> list[Fault]:
+def _faults(loc: Loc, job: str, kwargs: Json) -> list[Fault]:
     try:
         parse(job, kwargs)
-    except Refusal as refusal:
-        return [Fault(_path(path, job, fault), fault["msg"]) for fault in refusal.details["faults"]]
+    except InvalidRequest as refusal:
+        return [Fault((*loc, *_in_the_file(job, fault)), fault.said()) for fault in refusal.faults]
     return []
 
 
-def _path(path: str, job: str, fault: Mapping[str, str]) -> str:
-    """Return the path of a fault. A fault of the whole entry is named by the field of its kind, if there is one."""
-    loc = fault["loc"]
-    if loc == "request":
-        loc = fault["type"] if job == PUT_MODEL and fault["type"] in PutModel.model_fields else ""
-    return f"{path}.{_IN_THE_FILE.get(loc, loc) if job != PUT_MODEL else loc}".rstrip(".")
+def _in_the_file(job: str, fault: RequestFault) -> Loc:
+    """Return the place of a fault in its entry. One of the whole entry is named by the field of its kind, if there is
+    one."""
+    if job != PUT_MODEL:
+        return tuple(_FIELDS.get(part, part) if len(fault.loc) == 1 else part for part in fault.loc)
+    is_field = not fault.loc and fault.kind in PutModel.model_fields
+    return (fault.kind,) if is_field else fault.loc
 
 
 def _repeated(key: str, entries: Sequence[Json]) -> Iterator[Fault]:
@@ -130,9 +131,9 @@ def _repeated(key: str, entries: Sequence[Json]) -> Iterator[Fault]:
     for n, entry in enumerate(entries):
         name = str(entry.get("id"))
         if name in seen and "id" in entry:
-            yield Fault(f"{key}[{n}].id", f"is the id of {key}[{seen[name]}] as well")
+            yield Fault((key, n, "id"), f"is the id of {key}[{seen[name]}] as well")
         seen.setdefault(name, n)
 
 
-def _paths(faults: Sequence[Fault]) -> set[str]:
-    return {fault.path for fault in faults}
+def _places(faults: Sequence[Fault]) -> set[Loc]:
+    return {fault.loc for fault in faults}

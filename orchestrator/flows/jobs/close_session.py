@@ -15,8 +15,8 @@ from orchestrator.store.transaction import Transaction
 
 
 def close_session(services: Services, tx: Transaction, request: CloseSession) -> Mapping[str, Any]:
-    """Stop the session; return it with the state in which it was found. One that has ended already is returned
-    unchanged.
+    """Stop the session; return it with the state in which it was found. Where its stop is decided and a close is still
+    without proof, that close is tried again at once. One that has ended already is returned unchanged.
 
     The id of an orphan's placement is taken as well: its close is retried, or an operator ends it."""
     live = lookup.live_session(services, tx, request.session_id)
@@ -28,6 +28,8 @@ def close_session(services: Services, tx: Transaction, request: CloseSession) ->
         session = stops.stop(work, session, StopReason(request.reason), work.now, request.detail)
     if request.confirm or request.force:
         session = _end_by_hand(work, session, request)
+    elif found_as is State.STOPPING:
+        _retry(work, session)
     work.finish()
     placements = work.placements.get(session.id)
     return {**views.of_session(tx, session, work.now, placements), "found_state": found_as.value}
@@ -44,6 +46,12 @@ def _close_what_is_left(services: Services, tx: Transaction, request: CloseSessi
     work, session = over
     work.finish()
     return {**archived.view(session, work.now), "found_state": session.state.value}
+
+
+def _retry(work: AccountWork, session: Session) -> None:
+    for placement in work.tx.placements.unended(session.id):
+        if placement.unproven_since is not None:
+            force_close.retry(work.tx, placement, work.now)
 
 
 def _end_by_hand(work: AccountWork, session: Session, request: CloseSession) -> Session:

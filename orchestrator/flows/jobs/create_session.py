@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +17,7 @@ from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.sessions import names
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Model, Session
+from orchestrator.rules.values.copies import replace
 from orchestrator.store.queries.newcomers import NewSessionFacts
 from orchestrator.store.transaction import Transaction
 
@@ -47,8 +47,8 @@ def _begin(
     services: Services, tx: Transaction, request: CreateSession, session_id: str
 ) -> tuple[AccountWork, NewSessionFacts]:
     """Lock the account, and read everything that the new session depends on there, its due stops included."""
-    account = lookup.locked_account(services, tx, request.account_id)
-    now, debts = tx.now(), services.config.cleanup_debts()
+    account, now = lookup.locked_account(services, tx, request.account_id)
+    debts = services.config.cleanup_debts()
     name = _name_of(request, session_id, now)
     facts = tx.newcomers.read(
         account.id, now, debts, session_id=session_id, name=name, model_id=request.model_id
@@ -102,10 +102,10 @@ def _check_attach(services: Services, model: Model, request: CreateSession) -> N
     wanted = [request.provider] if request.provider else model.providers
     cards = [card for card in map(services.card, wanted) if card is not None]
     if request.attach is None:
-        if cards and all(card.attaches for card in cards):
+        if cards and all(card.lifecycle.attaches for card in cards):
             raise _invalid("attach", "attach: this model's provider serves only endpoints that a job names")
         return
-    if not any(card.attaches for card in cards):
+    if not any(card.lifecycle.attaches for card in cards):
         raise _invalid("attach", "attach: no configured provider of this model attaches to endpoints")
 
 

@@ -10,6 +10,7 @@ from orchestrator.flows.jobs import lookup
 from orchestrator.flows.reports import views
 from orchestrator.rules import events
 from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.rules.values.amounts import money_text
 from orchestrator.store.queries.ledger import credit_key
 from orchestrator.store.transaction import Transaction
 
@@ -30,7 +31,9 @@ def credit_account(services: Services, tx: Transaction, request: CreditAccount) 
         message = f"key: {request.key} was used for another amount; a new credit needs a new key"
         raise Refusal(ErrorCode.CONFLICT, message, key=request.key)
     if known is None and work.account.balance + request.amount > LARGEST_BALANCE:
-        message = f"account {work.account.id} would hold more than {LARGEST_BALANCE} {request.currency}"
+        message = (
+            f"account {work.account.id} would hold more than {money_text(LARGEST_BALANCE)} {request.currency}"
+        )
         raise Refusal(ErrorCode.LIMIT_EXCEEDED, message, field="amount", limit=str(LARGEST_BALANCE))
     if known is None:
         work.recompute_funds()

@@ -11,6 +11,7 @@ from orchestrator.flows.reports import views
 from orchestrator.rules import events
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.values import ZERO
+from orchestrator.rules.values.amounts import money_text
 from orchestrator.store.queries.ledger import debit_key
 from orchestrator.store.transaction import Transaction
 
@@ -43,13 +44,13 @@ def _check_covered(work: AccountWork, request: DebitAccount) -> None:
     free = work.account.balance - owed
     if request.amount > free:
         message = (
-            f"amount: {request.amount} {request.currency} is more than the {max(free, ZERO)} that the account has"
-            " beyond what its sessions have cost by now: debit less"
+            f"amount: {money_text(request.amount)} {request.currency} is more than the"
+            f" {money_text(max(free, ZERO))} that the account has beyond what its sessions have cost by now: debit less"
         )
         raise Refusal(
             ErrorCode.INSUFFICIENT_BALANCE,
             message,
-            balance=str(work.account.balance),
-            owed=str(owed),
+            balance=money_text(work.account.balance),
+            owed=money_text(owed),
             currency=request.currency,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from orchestrator.client.requests import ExtendSession
@@ -14,6 +15,7 @@ from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.sessions.stops import interactions_limit, next_stop
 from orchestrator.rules.states import TERMINAL, State
 from orchestrator.rules.values import Policy, Session
+from orchestrator.rules.values.amounts import money_text
 from orchestrator.store.transaction import Transaction
 
 
@@ -40,7 +42,8 @@ def _check_raised(session: Session, request: ExtendSession) -> None:
     for name in ("max_duration_seconds", "max_interactions", "max_cost"):
         now, wanted = getattr(session, name), getattr(request, name)
         if now is not None and wanted is not None and wanted < now:
-            message = f"{name}: the new total is below the present one of {now}; extending only raises it"
+            present = money_text(now) if isinstance(now, Decimal) else now
+            message = f"{name}: the new total is below the present one of {present}; extending only raises it"
             fault = {"loc": name, "msg": message, "type": "value"}
             raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
 

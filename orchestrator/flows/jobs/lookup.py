@@ -1,5 +1,7 @@
 """Find the rows that a job names, or refuse the job."""
 
+from datetime import datetime
+
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import archived
 from orchestrator.flows.lifecycle.account_work import AccountWork, lock_account
@@ -11,11 +13,12 @@ from orchestrator.store.transaction import Transaction
 
 def account(services: Services, tx: Transaction, account_id: str) -> AccountWork:
     """Return the account, locked, with its due stops applied. Raises Refusal(unknown_account)."""
-    return begin(services, tx, locked_account(services, tx, account_id), tx.now())
+    return begin(services, tx, *locked_account(services, tx, account_id))
 
 
-def locked_account(services: Services, tx: Transaction, account_id: str) -> Account:
-    """Return the account, locked. The caller begins the work on it. Raises Refusal(unknown_account)."""
+def locked_account(services: Services, tx: Transaction, account_id: str) -> tuple[Account, datetime]:
+    """Return the account, locked, and the clock as it was after that. The caller begins the work on it. Raises
+    Refusal(unknown_account)."""
     found = lock_account(services, tx, account_id)
     if found is None:
         message = f"account {account_id} is unknown: put it first (orchestrator.account.put)"

@@ -1,9 +1,11 @@
 """Record interactions, reported in batches by the service that carries the traffic. A repeated batch counts once.
 
-Each account is a transaction of its own (`flows/jobs/perform.py`), so that no account waits for another."""
+One transaction with a few statements records all accounts that are simple: no other transaction holds them, and no stop
+is due there. Each other account has a transaction of its own (`flows/jobs/perform.py`), so that no account waits for
+another."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,15 +19,19 @@ from orchestrator.rules.sessions.busy import note_begun, note_ended
 from orchestrator.rules.sessions.pings import note_success, ping_not_needed_until
 from orchestrator.rules.sessions.stops import interactions_limit, proves_use
 from orchestrator.rules.states import State, Step
-from orchestrator.rules.values import Policy, Session
+from orchestrator.rules.values import Account, Policy, Session
+from orchestrator.rules.values.copies import replace
+from orchestrator.store.queries.usage import Standing
 from orchestrator.store.transaction import Transaction
 
 Result = Mapping[str, Any]
+_SERVES = frozenset({State.STARTING, State.RUNNING})
+_NEVER_SERVED = frozenset({State.CREATED, State.QUEUED, State.FAILED})
 
 
-def accounts_of(tx: Transaction, request: RecordInteractions) -> Sequence[str]:
-    """Return the accounts that a batch is about, in the order of their ids."""
-    return sorted(set(tx.sessions.accounts_of({item.session_id for item in request.batch}).values()))
+def accounts_of(tx: Transaction, request: RecordInteractions) -> Mapping[str, str]:
+    """Return the account of each session that a batch is about and that exists."""
+    return tx.sessions.accounts_of({item.session_id for item in request.batch})
 
 
 def record_of(services: Services, tx: Transaction, request: RecordInteractions, account_id: str) -> Result:
@@ -33,32 +39,99 @@ def record_of(services: Services, tx: Transaction, request: RecordInteractions, 
 
     Sessions are locked in the order of their ids. Items are applied singly, in the order of their instants, and before
     the stops that are due; where many stops are due, before the first of them."""
-    account = lock_account(services, tx, account_id)
-    assert account is not None  # accounts are never deleted
-    work = AccountWork(services, tx, account, tx.now())
-    account_of = tx.sessions.accounts_of({item.session_id for item in request.batch})
+    locked = lock_account(services, tx, account_id)
+    assert locked is not None  # accounts are never deleted
+    work = AccountWork(services, tx, *locked)
+    account_of = accounts_of(tx, request)
     mine = {session_id for session_id, its_account in account_of.items() if its_account == account_id}
     recorder = _Recorder(work, tx.sessions.lock_all(mine))
-    for index, item in sorted(enumerate(request.batch), key=lambda pair: _began(pair[1], work.now)):
-        if item.session_id in mine:
-            recorder.record(index, item)
-    recorder.save()
+    for group in _groups(request, mine, work.now):
+        recorder.record(group)
+    for before, after in recorder.changed():
+        work.keep(before, after)
     if apply_due_stops(work, crowd.STOPS_AT_ONCE):
         tx.sessions.wake(Step.STOP)
     work.finish()
     return {"accepted": recorder.accepted, "rejected": recorder.rejected}
 
 
+def record_together(
+    services: Services,
+    tx: Transaction,
+    request: RecordInteractions,
+    account_of: Mapping[str, str],
+    done: Collection[str],
+) -> Mapping[str, Result]:
+    """Record the interactions of all accounts where this is simple; return the results by account. Left out: accounts
+    in `done`; those that others hold, or wait for; and those with a stop that is due, before or after this.
+    `account_of`: of each session its account."""
+    wanted = {one for one in account_of.values() if one not in done and not _is_waited_for(services, one)}
+    accounts = tx.recordings.lock_free_accounts(wanted) if wanted else ()
+    now = tx.now()
+    standings = tx.recordings.standings([account.id for account in accounts]) if accounts else {}
+    works = {
+        account.id: AccountWork(services, tx, account, now)
+        for account in accounts
+        if _is_calm(account, standings[account.id], now)
+    }
+    mine = {session_id for session_id, account_id in account_of.items() if account_id in works}
+    sessions = tx.sessions.lock_all(mine) if mine else {}
+    recorders = {account_id: _Recorder(work, {}) for account_id, work in works.items()}
+    for session in sessions.values():
+        recorders[session.account_id].add(session)
+    for group in _groups(request, mine, now):
+        recorders[account_of[group.session_id]].record(group)
+    return _kept_together(tx, recorders, now)
+
+
+def _kept_together(
+    tx: Transaction, recorders: Mapping[str, "_Recorder"], now: datetime
+) -> Mapping[str, Result]:
+    """Save the sessions of all accounts where none must stop by now."""
+    kept, results = list[tuple[Session, Session]](), dict[str, Result]()
+    for account_id, recorder in recorders.items():
+        changed = list(recorder.changed())
+        if any(after.stop_at is not None and after.stop_at <= now for _, after in changed):
+            continue
+        kept += changed
+        results[account_id] = {"accepted": recorder.accepted, "rejected": recorder.rejected}
+    tx.recordings.save(kept)
+    tx.sessions.wake(
+        *{after.due.step for _, after in kept if after.due is not None and after.due.has_come(now)}
+    )
+    return results
+
+
+def _is_waited_for(services: Services, account_id: str) -> bool:
+    """Return whether other threads of this process stand in line for the account."""
+    try:
+        services.crowd.comes_to(account_id)
+    except crowd.AccountBusy:
+        return True
+    return False
+
+
+def _is_calm(account: Account, standing: Standing, now: datetime) -> bool:
+    """Return whether neither a stop nor the end of the funds is due."""
+    return all(end is None or end > now for end in (account.funds_end_at, standing.earliest_stop))
+
+
 def record_interactions(
     services: Services, tx: Transaction, request: RecordInteractions, done: Mapping[str, Result] | None = None
 ) -> Result:
     """Return how many were counted, and which were not and why. `done`: the results of accounts done already."""
-    results = dict(done or {})
-    for account_id in accounts_of(tx, request):
-        if account_id not in results:
-            results[account_id] = record_of(services, tx, request, account_id)
+    results, account_of = dict(done or {}), accounts_of(tx, request)
+    for account_id in sorted({*account_of.values()} - results.keys()):
+        results[account_id] = record_of(services, tx, request, account_id)
+    return outcome_of(tx, request, account_of, results)
+
+
+def outcome_of(
+    tx: Transaction, request: RecordInteractions, account_of: Mapping[str, str], results: Mapping[str, Result]
+) -> Result:
+    """Return the result of the whole batch from those of its accounts."""
     rejected = [
-        *_of_unknown_sessions(tx, request),
+        *_of_unknown_sessions(tx, request, account_of),
         *(one for result in results.values() for one in result["rejected"]),
     ]
     first = {one["index"]: one for one in rejected}  # a session may have been archived meanwhile
@@ -66,10 +139,13 @@ def record_interactions(
     return {"accepted": accepted, "rejected": [first[index] for index in sorted(first)]}
 
 
-def _of_unknown_sessions(tx: Transaction, request: RecordInteractions) -> list[Result]:
+def _of_unknown_sessions(
+    tx: Transaction, request: RecordInteractions, account_of: Mapping[str, str]
+) -> list[Result]:
     """Return the items of sessions that are unknown, or in the archive."""
-    asked = {item.session_id for item in request.batch}
-    gone = asked - tx.sessions.accounts_of(asked).keys()
+    gone = {item.session_id for item in request.batch} - account_of.keys()
+    if not gone:
+        return []
     over = {one.id for one in tx.archive.of(gone).values() if one.deleted_at is None}
     return [
         _archived(index, item) if item.session_id in over else _unknown(index, item)
@@ -78,8 +154,52 @@ def _of_unknown_sessions(tx: Transaction, request: RecordInteractions) -> list[R
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Items of one session that are alike and follow each other: they count as one item with the sum of their
+    counts."""
+
+    first: Interactions
+    indexes: Sequence[int]
+    count: int
+
+    @property
+    def session_id(self) -> str:
+        return self.first.session_id
+
+
+def _groups(request: RecordInteractions, session_ids: Collection[str], now: datetime) -> Iterator[_Group]:
+    """Yield the items of these sessions, each session's in the order of their instants."""
+    of: dict[str, list[tuple[int, Interactions]]] = {}
+    for index, item in enumerate(request.batch):
+        if item.session_id in session_ids:
+            of.setdefault(item.session_id, []).append((index, item))
+    for items in of.values():
+        if len(items) > 1:
+            items.sort(key=lambda pair: _began(pair[1], now))
+        yield from _alike(items)
+
+
+def _alike(items: Sequence[tuple[int, Interactions]]) -> Iterator[_Group]:
+    """Join items that follow each other and have the same effect. An item that says when it began stays alone: it is an
+    interaction under way, or the end of one."""
+    first, indexes, count = items[0][1], [items[0][0]], items[0][1].count
+    for index, item in items[1:]:
+        if first.began is item.began is None and _kind(item) == _kind(first):
+            indexes.append(index)
+            count += item.count
+        else:
+            yield _Group(first, indexes, count)
+            first, indexes, count = item, [index], item.count
+    yield _Group(first, indexes, count)
+
+
+def _kind(item: Interactions) -> tuple[bool, datetime | None, datetime | None]:
+    return item.ok, item.at, item.ended
+
+
 class _Recorder:
-    """Apply items to snapshots of one account's sessions; save each session once."""
+    """Apply items to snapshots of one account's sessions."""
 
     def __init__(self, work: AccountWork, sessions: Mapping[str, Session]) -> None:
         self._work = work
@@ -88,24 +208,31 @@ class _Recorder:
         self.accepted = 0
         self.rejected: list[Result] = []
 
-    def record(self, index: int, item: Interactions) -> None:
-        session = self._after.get(item.session_id)
+    def add(self, session: Session) -> None:
+        """Add a locked session."""
+        self._before[session.id] = self._after[session.id] = session
+
+    def record(self, group: _Group) -> None:
+        """Apply the items of one session that are alike."""
+        item, session = group.first, self._after.get(group.session_id)
         if session is None or session.deleted_at is not None:
-            self.rejected.append(_unknown(index, item))
-        elif session.state in {State.CREATED, State.QUEUED, State.FAILED}:
+            self.rejected += (_unknown(index, item) for index in group.indexes)
+        elif session.state in _NEVER_SERVED:
             message = f"session {session.id} is {session.state.value}: it has never served traffic"
-            self.rejected.append(_rejected(index, item, ErrorCode.INVALID_STATE, message))
+            self.rejected += (
+                _rejected(index, item, ErrorCode.INVALID_STATE, message) for index in group.indexes
+            )
         else:
             work = self._work
-            self._after[session.id] = _applied(session, item, work.policy(session), work.now)
-            self.accepted += 1
+            self._after[session.id] = _applied(session, item, group.count, work.policy(session), work.now)
+            self.accepted += len(group.indexes)
 
-    def save(self) -> None:
+    def changed(self) -> Iterator[tuple[Session, Session]]:
+        """Yield each session that has changed, before and after, with its steps planned, in the order of their ids."""
         for session_id in sorted(self._after):
             before, after = self._before[session_id], self._after[session_id]
-            if after != before:
-                live = after.state in {State.STARTING, State.RUNNING}
-                self._work.keep(before, self._work.planned(after) if live else after)
+            if after is not before and after != before:
+                yield before, self._work.planned(after) if after.state in _SERVES else after
 
 
 def _unknown(index: int, item: Interactions) -> Result:
@@ -121,14 +248,14 @@ def _rejected(index: int, item: Interactions, code: ErrorCode, message: str) -> 
     return {"index": index, "session_id": item.session_id, "code": code.value, "message": message}
 
 
-def _applied(session: Session, item: Interactions, policy: Policy, now: datetime) -> Session:
-    """Return the session after one item. An interaction under way counts as use now, and as an interaction once it has
-    ended."""
+def _applied(session: Session, item: Interactions, count: int, policy: Policy, now: datetime) -> Session:
+    """Return the session after one item, or alike ones with this count. An interaction under way counts as use now, and
+    as an interaction once it has ended."""
     if item.is_under_way and item.began is not None:
         return _under_way(session, min(item.began, now), policy, now)
     used = proves_use(session, policy, _began(item, now))
     ended = session if item.began is None else note_ended(session, item.began)
-    return _counted(ended, item, policy, now, used=used)
+    return _counted(ended, item, count, policy, now, used=used)
 
 
 def _began(item: Interactions, now: datetime) -> datetime:
@@ -143,18 +270,24 @@ def _under_way(session: Session, began: datetime, policy: Policy, now: datetime)
     return note_begun(used, began, policy, now)
 
 
-def _counted(session: Session, item: Interactions, policy: Policy, now: datetime, *, used: bool) -> Session:
+def _counted(
+    session: Session, item: Interactions, count: int, policy: Policy, now: datetime, *, used: bool
+) -> Session:
     """Return the session with the interactions counted. Every one counts; one that proves use is activity; only a
     success is a proof of life."""
-    at = min(item.ended or item.at or now, now)
-    counted = replace(session, interactions=session.interactions + item.count)
-    if session.state not in {State.STARTING, State.RUNNING}:
-        return counted
-    if used:
-        counted = replace(counted, last_interaction_at=max(at, session.last_interaction_at or at))
-    limit = interactions_limit(counted)
-    if limit is not None and session.interactions < limit[0] <= counted.interactions:
-        counted = replace(counted, limit_reached_at=now)
+    at, total = min(item.ended or item.at or now, now), session.interactions + count
+    if session.state not in _SERVES:
+        return replace(session, interactions=total)
+    limit = interactions_limit(session)
+    reached = limit is not None and session.interactions < limit[0] <= total
+    counted = replace(
+        session,
+        interactions=total,
+        last_interaction_at=max(at, session.last_interaction_at or at)
+        if used
+        else session.last_interaction_at,
+        limit_reached_at=now if reached else session.limit_reached_at,
+    )
     return _lived(counted, at, policy) if item.ok else counted
 
 

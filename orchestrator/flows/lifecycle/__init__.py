@@ -1,11 +1,13 @@
 """One account under its lock: every change of its sessions and money.
 
 account_work    the account under its lock: sessions, money, funds
+many_accounts   many accounts at once: their due stops, or none
 due_stops       locks an account and applies its due stops first
 stops           stops a session; lets it run
 overdue         the due stops of one account
 account_ledger  entries in the ledger, and the balance
 burning         the running sessions, one by one or in groups
+spending        the budgets of one account
 admission       whether a session may start now
 places          where it may be served next
 transitions     placements begin, close and end

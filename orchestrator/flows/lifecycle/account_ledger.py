@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from orchestrator.rules.values import ZERO, Account, Session
+from orchestrator.rules.values.copies import replace
 from orchestrator.store.queries.ledger import Entry, book_of
 from orchestrator.store.transaction import Transaction
 

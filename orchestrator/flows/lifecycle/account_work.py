@@ -2,8 +2,8 @@
 
 Every transaction that changes an account's sessions or ledger goes through here."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
@@ -12,17 +12,33 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle.account_ledger import AccountLedger
 from orchestrator.flows.lifecycle.burning import Burning
 from orchestrator.flows.lifecycle.overdue import Overdue
+from orchestrator.flows.lifecycle.spending import Spending
 from orchestrator.rules.admission.quota import AccountTerms, Usage
 from orchestrator.rules.billing import funds, money
-from orchestrator.rules.billing.groups import Phase
+from orchestrator.rules.billing.groups import Group, Phase
+from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.sessions.decide import plan_steps
 from orchestrator.rules.states import ACTIVE, TERMINAL, State
 from orchestrator.rules.values import Account, Brake, Placement, Policy, Session
+from orchestrator.rules.values.copies import replace
 from orchestrator.store.queries.newcomers import NewSessionFacts
 from orchestrator.store.queries.usage import Standing
 from orchestrator.store.transaction import Transaction
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What was read of an account, under its lock, together with other accounts."""
+
+    standing: Standing
+    overdue: Sequence[Session] | None = None
+    """Its first sessions with a deadline that has passed, locked; None: not read."""
+    placements: Mapping[str, Sequence[Placement]] = field(default_factory=dict)
+    """All placements of these sessions, locked."""
+    metered: Sequence[Metered] | None = None
+    groups: Sequence[Group] | None = None
 
 
 class AccountWork:
@@ -35,15 +51,26 @@ class AccountWork:
         account: Account,
         now: datetime,
         facts: NewSessionFacts | None = None,
+        known: Known | None = None,
     ) -> None:
-        """Begin work on a locked account. `now`, and `facts` of a new session: read after the lock was taken."""
+        """Begin work on a locked account. `now`, `facts` of a new session, `known`: read after the lock was taken."""
         self.services = services
         self.tx = tx
         self.now = now
         self.account = account
         self._before = account
         self._books = AccountLedger(tx, self.now)
-        self.burning = Burning(tx, account, services.few_sessions)
+        self.burning = Burning(
+            tx,
+            account,
+            services.few_sessions,
+            known.metered if known is not None else _none_burns(facts),
+            known.groups if known is not None else None,
+        )
+        self.spending = Spending(tx, self.burning)
+        self._known = known
+        self._locked = {one.id: one for one in (known.overdue or ())} if known is not None else {}
+        self._locked_placements = dict(known.placements) if known is not None else {}
         self.placements: dict[str, Sequence[Placement]] = {}
         """All of sessions that were placed or ended here, as this left them."""
         self._usage = facts.usage if facts is not None else None
@@ -53,6 +80,8 @@ class AccountWork:
         self.overdue: Overdue | None = None
         """What is due to be stopped here, once it was read."""
         self._freed = False
+        if known is not None:
+            self.note_standing(known.standing)
 
     @property
     def terms(self) -> AccountTerms:
@@ -95,6 +124,29 @@ class AccountWork:
         """Take over what was read of the account's sessions."""
         self._has_queued_sessions = standing.has_queued_sessions
 
+    def standing(self) -> Standing:
+        """Return the account's `Standing`, as it was when the lock was taken."""
+        return self._known.standing if self._known else self.tx.sessions.standing(self.account.id)
+
+    def first_overdue(self, limit: int | None) -> Sequence[Session]:
+        """Return the sessions with a deadline that has passed, longest overdue first, up to `limit`."""
+        known = self._known.overdue if self._known else None
+        return self.tx.sessions.overdue(self.account.id, self.now, limit) if known is None else known[:limit]
+
+    def lock_session(self, session_id: str) -> Session | None:
+        """Return a session of the account, locked."""
+        return self._locked.get(session_id) or self.tx.sessions.lock(session_id)
+
+    def lock_placements(self, session_id: str) -> Sequence[Placement]:
+        """Return all placements of a session, locked, oldest first."""
+        known = self._locked_placements.pop(session_id, None)
+        return self.tx.placements.lock_all(session_id) if known is None else known
+
+    def read_again(self, session_id: str) -> None:
+        """Forget what was read of a session together with others: its next step reads it by itself."""
+        self._locked.pop(session_id, None)
+        self._locked_placements.pop(session_id, None)
+
     def recompute_funds(self) -> None:
         """Let `finish` compute the funds again."""
         self._looks_at_funds = True
@@ -122,13 +174,15 @@ class AccountWork:
             self.recompute_funds()  # a different set of sessions burns money now
         if saved.state is not before.state and saved.state in TERMINAL | {State.STOPPING}:
             self._freed = True  # its slot, or the funds that it would have burnt
-        if saved.next_step is not None and saved.next_step_at is not None and saved.next_step_at <= self.now:
-            self.tx.sessions.wake(saved.next_step)
+        if saved.due is not None and saved.due.has_come(self.now):
+            self.tx.sessions.wake(saved.due.step)
         return saved
 
     def remember(self, before: Session | None, session: Session) -> None:
         """Keep what is known here of active and queued sessions up to date. `before`: None for a new session."""
         live = session.state in ACTIVE
+        if session.id in self._locked:
+            self._locked[session.id] = session
         self._usage = None
         if session.state is State.QUEUED:
             self._has_queued_sessions = True
@@ -165,16 +219,15 @@ class AccountWork:
         self._freed = self._freed or corrected is not session
         return corrected
 
-    def post_costs(self, after: str = "", since: datetime | None = None, limit: int = 500) -> str | None:
+    def post_costs(self, after: str = "", limit: int = 500) -> str | None:
         """Charge what running sessions have cost by now. Leave out a block that begins now: a session that stops at
-        this very instant does not pay it. Do so for the next `limit` sessions after this id that owe since then; return
-        the last id where there may be more."""
+        this very instant does not pay it. Do so for the next `limit` sessions after this id; return the last id where
+        there may be more."""
         page = self.tx.charges.lock_running(self.account.id, after, limit)
         self.burning.are_at_least(len(page))
-        until = self.now if since is None else since
-        owing = [one for one in page if money.cost_if_stopped_at(one, until) > one.charged]
+        owed = [(one, money.cost_if_stopped_at(one, self.now)) for one in page]
         with self._books.together():
-            charged = [(one, self.post_cost(one, money.cost_if_stopped_at(one, self.now))) for one in owing]
+            charged = [(one, self.post_cost(one, cost)) for one, cost in owed if cost > one.charged]
         self.tx.charges.save(charged)
         for before, session in charged:
             self.burning.remember(before, session)
@@ -182,26 +235,28 @@ class AccountWork:
 
     def finish(self) -> Account:
         """Work out the funds and the account's next step; wake the sessions that may now be admitted."""
-        self._let_queue_look()
-        account = self._with_funds(self.account)
+        self.wake_queue()
+        account = self.spending.announced(self._with_funds(self.account), self.now)
         moving = not self.burning.was_read or Phase.MOVING in self.burning.phases
         after = funds.plan_account(account, self.services.policy(None), self.now, moving=moving)
-        if after.next_step is not None and after.next_step_at is not None and after.next_step_at <= self.now:
-            self.tx.sessions.wake(after.next_step)
+        if after.due is not None and after.due.has_come(self.now):
+            self.tx.sessions.wake(after.due.step)
         self.account = self.tx.accounts.save(self._before, after, self.now)
         return self.account
 
     def finish_without_funds(self) -> None:
         """Save the account where some of its sessions cannot be read: keep its money, and leave the end of its funds as
         it was."""
-        self._let_queue_look()
+        self.wake_queue()
         self.account = self.tx.accounts.save(self._before, self.account, self.now)
 
-    # inside
-
-    def _let_queue_look(self) -> None:
+    def wake_queue(self) -> None:
+        """Wake the account's queue if something became free; `finish` does so, too."""
         if self._freed and self.has_queued_sessions:
             self.tx.queues.wake_next_queued(self.account.id, self.now)
+        self._freed = False
+
+    # inside
 
     def _usage_before(self, queued: Session | None) -> Usage:
         debts = self.services.config.cleanup_debts()
@@ -218,19 +273,26 @@ class AccountWork:
         return self.burning.with_funds(account, self.services.policy(None), self.now, overdraft)
 
 
+def _none_burns(facts: NewSessionFacts | None) -> Sequence[Metered] | None:
+    """Return that no session costs money where none holds a slot; None where this is not known."""
+    return () if facts is not None and facts.usage.concurrent == 0 else None
+
+
 def lock_account(
     services: Services, tx: Transaction, account_id: str, *, waits: bool = True
-) -> Account | None:
-    """Return the account, locked; None where there is none, or, without `waits`, where another transaction holds it.
+) -> tuple[Account, datetime] | None:
+    """Return the account, locked, and the clock as it was after that; None where there is none, or, without `waits`,
+    where another transaction holds it.
 
     Raises AccountBusy where the most threads of this process that may wait for accounts already do."""
     if waits:
         services.crowd.comes_to(account_id)
-    account = tx.accounts.lock(account_id, waits=False)
-    if account is not None or not waits or tx.accounts.get(account_id) is None:
-        return account
+    locked = tx.lock_account(account_id)
+    if locked is not None or not waits or tx.accounts.get(account_id) is None:
+        return locked
     with services.crowd.waits_for(account_id):
-        return tx.accounts.lock(account_id)
+        account = tx.accounts.lock(account_id)
+    return None if account is None else (account, tx.now())
 
 
 def lock_account_of(services: Services, tx: Transaction, session_id: str) -> Account | None:
@@ -241,4 +303,5 @@ def lock_account_of(services: Services, tx: Transaction, session_id: str) -> Acc
         services.crowd.comes_to(account.id)
         return account
     account_id = tx.sessions.accounts_of([session_id]).get(session_id)
-    return lock_account(services, tx, account_id) if account_id is not None else None
+    locked = lock_account(services, tx, account_id) if account_id is not None else None
+    return locked[0] if locked is not None else None

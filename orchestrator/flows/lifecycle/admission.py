@@ -1,17 +1,19 @@
 """Admit a session, or refuse it, in one short transaction under the account's lock: count, check, take, write."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from orchestrator.flows.lifecycle import places, transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.rules.admission import eligibility, quota
-from orchestrator.rules.billing import money
+from orchestrator.rules.billing import budgets, money
+from orchestrator.rules.installation.secret_texts import is_reference
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import State
-from orchestrator.rules.values import Model, OnQuota, Session
-from orchestrator.settings import is_reference
+from orchestrator.rules.values import BudgetPeriod, Model, OnQuota, Session
+from orchestrator.rules.values.amounts import money_text
+from orchestrator.rules.values.copies import replace
+from orchestrator.rules.values.zero import ZERO
 
 #: What a session may wait for, if its caller chose to queue it. It never waits for its total or for nodes.
 WORTH_WAITING = frozenset(
@@ -19,6 +21,8 @@ WORTH_WAITING = frozenset(
         ErrorCode.QUOTA_CONCURRENT_EXCEEDED,
         ErrorCode.QUEUE_AHEAD,
         ErrorCode.INSUFFICIENT_BALANCE,
+        ErrorCode.BUDGET_EXCEEDED,
+        ErrorCode.BURN_RATE_EXCEEDED,
         ErrorCode.NO_CAPACITY,
     }
 )
@@ -27,7 +31,7 @@ WORTH_WAITING = frozenset(
 def check_nodes(work: AccountWork, session: Session, model: Model) -> None:
     """Refuse more nodes than the account may have, or than any provider of the model has."""
     cards = [work.services.card(provider) for provider in model.providers]
-    limits = [card.max_nodes for card in cards if card is not None]
+    limits = [card.lifecycle.max_nodes for card in cards if card is not None]
     largest = None if not limits or None in limits else max(limit for limit in limits if limit is not None)
     _raise_if(quota.check_nodes(work.terms, largest, session.nodes))
 
@@ -119,6 +123,7 @@ def allowed(work: AccountWork, session: Session, model: Model, ahead_of: Session
     _check_max_cost(session)
     _check_quota(work, session, ahead_of)
     _check_funds(work, session)
+    _raise_if(work.spending.refusal(work.account, session, work.now))
     return session
 
 
@@ -127,10 +132,10 @@ def waiting(work: AccountWork, session: Session, model: Model, refusal: Refusal)
     something."""
     reason = refusal.code.value
     waits = work.planned(replace(session, state=State.QUEUED, queue_reason=reason))
-    look_at = _freed_by_time(work, session, model, refusal.code)
-    if look_at is None or waits.next_step_at is None:
+    look_at = _freed_by_time(work, session, model, refusal)
+    if look_at is None or waits.due is None:
         return waits
-    return replace(waits, next_step_at=min(waits.next_step_at, look_at))
+    return replace(waits, due=replace(waits.due, at=min(waits.due.at, look_at)))
 
 
 def _priced(work: AccountWork, session: Session, model: Model) -> Session:
@@ -152,10 +157,10 @@ def _check_max_cost(session: Session) -> None:
     block = money.first_block_beyond(session)
     if block is not None:
         message = (
-            f"stop.max_cost: {session.max_cost} {session.currency} does not pay the first block of"
-            f" {session.block_seconds} s, which costs {block}: allow more"
+            f"stop.max_cost: {money_text(session.max_cost or ZERO)} {session.currency} does not pay the first block"
+            f" of {session.block_seconds} s, which costs {money_text(block)}: allow more"
         )
-        raise Refusal(ErrorCode.LIMIT_EXCEEDED, message, field="stop.max_cost", limit=str(block))
+        raise Refusal(ErrorCode.LIMIT_EXCEEDED, message, field="stop.max_cost", limit=money_text(block))
 
 
 def _check_quota(work: AccountWork, session: Session, ahead_of: Session | None) -> None:
@@ -172,10 +177,10 @@ def _check_funds(work: AccountWork, session: Session) -> None:
         raise Refusal(
             ErrorCode.INSUFFICIENT_BALANCE,
             f"the balance cannot pay the first {plan.min_funded_seconds} s together with what runs already:"
-            f" {missing} {work.account.currency} are missing; credit the account",
-            balance=str(balance),
-            overdraft_limit=str(overdraft),
-            missing=str(missing),
+            f" {money_text(missing)} {work.account.currency} are missing; credit the account",
+            balance=money_text(balance),
+            overdraft_limit=money_text(overdraft),
+            missing=money_text(missing),
             currency=work.account.currency,
         )
 
@@ -186,7 +191,7 @@ def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Ses
     if not work.has_queued_sessions:
         return frozenset()
     cards = {name: work.services.card(name) for name in places.providers_for(work.services, session, model)}
-    largest = {name: card.max_nodes for name, card in cards.items() if card is not None}
+    largest = {name: card.lifecycle.max_nodes for name, card in cards.items() if card is not None}
     waiting = work.tx.queues.models_waiting(session, largest, ahead_of=ahead_of)
     return {
         spot
@@ -195,16 +200,18 @@ def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Ses
     }
 
 
-def _freed_by_time(work: AccountWork, session: Session, model: Model, code: ErrorCode) -> datetime | None:
-    """Return when a close becomes our debt, or a key's cooldown ends: these wake no session, for no commit happens
-    then."""
-    match code:
+def _freed_by_time(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> datetime | None:
+    """Return when a close becomes our debt, a key's cooldown ends, or the next period of a budget begins: these wake no
+    session, for no commit happens then."""
+    match refusal.code:
         case ErrorCode.NO_CAPACITY:
             providers = list(places.providers_for(work.services, session, model))
             return next(iter(places.freed_by_time(work.tx, session, providers, work.now)), None)
         case ErrorCode.QUOTA_CONCURRENT_EXCEEDED | ErrorCode.QUOTA_NODES_EXCEEDED:
             debts = work.services.config.cleanup_debts()
             return work.tx.placements.in_debt_at(work.account.id, work.now, debts)
+        case ErrorCode.BUDGET_EXCEEDED:
+            return budgets.ends_at(BudgetPeriod(refusal.details["period"]), work.now)
         case _:
             return None
 

@@ -16,14 +16,24 @@ from orchestrator.store.transaction import Transaction
 class Burning:
     """The sessions that burn an account's money, or will soon. They are read on demand, and updated at each save."""
 
-    def __init__(self, tx: Transaction, account: Account, few: int = FEW) -> None:
-        """Prepare to read the sessions that cost money. `few`: up to so many are read one by one."""
+    def __init__(
+        self,
+        tx: Transaction,
+        account: Account,
+        few: int = FEW,
+        metered: Sequence[Metered] | None = None,
+        known_groups: Sequence[Group] | None = None,
+    ) -> None:
+        """Prepare to read the sessions that cost money. `few`: up to so many are read one by one. `metered`, one more
+        than `few` if there are more, and `known_groups`: as they are now; None: not read yet."""
         self._tx = tx
         self._few = few
         self._account_id = account.id
-        self._were_many = account.funds_end_at is not None and account.funds_session_id is None
+        self._were_many = account.is_grouped
+        all_known = metered is not None and len(metered) <= few
+        self._first = {one.id: one for one in metered or ()} if all_known else None
         self._each: dict[str, Metered] | None = None
-        self._groups: Sequence[Group] | None = None
+        self._groups = known_groups
         self._are_many = False
 
     @property
@@ -70,12 +80,11 @@ class Burning:
         """Take over a session of the account that was saved. `before`: as it was, None for a new one."""
         if self._groups is not None:
             self._groups = groups.changed(self._groups, _if_active(before), _if_active(after))
-        if self._each is None:
-            return  # they are read at the first use
-        if after.state in ACTIVE:
-            self._each[after.id] = Metered.of(after)
-        else:
-            self._each.pop(after.id, None)
+        for known in (self._first, self._each):  # what is not known is read at the first use
+            if known is not None and after.state in ACTIVE:
+                known[after.id] = Metered.of(after)
+            elif known is not None:
+                known.pop(after.id, None)
 
     # questions
 
@@ -99,14 +108,30 @@ class Burning:
         return money.funded(balance, others, joining, now, seconds, overdraft)
 
     def uncharged_at_most(self, now: datetime) -> Decimal:
-        """Return an upper bound of what running sessions have cost by now and was not charged yet; the true sum is
-        little less."""
+        """Return an upper bound of what running sessions have cost by now and was not charged yet; where many
+        run, the true sum may be less by a block of each."""
         known = self.groups
         return self.uncharged(now) if known is None else groups.uncharged_at_most(known, now)
 
     def uncharged(self, now: datetime) -> Decimal:
         """Return what running sessions have cost by now and was not charged yet."""
         return sum((money.uncharged(one, now) for one in self.running), ZERO)
+
+    def per_hour(self) -> Decimal:
+        """Return what all that start or run cost an hour."""
+        known = self.groups
+        if known is not None:
+            return sum((one.price_per_node_hour * one.nodes * one.sessions for one in known), ZERO)
+        return sum((one.price_per_node_hour * one.nodes for one in self.each.values()), ZERO)
+
+    def spent_at(self, amount: Decimal, now: datetime) -> datetime | None:
+        """Return when the cost of running sessions that is not charged yet exceeds this amount, or, if many run, an
+        instant before that; None if it never does."""
+        known = self.groups
+        if known is not None:
+            return groups.last_until(amount, known, now)
+        end = self.funds_end(amount, now, ZERO)
+        return None if end is None else end.at
 
     def funds_end(self, balance: Decimal, since: datetime, overdraft: Decimal) -> money.FundsEnd | None:
         """Return the first block from `since` on that cannot be paid."""
@@ -126,13 +151,18 @@ class Burning:
 
     def _count(self) -> None:
         if self._were_many:
-            self._groups = self._tx.groups.of(self._account_id)
+            self._groups = self._tx.groups.of(self._account_id) if self._groups is None else self._groups
             self.are_at_least(sum(group.sessions for group in self._groups))
         if not self._are_many:
-            few = self._tx.sessions.metered(self._account_id, self._few + 1)
+            few = self._few_first()
             if len(few) <= self._few:
                 self._each = {one.id: one for one in few}
             self.are_at_least(len(few))
+
+    def _few_first(self) -> Sequence[Metered]:
+        if self._first is not None:
+            return list(self._first.values())
+        return self._tx.sessions.metered(self._account_id, self._few + 1)
 
 
 def _if_active(session: Session | None) -> Session | None:

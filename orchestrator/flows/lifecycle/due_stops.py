@@ -4,7 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
-from orchestrator.flows.engine.crowd import STOPS_AT_ONCE, StopsFirst
+from orchestrator.flows.engine import crowd
+from orchestrator.flows.engine.crowd import StopsFirst
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import failover, stops
 from orchestrator.flows.lifecycle.account_work import AccountWork, lock_account, lock_account_of
@@ -27,10 +28,8 @@ def on_account(
 
     Without `waits`, for ticks, also None where another transaction holds it: what is due there is still due at the next
     tick. Raises AccountBusy, and StopsFirst: use `after_stops` for work that must not be postponed."""
-    account = lock_account(services, tx, account_id, waits=waits)
-    if account is None:
-        return None
-    return begin(services, tx, account, tx.now())
+    locked = lock_account(services, tx, account_id, waits=waits)
+    return begin(services, tx, *locked) if locked is not None else None
 
 
 def begin(
@@ -44,7 +43,7 @@ def begin(
     """Apply the due stops of a locked account at `now`. `standing`, and `facts` for a new session: None to
     read them here. Raises StopsFirst."""
     work = AccountWork(services, tx, account, now, facts)
-    if apply_due_stops(work, STOPS_AT_ONCE, standing):
+    if apply_due_stops(work, crowd.STOPS_AT_ONCE, standing):
         raise StopsFirst(account.id)
     return work
 
@@ -57,7 +56,8 @@ def on_session(
     if account_id is None:
         account = lock_account_of(services, tx, session_id)
     else:
-        account = lock_account(services, tx, account_id)
+        locked = lock_account(services, tx, account_id)
+        account = locked[0] if locked is not None else None
     found = tx.sessions.lock_with_standing(session_id, account.id) if account is not None else None
     if account is None or found is None:
         return None
@@ -67,13 +67,13 @@ def on_session(
     return (work, current) if current is not None else None
 
 
-def stop_some(services: Services, tx: Transaction, account_id: str, *, waits: bool) -> bool:
+def stop_some(services: Services, tx: Transaction, account_id: str) -> bool:
     """Apply the first due stops of the account; return True if more are due."""
-    account = lock_account(services, tx, account_id, waits=waits)
-    if account is None:
+    locked = lock_account(services, tx, account_id)
+    if locked is None:
         return False
-    work = AccountWork(services, tx, account, tx.now())
-    more = apply_due_stops(work, STOPS_AT_ONCE)
+    work = AccountWork(services, tx, *locked)
+    more = apply_due_stops(work, crowd.STOPS_AT_ONCE)
     work.finish()
     return more
 
@@ -82,7 +82,7 @@ def stop_all(services: Services, account_id: str) -> None:
     """Apply every due stop of the account, a bounded number in each transaction."""
 
     def stop(tx: Transaction) -> bool:
-        return stop_some(services, tx, account_id, waits=True)
+        return stop_some(services, tx, account_id)
 
     while services.database.transact(stop):
         pass
@@ -100,12 +100,12 @@ def after_stops(services: Services, work: Callable[[Transaction], T]) -> T:
 def apply_due_stops(work: AccountWork, at_most: int | None = None, standing: Standing | None = None) -> bool:
     """Stop the sessions that should have stopped by now, each with effect at its rule's instant. Return True if more
     than `at_most` are due; the later ones are left. `standing`: if it was read already."""
-    standing = standing or work.tx.sessions.standing(work.account.id)
+    standing = standing or work.standing()
     work.note_standing(standing)
-    if not _is_due(work, standing):
+    if not is_due(work.account, standing, work.now):
         return False
     limit = None if at_most is None else at_most + 1
-    found = work.tx.sessions.overdue(work.account.id, work.now, limit)
+    found = work.first_overdue(limit)
     more = len(found) == limit
     known_until = found[-1].stop_at if more else None  # later stops were not read
     work.overdue = Overdue(work.policy, work.now, found)
@@ -124,9 +124,10 @@ def apply_due_stops(work: AccountWork, at_most: int | None = None, standing: Sta
     return more
 
 
-def _is_due(work: AccountWork, standing: Standing) -> bool:
-    ends = (work.account.funds_end_at, standing.earliest_stop)
-    return any(end is not None and end <= work.now for end in ends)
+def is_due(account: Account, standing: Standing, now: datetime) -> bool:
+    """Return whether a stop of the account may be due: a deadline has passed, or its funds have ended."""
+    ends = (account.funds_end_at, standing.earliest_stop)
+    return any(end is not None and end <= now for end in ends)
 
 
 def _funds_end_so_far(work: AccountWork) -> money.FundsEnd | None:
@@ -136,9 +137,10 @@ def _funds_end_so_far(work: AccountWork) -> money.FundsEnd | None:
 
 
 def _carry_out(work: AccountWork, session: Session, due: Candidate) -> None:
-    ended = due.reason is StopReason.PROVIDER_ENDED
-    if ended and failover.move_on(work, session, due.at, due.detail):
-        return
-    before = work.tx.sessions.lock(session.id)
+    if due.reason is StopReason.PROVIDER_ENDED:
+        work.read_again(session.id)
+        if failover.move_on(work, session, due.at, due.detail):
+            return
+    before = work.lock_session(session.id)
     assert before is not None
     stops.end(work, before, due.reason, due.at, due.detail)

@@ -1,6 +1,6 @@
 """What follows when a session's placement ends: another attempt to start, a failover, or the session's end."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from orchestrator.flows.lifecycle import places, stops
@@ -14,6 +14,7 @@ from orchestrator.flows.lifecycle.transitions import (
 )
 from orchestrator.rules.states import SERVING, UNENDED, State, StopReason, end_state
 from orchestrator.rules.values import Placement, Session
+from orchestrator.rules.values.copies import replace
 
 
 def next_attempt(work: AccountWork, before: Session, noted: Session) -> Session | None:
@@ -96,9 +97,14 @@ def finish_if_closed(work: AccountWork, session: Session) -> Session:
     that end."""
     if session.state is State.STARTING:
         return _placed_again(work, session)
-    if session.state is not State.STOPPING or session.stop_reason is None:
+    if session.state is not State.STOPPING:
         return session
-    if any(placement.state in UNENDED for placement in work.tx.placements.unended(session.id)):
+    return finish_if_ended(work, session, work.tx.placements.unended(session.id))
+
+
+def finish_if_ended(work: AccountWork, session: Session, placements: Sequence[Placement]) -> Session:
+    """Finish a stopping session once all these placements of it have ended."""
+    if session.stop_reason is None or any(placement.state in UNENDED for placement in placements):
         return session
     state = end_state(session.stop_reason, ever_ran=session.ever_ran)
     return work.keep(session, replace(session, state=state, ended_at=work.now))

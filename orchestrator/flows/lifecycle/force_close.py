@@ -8,7 +8,7 @@ from orchestrator.client.requests import CloseSession
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import transitions
 from orchestrator.rules.states import UNENDED, PlacementState, Step
-from orchestrator.rules.values import Placement
+from orchestrator.rules.values import Due, Placement
 from orchestrator.store.transaction import Transaction
 
 #: The states that an open with an unknown outcome passes through: the transitions allow no shorter way.
@@ -33,11 +33,18 @@ def close_orphan(services: Services, tx: Transaction, orphan: Placement, request
     now = tx.now()
     ended = end(tx, orphan, request, now)
     card = services.card(orphan.provider)
-    waits = ended.next_step is Step.CLOSE and (ended.lease_until is None or ended.lease_until <= now)
-    if not waits or card is None or not card.closes_by_id:
-        return ended
+    by_id = card is not None and card.lifecycle.closes_by_id
+    return retry(tx, ended, now) if by_id else ended
+
+
+def retry(tx: Transaction, placement: Placement, now: datetime) -> Placement:
+    """Try a close again at once, if one is due later and none is under way. The placement is locked."""
+    closes = placement.due is not None and placement.due.step is Step.CLOSE
+    leased = placement.lease is not None and placement.lease.until > now
+    if not closes or leased:
+        return placement
     tx.placements.wake(Step.CLOSE)
-    return tx.placements.save(ended, replace(ended, next_step_at=now))
+    return tx.placements.save(placement, replace(placement, due=Due(Step.CLOSE, now)))
 
 
 def _confirmed(tx: Transaction, placement: Placement, detail: str | None, now: datetime) -> Placement:
@@ -61,7 +68,7 @@ def _forced(tx: Transaction, placement: Placement, by: str, why: str, now: datet
     current = tx.placements.save(placement, marked)
     for state in _ON_THE_WAY.get(placement.state, ()):
         step = Step.CLOSE if state is PlacementState.CLOSING else Step.RESOLVE
-        current = tx.placements.save(current, replace(current, state=state, next_step=step, next_step_at=now))
+        current = tx.placements.save(current, replace(current, state=state, due=Due(step, now)))
     return transitions.end_closed(
         tx, current, f"none: {by} forced it without the provider's proof: {why}", now
     )

@@ -10,7 +10,7 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.rules.billing.money import MICRO
 from orchestrator.rules.reconcile.lists import ListedResource
 from orchestrator.rules.states import PlacementState, Step
-from orchestrator.rules.values import ModelType, Placement
+from orchestrator.rules.values import Due, ModelType, Placement
 from orchestrator.store.transaction import Transaction
 
 _LATE = "opened by a worker that had lost its lease"
@@ -33,14 +33,12 @@ _NOT_INHERITED: Mapping[str, Any] = {
             "forced_at",
             "forced_by",
             "forced_why",
-            "lease_token",
-            "lease_until",
+            "lease",
         )
     ),
     "state": PlacementState.CLOSING,
     "exclusive": False,
     "possible_orphans": False,
-    "next_step": Step.CLOSE,
     "attempts": 0,
     "revision": 0,
 }
@@ -70,7 +68,7 @@ def add_of(
     Where a key is the only address, a close would end the session of the key's next user. Such an orphan is only
     reported, and its declared end is the proof."""
     card = services.card(of.provider)
-    by_id = card is not None and card.closes_by_id
+    by_id = card is not None and card.lifecycle.closes_by_id
     origin: Mapping[str, Any] = {"orphan_of": of.id, "named": of.id}
     orphan = replace(
         of,
@@ -82,7 +80,7 @@ def add_of(
         closing_since=now,
         declared_end_at=ends_at,
         last_answer=why,
-        next_step_at=now if by_id or ends_at is None else max(now, ends_at),
+        due=Due(Step.CLOSE, now if by_id or ends_at is None else max(now, ends_at)),
     )
     tx.placements.wake(Step.CLOSE)
     return tx.placements.insert(orphan)
@@ -108,7 +106,7 @@ def add_stranger(
         provider=provider,
         credential=credential,
         fingerprint=None if credential is None else services.secrets.fingerprint(credential),
-        serialised=card is not None and card.serialised and credential is not None,
+        serialised=card is not None and card.identity.serialised and credential is not None,
         price_per_node_hour=price,
         currency=currency,
         state=PlacementState.CLOSING,
@@ -118,8 +116,7 @@ def add_stranger(
         closing_since=since,
         declared_end_at=live.ends_at,
         last_answer=why,
-        next_step=Step.CLOSE,
-        next_step_at=now,
+        due=Due(Step.CLOSE, now),
     )
     tx.placements.wake(Step.CLOSE)
     return tx.placements.insert(row)

@@ -39,9 +39,9 @@ def providers_for(services: Services, session: Session, model: Model) -> Iterato
         card = services.card(provider)
         if card is None or session.pinned_provider not in (None, provider):
             continue
-        if card.attaches != (session.attach is not None):
+        if card.lifecycle.attaches != (session.attach is not None):
             continue
-        if card.max_nodes is None or session.nodes <= card.max_nodes:
+        if card.lifecycle.max_nodes is None or session.nodes <= card.lifecycle.max_nodes:
             yield provider
 
 
@@ -147,7 +147,7 @@ def _take_at(
         "ref": session.pinned_credential,
         "excluding": sorted(excluding),
     }
-    if card is not None and card.exclusive_credentials:
+    if card is not None and card.identity.exclusive_credentials:
         credential = tx.credentials.take(provider, now, **which)
     else:
         credential = tx.credentials.share(provider, now, crc32(session.id.encode()), **which)
@@ -168,6 +168,6 @@ def _tried(services: Services, earlier: Sequence[Placement]) -> Spots:
         if placement.refused_by is RefusedBy.PROVIDER:
             tried.add((placement.provider, EVERYWHERE))
         refused = placement.refused_by is not None  # an open with a lost answer was not refused
-        if refused or card is None or card.attaches or not card.has_lifecycle:
+        if refused or card is None or card.lifecycle.attaches or not card.lifecycle.managed:
             tried.add((placement.provider, placement.credential))
     return tried

@@ -1,6 +1,5 @@
 """Stop a session with effect at an instant; start the running time of one that answered its first ping."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from orchestrator.flows.lifecycle import transitions
@@ -11,6 +10,7 @@ from orchestrator.rules.sessions.pings import at_rest
 from orchestrator.rules.sessions.stops import idle_by
 from orchestrator.rules.states import UNENDED, State, StopReason, end_state
 from orchestrator.rules.values import Session
+from orchestrator.rules.values.copies import replace
 
 
 def stop(
@@ -27,8 +27,7 @@ def stop(
 def end(work: AccountWork, before: Session, reason: StopReason, at: datetime, detail: str | None) -> Session:
     """Stop a session for exactly this reason, with effect at `at`. `before`: locked."""
     placements = [
-        transitions.begin_close(work, placement, before)
-        for placement in work.tx.placements.lock_all(before.id)
+        transitions.begin_close(work, placement, before) for placement in work.lock_placements(before.id)
     ]
     work.placements[before.id] = placements
     over = not any(placement.state in UNENDED for placement in placements)
@@ -57,9 +56,7 @@ def start_running(work: AccountWork, before: Session, noted: Session) -> Session
         running_at=noted.running_at or work.now,
         running_since=work.now,
         stop_detail=None,  # why its last placement ended, if it moved
-        lease_token=None,
-        leased_at=None,
-        lease_until=None,
+        lease=None,
         attempts=0,
     )
     overdraft = work.terms.plan.overdraft_limit

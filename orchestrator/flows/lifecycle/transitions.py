@@ -1,6 +1,6 @@
 """Begin the next placement of a session, and end one that is no longer wanted."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -10,7 +10,8 @@ from orchestrator.flows.lifecycle.places import Place
 from orchestrator.rules.sessions.pings import given_back, without_doubts
 from orchestrator.rules.sessions.stops import ask_duration
 from orchestrator.rules.states import PlacementState, State, Step
-from orchestrator.rules.values import Model, Placement, Session
+from orchestrator.rules.values import Due, Model, Placement, Session
+from orchestrator.rules.values.copies import replace
 from orchestrator.store.transaction import Transaction
 
 
@@ -21,7 +22,9 @@ def begin_placement(
     card = services.card(place.provider)
     assert card is not None
     credential = place.credential
-    shortest = ask_duration(session, services.policy(place.provider), card.shortest_duration_seconds, now)
+    shortest = ask_duration(
+        session, services.policy(place.provider), card.lifecycle.shortest_duration_seconds, now
+    )
     placement = Placement(
         id=tx.installation.new_placement_id(),
         session_id=session.id,
@@ -30,8 +33,8 @@ def begin_placement(
         provider=place.provider,
         credential=credential.ref if credential else None,
         fingerprint=credential.fingerprint if credential else None,
-        exclusive=card.exclusive_credentials and credential is not None,
-        serialised=card.serialised and credential is not None,
+        exclusive=card.identity.exclusive_credentials and credential is not None,
+        serialised=card.identity.serialised and credential is not None,
         model_id=model.id,
         provider_model_id=model.provider_model_ids.get(place.provider, model.id),
         model_type=model.type,
@@ -43,8 +46,7 @@ def begin_placement(
         attach=session.attach,
         duration_seconds=shortest,
         created_at=now,
-        next_step=Step.OPEN,
-        next_step_at=place.at,
+        due=Due(Step.OPEN, place.at),
     )
     if place.at <= now:
         tx.placements.wake(Step.OPEN)
@@ -120,6 +122,20 @@ def end_closed(tx: Transaction, placement: Placement, proof: str, now: datetime)
     return _end(tx, placement, PlacementState.CLOSED, proof, now)
 
 
+def close_quietly(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
+    """Do the same, but wake no session that waits for its place: `wake_for_places` does so for many."""
+    return _ended(tx, placement, PlacementState.CLOSED, proof, now)
+
+
+def wake_for_places(tx: Transaction, ended: Sequence[Placement]) -> None:
+    """Wake a session for each of these places, where any waits for the provider."""
+    at = {one.provider: one.ended_at for one in ended if one.ended_at is not None}
+    awaited = tx.queues.providers_awaited(sorted(at), max(at.values())) if at else set()
+    for placement in ended:
+        if placement.provider in awaited:
+            _wake_for(tx, placement, at[placement.provider])
+
+
 def wake_next_waiter(work: AccountWork, session: Session) -> None:
     """Wake the next session that waits for a free key. The one woken before does not need it, or needs another."""
     model = work.tx.models.get(session.model_id)
@@ -134,15 +150,14 @@ def wake_next_waiter(work: AccountWork, session: Session) -> None:
 
 def _close_open_placement(work: AccountWork, placement: Placement, session: Session) -> Placement:
     at = work.now
-    if session.leased_at is not None:  # a ping is claimed and may begin soon
-        at = max(at, session.leased_at + timedelta(seconds=PING_BEGINS_WITHIN * 1.1))
+    if session.lease is not None and session.lease.since is not None:  # a ping is claimed and may begin soon
+        at = max(at, session.lease.since + timedelta(seconds=PING_BEGINS_WITHIN * 1.1))
     work.tx.placements.wake(Step.CLOSE)
     closing = replace(
         placement,
         state=PlacementState.CLOSING,
         closing_since=placement.closing_since or work.now,
-        next_step=Step.CLOSE,
-        next_step_at=at,
+        due=Due(Step.CLOSE, at),
         attempts=0,
     )
     return work.tx.placements.save(placement, closing)
@@ -157,18 +172,34 @@ def _end(
     *,
     before: Placement | None = None,
 ) -> Placement:
+    saved = _ended(tx, placement, state, proof, now, before=before)
+    _wake_for(tx, placement, now)
+    return saved
+
+
+def _ended(
+    tx: Transaction,
+    placement: Placement,
+    state: PlacementState,
+    proof: str,
+    now: datetime,
+    *,
+    before: Placement | None = None,
+) -> Placement:
     ended = replace(
         placement,
         state=state,
         proof=proof,
         ended_at=now,
-        next_step=None,
-        next_step_at=None,
-        lease_token=None,
-        lease_until=None,
+        due=None,
+        lease=None,
         attempts=0,
     )
-    saved = tx.placements.save(before or placement, ended)
+    return tx.placements.save(before or placement, ended)
+
+
+def _wake_for(tx: Transaction, placement: Placement, now: datetime) -> None:
+    """Wake one session that waits for the place of this placement."""
     tx.queues.wake_waiting_for_provider(
         placement.provider,
         now,
@@ -176,4 +207,3 @@ def _end(
         attached=placement.attach is not None,
         nodes=placement.nodes,
     )
-    return saved

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 from orchestrator.flows.engine import metering
 from orchestrator.flows.engine.services import PING_BEGINS_WITHIN
+from orchestrator.flows.engine.waiting_counts import SentPings
 from orchestrator.flows.operations import remedies
 from orchestrator.flows.operations.checks import TIMEOUT, Subject, Tried, not_tried
 from orchestrator.flows.steps.targets import target_of
 from orchestrator.providers.port.driver import Driver, Life, Probe, Secret, Target
 from orchestrator.providers.port.errors import ProviderError
 from orchestrator.rules.values import Verdict
+from orchestrator.rules.values.amounts import money_text
 
 
 def running(subject: Subject) -> Target | None:
@@ -28,18 +31,18 @@ def running(subject: Subject) -> Target | None:
 def try_ping(subject: Subject, secret: Secret | None, served: Target | None) -> Sequence[Tried]:
     """Ping once; return the result and its price."""
     card = subject.driver.card
-    if card.native_ping_is_lifecycle:
+    if card.lifecycle.ping_can_close:
         return [not_tried("ping", "the configured ping can close a session")]
-    target = served if not card.has_lifecycle else running(subject)
+    target = served if not card.lifecycle.managed else running(subject)
     if target is None:
-        why = "nothing runs there" if card.has_lifecycle else "no model can be used"
+        why = "nothing runs there" if card.lifecycle.managed else "no model can be used"
         return [not_tried("ping", why)]
-    if card.sleeps and subject.services.loop.run(_is_asleep(subject.driver, target, secret)):
+    if card.status.sleeps and subject.services.loop.run(_is_asleep(subject.driver, target, secret)):
         return [not_tried("ping", "it is asleep, and a ping would wake it and start the bill")]
     probe = subject.services.loop.run(subject.driver.probe(target))
     if probe.not_begun:
         return [not_tried("ping", "too late to begin")]
-    metering.count_apart(subject.services, subject.name, [probe])
+    metering.count_apart(subject.services, {subject.name: SentPings(probes=[probe])})
     return [_pinged(target, probe), _price(probe)]
 
 
@@ -69,7 +72,7 @@ def _pinged(target: Target, probe: Probe) -> Tried:
 
 
 def _price(probe: Probe) -> Tried:
-    parts = [f"{probe.cost_usd} USD"] if probe.cost_usd else []
+    parts = [f"{money_text(Decimal(probe.cost_usd))} USD"] if probe.cost_usd else []
     parts += [f"{probe.tokens} tokens"] if probe.tokens else []
     if not parts:
         return Tried(what="price of the ping", works=None, said="the platform does not report it")

@@ -63,15 +63,15 @@ def not_tried(what: str, why: str) -> Tried:
 
 def card_facts(card: Card) -> Iterator[str]:
     """Yield what the driver's card says, in an operator's words."""
-    yield "sessions are opened and closed there" if card.has_lifecycle else "always-on endpoints"
-    yield "can be listed" if card.can_list else "cannot be listed"
-    if card.attaches:
+    yield "sessions are opened and closed there" if card.lifecycle.managed else "always-on endpoints"
+    yield "can be listed" if card.status.can_list else "cannot be listed"
+    if card.lifecycle.attaches:
         yield "sessions are opened and closed elsewhere"
-    if card.exclusive_credentials:
+    if card.identity.exclusive_credentials:
         yield "one session for each credential"
-    if card.max_nodes is not None:
-        yield f"at most {card.max_nodes} nodes"
-    if card.shortest_duration_seconds:
-        yield f"asked for at least {card.shortest_duration_seconds} s"
-    if card.minimum_billing_seconds:
-        yield f"at least {card.minimum_billing_seconds} s are billed"
+    if card.lifecycle.max_nodes is not None:
+        yield f"at most {card.lifecycle.max_nodes} nodes"
+    if card.lifecycle.shortest_duration_seconds:
+        yield f"asked for at least {card.lifecycle.shortest_duration_seconds} s"
+    if card.lifecycle.minimum_billing_seconds:
+        yield f"at least {card.lifecycle.minimum_billing_seconds} s are billed"

@@ -154,7 +154,7 @@ def _correct_placements(services: Services, shift: timedelta) -> Tally:
         if before is None:
             return
         waits = wait_limits_at(services, before.provider).waits
-        longest = waits.get(before.next_step or Step.RESOLVE, waits[Step.RESOLVE])
+        longest = waits.get(before.due.step if before.due else Step.RESOLVE, waits[Step.RESOLVE])
         after = correction.corrected_placement(before, shift, tx.now(), longest)
         if before.session_id is not None and tx.ahead.lies_ahead(before.session_id, tx.now()):
             after = replace(

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.services import Services
+from orchestrator.flows.reports.cloud_events import cloud_event
 from orchestrator.observability import metrics
-from orchestrator.rules.events import rfc3339
 from orchestrator.store.queries.outbox import WaitingEvent
 from orchestrator.store.transaction import Transaction
 
@@ -48,40 +48,33 @@ def deliver_events(services: Services, sinks: Sequence[Sink]) -> Tally:
     """Deliver batches until the outbox is empty, or while no other worker delivers. Each batch goes to the sinks in
     their order; a sink that raises keeps it from those after it."""
     holder = services.database.identity.new_token()
-    delivered = 0
+    delivered, batch = 0, _next(services, holder, ())
     try:
-        while not services.slots.closed and (
-            batch := services.database.transact(lambda tx: _take(tx, holder))
-        ):
+        while batch:
             events = [cloud_event(event) for event in batch]
             for sink in sinks:
                 sink.send(events)
-            services.database.transact(lambda tx, done=batch: _delivered(tx, done))  # type: ignore[misc]
             delivered += len(batch)
+            batch = _next(services, holder, batch)
     finally:  # a sink that raises must not keep other workers from trying
         services.database.transact(lambda tx: tx.leases.give_back(LEASE, holder))
     return Tally(claimed=delivered, settled=delivered)
 
 
-def cloud_event(event: WaitingEvent) -> dict[str, Any]:
-    """Return the event as CloudEvents 1.0, in JSON."""
-    return {
-        "specversion": "1.0",
-        "id": event.id,
-        "source": "/orchestrator",
-        "type": event.type,
-        "subject": event.subject,
-        "time": rfc3339(event.time),
-        "datacontenttype": "application/json",
-        "data": event.data,
-    }
+def _next(services: Services, holder: str, sent: Sequence[WaitingEvent]) -> Sequence[WaitingEvent]:
+    """Mark the events that were sent as delivered, and return the next batch, in one transaction. It is empty after a
+    batch that was not full, while another worker delivers, and when this process leaves."""
 
+    def take(tx: Transaction) -> Sequence[WaitingEvent]:
+        now = tx.now()
+        if sent:
+            tx.outbox.delivered([event.seq for event in sent], now)
+        if (
+            0 < len(sent) < BATCH
+            or services.slots.closed
+            or not tx.leases.hold(LEASE, holder, now, LEASE_SECONDS)
+        ):
+            return ()
+        return tx.outbox.waiting(BATCH)
 
-def _take(tx: Transaction, holder: str) -> Sequence[WaitingEvent]:
-    if not tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS):
-        return []
-    return tx.outbox.waiting(BATCH)
-
-
-def _delivered(tx: Transaction, batch: Sequence[WaitingEvent]) -> None:
-    tx.outbox.delivered([event.seq for event in batch], tx.now())
+    return services.database.transact(take)

@@ -19,8 +19,10 @@ def forget_old_outcomes(services: Services) -> int:
 
 
 def forget_old_events(services: Services) -> int:
-    """Delete delivered events after their retention, and save up to when: the audit needs that instant."""
+    """Delete delivered events after their retention, and save up to when: the audit needs that instant. Delete what
+    webhooks did not take, as long after it was given up."""
     kept = timedelta(days=services.config.retention.events_days)
+    until_done(services, lambda tx: tx.webhooks.forget_dead(tx.now() - kept))
 
     def forget(tx: Transaction) -> int:
         now = tx.now()

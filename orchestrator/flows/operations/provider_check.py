@@ -10,6 +10,7 @@ from orchestrator.providers.port.abilities import ChecksKey, ChecksOwner, HasBal
 from orchestrator.providers.port.driver import Life, Order, Secret, Target
 from orchestrator.providers.port.errors import CannotAsk, NotSent, OutOfBalance
 from orchestrator.rules.values import Model, ModelType
+from orchestrator.rules.values.amounts import money_text
 
 #: The duration in an order to an always-on endpoint, which creates nothing and ignores it. Seconds.
 _DURATION = 3600
@@ -42,7 +43,7 @@ def check_provider(services: Services, name: str) -> Sequence[Tried]:
 def _nothing_was_verified(subject: Subject, tries: Sequence[Tried]) -> Iterator[Tried]:
     """Report that nothing could be tried: the provider may not even be reachable. Attached sessions bring their own
     endpoint, so there is nothing to try."""
-    if not subject.driver.card.attaches and all(one.works is None for one in tries):
+    if not subject.driver.card.lifecycle.attaches and all(one.works is None for one in tries):
         yield Tried(
             what="reachable",
             works=False,
@@ -80,11 +81,11 @@ def _key_check(subject: Subject, ref: str | None) -> Callable[[], Awaitable[str]
     async def ask() -> str:
         if isinstance(driver, ChecksKey):
             return await driver.check(services.secret(ref))
-        if ref is not None and driver.card.can_list:
+        if ref is not None and driver.card.status.can_list:
             return f"{len(await driver.list(services.secret(ref)))} sessions or instances listed"
-        if driver.card.attaches:
+        if driver.card.lifecycle.attaches:
             raise CannotAsk("each session brings a secret of its own")
-        if driver.card.asks_by_name:
+        if driver.card.status.by_name:
             return await _asked_for_an_unknown_session(subject, services.secret(ref))
         raise CannotAsk("this platform cannot be asked about a key: its first use will show")
 
@@ -129,9 +130,9 @@ def _balance(subject: Subject, secret: Secret | None) -> Tried:
 
     async def ask() -> str:
         balance = await driver.balance(secret)
-        amount = f"{balance.amount.normalize():f} {balance.currency}"
+        amount = f"{money_text(balance.amount)} {balance.currency}"
         if balance.amount < low_below:
-            raise OutOfBalance(f"{amount}, low: below {low_below}")
+            raise OutOfBalance(f"{amount}, low: below {money_text(low_below)}")
         return amount
 
     return tried(subject, "balance", ask)
@@ -157,12 +158,12 @@ def _model(subject: Subject, secret: Secret | None, model: Model) -> tuple[Tried
     found: list[Target] = []
 
     async def ask() -> str:
-        if not driver.card.has_lifecycle:  # such an open creates nothing
+        if not driver.card.lifecycle.managed:  # such an open creates nothing
             found.append(await _leased(subject, secret, model))
             return "can be used"
         if isinstance(driver, ListsModels):
             return await driver.lists(theirs, secret)
-        if driver.card.attaches:
+        if driver.card.lifecycle.attaches:
             raise CannotAsk("the endpoint and the model are named when a session is attached")
         raise CannotAsk("only an open could show it, and it might create a session")
 

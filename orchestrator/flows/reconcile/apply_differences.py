@@ -15,7 +15,7 @@ from orchestrator.flows.steps.ping.ping_due import give_up
 from orchestrator.rules.reconcile.lists import Action, Difference
 from orchestrator.rules.sessions.decide import GiveUp, Stop, after_platform_status
 from orchestrator.rules.states import PlacementState, Step
-from orchestrator.rules.values import Placement, Session
+from orchestrator.rules.values import Due, Placement, Session
 from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -58,13 +58,13 @@ def _adopt(tx: Transaction, provider: str, finding: Difference) -> bool:
     if placement.candidate not in (None, candidate):
         return False
     tx.placements.wake(Step.RESOLVE)
-    due = replace(placement, candidate=candidate, next_step=Step.RESOLVE, next_step_at=now)
+    due = replace(placement, candidate=candidate, due=Due(Step.RESOLVE, now))
     tx.placements.save(placement, due)
     return True
 
 
 def _is_unsure(placement: Placement, now: datetime) -> bool:
-    leased = placement.lease_until is not None and placement.lease_until > now
+    leased = placement.lease is not None and placement.lease.until > now
     unsure = placement.state in (PlacementState.OPENING, PlacementState.UNKNOWN)
     return unsure and not leased and placement.sent_at is not None
 

@@ -21,7 +21,7 @@ def confirmed(services: Services, provider: str, findings: Sequence[Difference])
     """Return the findings. Where the platform has a status, ask it first about the placements that the list lacks."""
     driver = services.drivers[provider]
     doubtful = [one for one in findings if one.kind is Action.END]
-    if not doubtful or not driver.card.tells_status:
+    if not doubtful or not driver.card.status.can_ask:
         return list(findings)
     with services.database.reading() as tx:
         rows = {one.handle: tx.placements.get(one.placement_id or "") for one in doubtful}

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.leases import held, take_turn
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.reconcile import apply_differences
 from orchestrator.flows.reconcile.ask_status import OVER, confirmed
@@ -53,7 +54,7 @@ def reconcile(
             provider=name, credential=ref, problem=f"this process cannot resolve its secret {ref}"
         )
         for name, driver in services.drivers.items()
-        if driver.card.can_list and provider in (None, name)
+        if driver.card.status.can_list and provider in (None, name)
         for ref in sorted(services.lacking(name))
     ]
     keys = [key for key in _keys(services) if provider in (None, key[0])]
@@ -62,7 +63,7 @@ def reconcile(
 
 def _keys(services: Services) -> Iterator[tuple[str, str | None]]:
     for name, driver in services.drivers.items():
-        if driver.card.can_list:
+        if driver.card.status.can_list:
             refs: Sequence[str | None] = services.config.providers[name].all_credentials or (None,)
             lacking = services.lacking(name)
             yield from ((name, ref) for ref in refs if ref not in lacking)
@@ -78,10 +79,7 @@ def _rate_limited(services: Services) -> set[tuple[str, str | None]]:
 
 def _is_time(services: Services, provider: str, ref: str | None) -> bool:
     every = services.policy(provider).reconcile_every_seconds
-    name = f"reconcile-every:{provider}:{ref}"
-    return services.database.transact(
-        lambda tx: tx.leases.hold(name, tx.identity.new_token(), tx.now(), every)
-    )
+    return take_turn(services, f"reconcile-every:{provider}:{ref}", every)
 
 
 def _reconciled(
@@ -90,12 +88,10 @@ def _reconciled(
     """Reconcile one key. A lease lets one worker do so at a time; a dry run takes none, for it writes nothing."""
     if options.dry_run:
         return _compared(services, provider, ref, options)
-    lease, holder = f"reconcile:{provider}:{ref}", services.database.identity.new_token()
-    if not services.database.transact(lambda tx: tx.leases.hold(lease, holder, tx.now(), LEASE_SECONDS)):
-        return ReconcileReport(provider=provider, credential=ref, problem="another worker is at it")
-    report = _compared(services, provider, ref, options)
-    services.database.transact(lambda tx: tx.leases.give_back(lease, holder))
-    return report
+    with held(services, f"reconcile:{provider}:{ref}", LEASE_SECONDS) as mine:
+        if mine:
+            return _compared(services, provider, ref, options)
+    return ReconcileReport(provider=provider, credential=ref, problem="another worker does it now")
 
 
 def _compared(
@@ -198,16 +194,16 @@ def _of_other_kinds(services: Services, provider: str) -> list[str]:
 
 def _terms(services: Services, provider: str, installation: str | None) -> ReconcilePolicy:
     policy, card = services.policy(provider), services.drivers[provider].card
-    lag = card.resolve_after_seconds or 0  # a new session may be missing from lists for so long
+    lag = card.lifecycle.resolve_after_seconds or 0  # a new session may be missing from lists for so long
     return ReconcilePolicy(
         min_age=timedelta(seconds=max(policy.reconcile_min_age_seconds, lag)),
         confirm_after=timedelta(seconds=policy.reconcile_confirm_seconds),
         clock_skew=timedelta(seconds=policy.reconcile_clock_skew_seconds),
         resolve_after=timedelta(seconds=services.resolve_after(provider)),
         list_takes=timedelta(seconds=LIST_TIMEOUT),
-        names_create=card.names_create,
+        names_create=card.identity.names_create,
         installation=installation,
-        closes_by_id=card.closes_by_id,
+        closes_by_id=card.lifecycle.closes_by_id,
     )
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from orchestrator.rules.events import rfc3339
 from orchestrator.rules.reconcile.lists import Action, Difference
 
 
@@ -43,3 +45,26 @@ class ReconcileReport:
         decide."""
         found = any(one.finding.kind is not Action.WAIT for one in self.outcomes)
         return found or self.problem is not None or self.refused is not None
+
+
+def as_json_of(report: ReconcileReport) -> dict[str, Any]:
+    """Return the result of one list, for programs."""
+    return {
+        "provider": report.provider,
+        "credential": report.credential,
+        "listed": report.listed,
+        "problem": report.problem,
+        "refused": report.refused,
+        "findings": [
+            {
+                "kind": one.finding.kind.value,
+                "done": one.done,
+                "handle": one.finding.handle,
+                "session_id": one.finding.session_id,
+                "placement_id": one.finding.placement_id,
+                "why": one.finding.why,
+                "since": rfc3339(one.finding.since),
+            }
+            for one in report.outcomes
+        ],
+    }

@@ -1,7 +1,7 @@
 """Explain why a session is in its state, and what will happen next, for the operator on call."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from orchestrator.rules.billing.money import FundsEnd
@@ -10,20 +10,28 @@ from orchestrator.rules.sessions.pings import unwell_bound
 from orchestrator.rules.sessions.stops import interactions_limit, next_stop
 from orchestrator.rules.states import ACTIVE, State, Step, StopReason
 from orchestrator.rules.upstream.brake import held_by
-from orchestrator.rules.values import Policy, Session
+from orchestrator.rules.values import Due, Lease, Policy, Session, Verdict
+from orchestrator.rules.values.amounts import money_text
 from orchestrator.store.transaction import Transaction
+
+#: The last events of a session that are searched for changes.
+_LOOKED_AT = 200
+#: A ping that is overdue for so long says that no worker does it.
+_PINGED_LATE = timedelta(minutes=2)
 
 
 def explain(tx: Transaction, session: Session, policy: Policy, now: datetime) -> dict[str, Any]:
     """Return the session's state in sentences, every rule that may stop it, earliest first, and what it has used."""
     forecast = next_stop(session, policy, _funds_end(tx, session))
-    step, at = _next_step(tx, session)
+    due, lease = _next_step(tx, session)
+    claimed = lease is not None and lease.until > now
     return {
         "session_id": session.id,
         "state": session.state.value,
-        "because": [_because(tx, session), *_placements(tx, session)],
-        "next_step": step.value if step else None,
-        "next_step_at": rfc3339(at),
+        "because": [_because(tx, session, now), *_placements(tx, session)],
+        "next_step": due.step.value if due else None,
+        "next_step_at": rfc3339(due.at) if due else None,
+        "claimed_until": rfc3339(lease.until) if lease and claimed else None,
         "stops": [
             {
                 "reason": c.reason.value,
@@ -35,18 +43,28 @@ def explain(tx: Transaction, session: Session, policy: Policy, now: datetime) ->
             for c in forecast.candidates
         ],
         "used": _used(session),
+        "changes": _changes(tx, session),
         "doubts": list(_doubts(tx, session, policy)) if session.state in ACTIVE else [],
     }
 
 
-def _next_step(tx: Transaction, session: Session) -> tuple[Step | None, datetime | None]:
-    """Return the session's own next step, or, if it waits for its placements, the first of theirs."""
-    if session.next_step is not None:
-        return session.next_step, session.next_step_at
-    placements = tx.placements.of_session(session.id)
-    waiting = [(one.next_step_at, one.next_step) for one in placements if one.next_step_at is not None]
-    at, step = min(waiting, default=(None, None))
-    return step, at
+def _changes(tx: Transaction, session: Session) -> list[dict[str, Any]]:
+    """Return who changed the session, when and how, oldest first, as far as its events are kept. A job that names no
+    author is not among them."""
+    return [
+        {"at": rfc3339(one.time), **one.data["change"]}
+        for one in tx.outbox.newest(subject=session.id, limit=_LOOKED_AT)
+        if "change" in one.data
+    ]
+
+
+def _next_step(tx: Transaction, session: Session) -> tuple[Due | None, Lease | None]:
+    """Return the session's own next step, or, if it waits for its placements, the first of theirs; and the lease under
+    which a worker does what comes before it."""
+    if session.due is not None:
+        return session.due, session.lease
+    waiting = [(one.due, one.lease) for one in tx.placements.of_session(session.id) if one.due is not None]
+    return min(waiting, key=lambda one: (one[0].at, one[0].step), default=(None, None))
 
 
 def _funds_end(tx: Transaction, session: Session) -> FundsEnd | None:
@@ -56,7 +74,7 @@ def _funds_end(tx: Transaction, session: Session) -> FundsEnd | None:
     return FundsEnd(account.funds_end_at, session.id)
 
 
-def _because(tx: Transaction, session: Session) -> str:
+def _because(tx: Transaction, session: Session, now: datetime) -> str:
     match session.state:
         case State.CREATED:
             return "it was created and never started: start it, or delete it"
@@ -66,14 +84,32 @@ def _because(tx: Transaction, session: Session) -> str:
         case State.STARTING:
             return f"placement {session.placements} at {session.provider} has not answered a ping well yet"
         case State.RUNNING:
-            where = f"placement {session.placements} at {session.provider}"
-            in_doubt = session.failures > 0 or session.not_well_since is not None
-            return f"the last ping of {where}: {session.last_verdict}" if in_doubt else f"{where} answers"
+            return _while_running(session, now)
         case State.STOPPING | State.STOPPED | State.FAILED:
             detail = f": {session.stop_detail}" if session.stop_detail else ""
             return f"{session.stop_reason}, with effect at {rfc3339(session.stopped_at)}{detail}"
         case unknown:
             assert_never(unknown)
+
+
+def _while_running(session: Session, now: datetime) -> str:
+    """Return how the session answers: nothing says that it does where the last ping failed, or is long ago."""
+    where = f"placement {session.placements} at {session.provider}"
+    if _is_in_doubt(session):
+        detail = f" ({session.last_ping_detail})" if session.last_ping_detail else ""
+        return f"the last ping of {where}: {session.last_verdict}{detail}"
+    due = session.due
+    if due is not None and due.step is Step.PING and due.at < now - _PINGED_LATE:
+        return f"{where}: its next ping is overdue since {rfc3339(due.at)}. Does a worker run?"
+    return f"{where} answers"
+
+
+def _is_in_doubt(session: Session) -> bool:
+    if session.failures > 0 or session.not_well_since is not None:
+        return True
+    alive, pinged = session.last_alive_at, session.last_ping_at
+    reported = alive is not None and pinged is not None and alive > pinged
+    return session.last_verdict not in (None, Verdict.ALIVE) and not reported
 
 
 def _placements(tx: Transaction, session: Session) -> Iterator[str]:
@@ -94,8 +130,8 @@ def _used(session: Session) -> dict[str, Any]:
         "interactions": session.interactions,
         "max_interactions": limit[0] if limit else None,
         "max_interactions_of": None if limit is None else ("model" if binds else "session"),
-        "charged": f"{session.charged:f}",
-        "max_cost": f"{session.max_cost:f}" if session.max_cost is not None else None,
+        "charged": money_text(session.charged),
+        "max_cost": None if session.max_cost is None else money_text(session.max_cost),
         "currency": session.currency,
     }
 

@@ -31,7 +31,7 @@ def of_close(placement: Placement, now: datetime) -> dict[str, Any]:
         "proof": placement.proof,
         "money_at_risk": views.as_text(views.at_risk(placement, now)),
         "currency": placement.currency,
-        "next_try_at": rfc3339(placement.next_step_at),
+        "next_try_at": rfc3339(placement.due.at if placement.due else None),
         "possible_orphans": placement.possible_orphans,
         "orphans_at_most": views.orphans_of(placement),
         "forced": views.forced(placement),

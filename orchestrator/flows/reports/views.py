@@ -10,6 +10,7 @@ from orchestrator.rules.billing import money
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.states import UNENDED, PlacementState, State, StopReason
 from orchestrator.rules.values import Account, Model, Placement, Session
+from orchestrator.rules.values.amounts import money_text
 from orchestrator.store.queries.ledger import Entry
 from orchestrator.store.transaction import Transaction
 
@@ -92,8 +93,8 @@ class SessionView:
             "failover": session.failover,
             "queue_position": self.queue_position,
             "queue_reason": session.queue_reason,
-            "next_step": session.next_step.value if session.next_step else None,
-            "next_step_at": rfc3339(session.next_step_at),
+            "next_step": session.due.step.value if session.due else None,
+            "next_step_at": rfc3339(session.due.at if session.due else None),
             "last_ping": self._last_ping(),
             "busy_since": rfc3339(session.busy_since),
             "unproven_since": rfc3339(self._unproven_since()),
@@ -220,10 +221,8 @@ def forced(placement: Placement) -> dict[str, Any] | None:
 
 
 def as_text(amount: Decimal) -> str:
-    """Return money as a decimal string, with two places or as many more as it needs."""
-    text = f"{amount.quantize(money.MICRO):f}"
-    whole, _, fraction = text.partition(".")
-    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
+    """Return money as it leaves, rounded to a millionth."""
+    return money_text(amount.quantize(money.MICRO))
 
 
 def of_session(
@@ -235,13 +234,15 @@ def of_session(
 
 
 def of_sessions(tx: Transaction, sessions: Sequence[Session], now: datetime) -> list[dict[str, Any]]:
-    """Return several sessions; read each account once."""
+    """Return several sessions; read each account once, and all placements in one statement."""
     accounts: dict[str, Account | None] = {}
+    placements = tx.placements.of_sessions([session.id for session in sessions])
     views = []
     for session in sessions:
         if session.account_id not in accounts and session.state is State.RUNNING:
             accounts[session.account_id] = tx.accounts.get(session.account_id)
-        views.append(_view(tx, session, accounts.get(session.account_id), now))
+        account = accounts.get(session.account_id)
+        views.append(_view(tx, session, account, now, placements.get(session.id, ())))
     return views
 
 

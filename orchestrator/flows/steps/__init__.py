@@ -8,8 +8,10 @@ warn_due, stop_due          warn of stops; carry them out
 close_due                   close placements until there is proof
 funds_due, post_charges     the end of funds; hourly charges
 
-claims        claim, ask and settle for open, resolve and close
-targets       what a driver is given about a placement
-late_answers  answers that arrive after their lease has expired
-give_back     returns claims that have not begun when a worker leaves
+placement_steps  what open, resolve and close have in common
+proven_closes    settles many proven closes together
+targets          what a driver is given about a placement
+under_lease      locks what an answer is settled on
+late_answers     answers that arrive after their lease has expired
+give_back        returns claims of placements that have not begun when a worker leaves
 """

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from orchestrator.flows.lifecycle import failover, stops, transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.steps import late_answers
-from orchestrator.flows.steps.claims import Answer
 from orchestrator.flows.upstream import alarms, credentials
 from orchestrator.providers.port.card import Card
 from orchestrator.providers.port.driver import NotPlaced, Placed
@@ -25,13 +24,13 @@ from orchestrator.providers.port.errors import (
     failed_here_in,
 )
 from orchestrator.rules.events import ownership_lost
-from orchestrator.rules.sessions.decide import believed
+from orchestrator.rules.sessions.decide import clamped_retry_after
 from orchestrator.rules.sessions.names import is_usable_handle
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.upstream import local_faults
 from orchestrator.rules.upstream.alarms import AlarmKind, alarm
 from orchestrator.rules.upstream.retries import open_again_after, resolve_again_after, resolve_answered_after
-from orchestrator.rules.values import Placement, RefusedBy, Session
+from orchestrator.rules.values import Due, Placement, RefusedBy, Session
 
 #: After so many claims in which its key could not be freed, an open goes to another key, if there is one.
 TRIES_TO_FREE = 2
@@ -39,26 +38,27 @@ TRIES_TO_FREE = 2
 _ALARMS = (OutOfBalance, AlarmKind.OUT_OF_BALANCE), (Misconfigured, AlarmKind.MISCONFIGURED)
 
 #: The answer to an open, or to its resolve.
-Outcome = Answer[Placed] | Answer[Placed | NotPlaced]
+Outcome = Placed | NotPlaced | ProviderError
 
 
 def never_sent(card: Card, placement: Placement) -> bool:
-    """Return whether no open was sent because the key was not proven free. A session under the key is then
-    another's."""
-    return card.frees_key and placement.freed_at is None
+    """Return whether no open was sent, because its key was not freed first. A session under that key then belongs to
+    another."""
+    return card.identity.frees_key and placement.freed_at is None
 
 
 def after_open(
     work: AccountWork,
     session: Session,
     placement: Placement,
-    answer: Outcome,
+    said: Outcome,
+    step: Step,
 ) -> None:
     """Act on the answer to an open, or to its resolve."""
-    _note_what_it_ended(work, placement, answer)
-    match answer.said:
+    _note_what_it_ended(work, placement, said)
+    match said:
         case Placed() as placed:
-            settle_opened(work, session, placement, placed, answer.claimed.step)
+            settle_opened(work, session, placement, placed, step)
         case NotPlaced() as found:
             own = found.ended_handle if _is_own(work, placement, found) else None
             settle_not_opened(work, session, placement, found.proof, ended=own)
@@ -71,9 +71,9 @@ def after_open(
             settle_not_opened(work, session, _refused_by_its_key(work, placement, error), str(error))
         case NotSent() | Throttled() as error:
             _note_lack(work, placement, error)
-            _again_later(work, session, placement, error, answer.claimed.step)
+            _again_later(work, session, placement, error, step)
         case error:
-            settle_unknown(work, placement, error, answer.claimed.step)
+            settle_unknown(work, placement, error, step)
 
 
 def settle_opened(
@@ -158,10 +158,10 @@ def _note_refusal(work: AccountWork, placement: Placement, refusal: Refused) -> 
         alarms.raise_alarm(work.tx, alarm(kind, *where, str(refusal), work.now))
 
 
-def _note_what_it_ended(work: AccountWork, placement: Placement, answer: Outcome) -> None:
+def _note_what_it_ended(work: AccountWork, placement: Placement, said: Outcome) -> None:
     """Announce that freeing the key ended a session that was not opened here: another program uses the key."""
-    ended = answer.said.ended_handle
-    if isinstance(answer.said, NotPlaced) and _is_own(work, placement, answer.said):
+    ended = said.ended_handle
+    if isinstance(said, NotPlaced) and _is_own(work, placement, said):
         return
     if ended is not None and not work.tx.leftovers.may_be_ours(placement, ended, work.now):
         work.tx.outbox.add([ownership_lost(placement, ended)])
@@ -196,10 +196,8 @@ def _as_open(placement: Placement, placed: Placed, now: datetime) -> Placement:
         opened_at=now,
         declared_end_at=ends_at,
         last_answer=placed.note or "opened",
-        next_step=None,
-        next_step_at=None,
-        lease_token=None,
-        lease_until=None,
+        due=None,
+        lease=None,
         attempts=0,
     )
 
@@ -209,7 +207,7 @@ def _again_later(
 ) -> None:
     """Retry later, since nothing was done at the provider. An open is sent again, unless the session is to stop."""
     hint = error.retry_after_seconds if isinstance(error, Throttled) else None
-    retry_after = believed(hint, work.services.policy(placement.provider))
+    retry_after = clamped_retry_after(hint, work.services.policy(placement.provider))
     late = isinstance(error, KeyNotFree) and error.late
     rest = work.services.policy(placement.provider).credential_rest_seconds if late else 0.0
     wait = open_again_after(failed_here_in(error), placement.attempts, retry_after, rest)
@@ -220,10 +218,8 @@ def _again_later(
         placement,
         last_answer=str(error),
         unproven_since=_unproven_since(placement, step, work.now),
-        next_step=Step.OPEN if opening else Step.RESOLVE,
-        next_step_at=work.now + timedelta(seconds=wait),
-        lease_token=None,
-        lease_until=None,
+        due=Due(Step.OPEN if opening else Step.RESOLVE, work.now + timedelta(seconds=wait)),
+        lease=None,
         sent_at=None if opening else placement.sent_at,
         attempts=local_faults.attempts_after(failed_here_in(error), placement.attempts),
     )
@@ -258,10 +254,8 @@ def settle_unknown(work: AccountWork, placement: Placement, error: ProviderError
         unproven_since=_unproven_since(placement, step, work.now),
         possible_orphans=placement.possible_orphans or orphans,
         orphans_at_most=((placement.orphans_at_most or 0) + left) or None,
-        next_step=Step.RESOLVE,
-        next_step_at=work.now + timedelta(seconds=wait),
-        lease_token=None,
-        lease_until=None,
+        due=Due(Step.RESOLVE, work.now + timedelta(seconds=wait)),
+        lease=None,
         attempts=0 if first else local_faults.attempts_after(failed_here_in(error), placement.attempts),
     )
     work.tx.placements.save(placement, later)

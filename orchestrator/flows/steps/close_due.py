@@ -1,25 +1,20 @@
 """Close unneeded placements until there is proof. A close is never given up silently."""
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.pipeline import run_once
+from orchestrator.flows.engine.provider_steps import Answer, Claimed, Postponed
 from orchestrator.flows.engine.services import Services, close_lease
 from orchestrator.flows.lifecycle import failover, transitions
 from orchestrator.flows.lifecycle.due_stops import after_stops
-from orchestrator.flows.steps.claims import (
-    Answer,
-    Claimed,
-    Held,
-    NotBegun,
-    StepTimes,
-    flow_of,
-    under_lease,
-)
-from orchestrator.flows.steps.give_back import give_back
+from orchestrator.flows.steps.placement_steps import PlacementStep, StepTimes
+from orchestrator.flows.steps.proven_closes import AT_ONCE, settle_proven
 from orchestrator.flows.steps.targets import target_of
+from orchestrator.flows.steps.under_lease import Held, under_lease
 from orchestrator.flows.upstream import witness
 from orchestrator.observability import metrics
 from orchestrator.providers.port.driver import Closed, Driver, Target
@@ -28,35 +23,107 @@ from orchestrator.rules.events import ownership_lost
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.upstream import local_faults
 from orchestrator.rules.upstream.retries import close_again_after
-from orchestrator.rules.values import Placement, Policy
+from orchestrator.rules.values import Due, Placement, Policy
 from orchestrator.store.transaction import Transaction
 
 #: A close that was not claimed this long after it was due counts as unserved: no worker can do it.
 UNSERVED_AFTER = timedelta(minutes=5)
 
 
-async def _ask_to_close(services: Services, driver: Driver, one: Claimed) -> Closed:
-    placement = one.placement
-    if _cannot_be_closed_by_us(driver, placement):
-        return _ended_by_itself(placement, one.at)
-    timeout = services.policy(driver.name).close_timeout_seconds
-    try:
-        async with asyncio.timeout(timeout):
-            target = target_of(services, placement, None, to_ping=False, now=one.at, send_by=one.send_by)
-            return await _closed(services, driver, one, replace(target, judged_dead=one.judged_dead))
-    except TimeoutError as error:
-        raise NotClosed(f"no answer to the close within {timeout:g} s") from error
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CloseContext:
+    """What a close may need to know."""
+
+    judged_dead: bool = False
+    """Where the driver asks for it: the session stopped as dead."""
 
 
-async def _closed(services: Services, driver: Driver, one: Claimed, target: Target) -> Closed:
-    try:
-        return await driver.close(target)
-    except NotClosed as error:
-        return await witness.closed_or_ended(services, driver, one.placement, error, one.at)
+class CloseStep(PlacementStep[CloseContext, Closed]):
+    """Close a placement, until there is proof."""
+
+    step = Step.CLOSE
+    chunk = AT_ONCE
+
+    def times(self, policy: Policy) -> StepTimes:
+        """Return the times of a close."""
+        return StepTimes(lease=close_lease(policy), timeout=policy.close_timeout_seconds)
+
+    def contexts(
+        self, services: Services, tx: Transaction, provider: str, claimed: Sequence[Placement]
+    ) -> Callable[[Placement], CloseContext]:
+        """Return whether sessions stopped as dead, where the driver asks for it."""
+        card = services.card(provider)
+        if card is None or not card.lifecycle.asks_who_died:
+            return lambda _placement: CloseContext()
+        dead = tx.claims.stopped_as_dead({one.session_id for one in claimed if one.session_id})
+        return lambda one: CloseContext(judged_dead=one.session_id in dead)
+
+    async def ask(self, services: Services, driver: Driver, claimed: Claimed[CloseContext]) -> Closed:
+        """Close at the platform; without a way to, wait for its own end."""
+        placement = claimed.placement
+        if _cannot_be_closed_by_us(driver, placement):
+            return _ended_by_itself(placement, claimed.at)
+        timeout = services.policy(driver.name).close_timeout_seconds
+        try:
+            async with asyncio.timeout(timeout):
+                target = target_of(
+                    services, placement, None, to_ping=False, now=claimed.at, send_by=claimed.send_by
+                )
+                target = replace(target, judged_dead=claimed.context.judged_dead)
+                return await _closed(services, driver, claimed, target)
+        except TimeoutError as error:
+            raise NotClosed(f"no answer to the close within {timeout:g} s") from error
+
+    def settle(self, services: Services, answers: Sequence[Answer[CloseContext, Closed]]) -> int:
+        """Settle proven closes together, all others one by one. Raises Postponed."""
+        done = settle_proven(services, answers)
+        alone: list[Answer[CloseContext, Closed]] = []
+        later: list[Answer[CloseContext, Closed]] = []
+        for answer in answers:
+            placement_id = answer.claimed.placement.id
+            if placement_id in done.lags:
+                _observe(done.lags[placement_id])
+                self.note(services, answer)
+            else:
+                (later if placement_id in done.held else alone).append(answer)
+        settled = len(done.lags)
+        try:
+            settled += super().settle(services, alone)
+        except Postponed as postponed:
+            later += postponed.later
+        if later:
+            raise Postponed(later)
+        return settled
+
+    def settle_one(self, services: Services, answer: Answer[CloseContext, Closed]) -> None:
+        """Save the proof; without one, save the answer and when to retry."""
+
+        def settle(tx: Transaction) -> float | None:
+            held = under_lease(services, tx, answer)
+            if held is None:
+                return None
+            lag, now = None, tx.now() if held.work is None else held.work.now
+            closing = held.placement.state is PlacementState.CLOSING  # else an operator ended it meanwhile
+            if held.lease_held and closing and isinstance(answer.said, Closed):
+                _proven(tx, held, answer.said, now)
+                lag = _lag(held, now)
+            elif (
+                held.lease_held and closing and isinstance(answer.said, ProviderError)
+            ):  # without the lease it is another's to say
+                _unproven(services, tx, held.placement, answer.said, now)
+            if held.work is not None:
+                held.work.finish()
+            return lag
+
+        _observe(after_stops(services, settle))
 
 
-def _terms(policy: Policy) -> StepTimes:
-    return StepTimes(lease=close_lease(policy), timeout=policy.close_timeout_seconds)
+CLOSE = CloseStep()
+
+
+def close_due(services: Services) -> Tally:
+    """Close every due placement that this process has a free slot for."""
+    return run_once(services, CLOSE)
 
 
 def mark_unserved(services: Services, limit: int = 100) -> int:
@@ -73,40 +140,13 @@ def mark_unserved(services: Services, limit: int = 100) -> int:
     return services.database.transact(mark)
 
 
-def settle_close(services: Services, answer: Answer[Closed]) -> None:
-    """Save the proof; without one, save the answer and when to retry."""
-    if isinstance(answer.said, NotBegun):
-        give_back(services, answer)
-        return
-
-    def settle(tx: Transaction) -> float | None:
-        held = under_lease(services, tx, answer)
-        if held is None:
-            return None
-        lag, now = None, tx.now() if held.work is None else held.work.now
-        closing = held.placement.state is PlacementState.CLOSING  # else an operator ended it meanwhile
-        if held.lease_held and closing and isinstance(answer.said, Closed):
-            _proven(tx, held, answer.said, now)
-            lag = _lag(held, now)
-        elif (
-            held.lease_held and closing and isinstance(answer.said, ProviderError)
-        ):  # without the lease it is another's to say
-            _unproven(services, tx, held.placement, answer.said, now)
-        if held.work is not None:
-            held.work.finish()
-        return lag
-
-    lag = after_stops(services, settle)
-    if lag is not None:
-        metrics.CLOSE_LAG.observe(max(lag, 0.0))
-
-
-CLOSE = flow_of(Step.CLOSE, _terms, _ask_to_close, settle_close)
-
-
-def close_due(services: Services) -> Tally:
-    """Close every due placement that this process has a free slot for."""
-    return run_once(services, CLOSE)
+async def _closed(
+    services: Services, driver: Driver, claimed: Claimed[CloseContext], target: Target
+) -> Closed:
+    try:
+        return await driver.close(target)
+    except NotClosed as error:
+        return await witness.closed_or_ended(services, driver, claimed.placement, error, claimed.at)
 
 
 def _proven(tx: Transaction, held: Held, said: Closed, now: datetime) -> None:
@@ -115,6 +155,11 @@ def _proven(tx: Transaction, held: Held, said: Closed, now: datetime) -> None:
         tx.outbox.add([ownership_lost(held.placement, said.foreign_handle)])
     if held.work is not None and held.session is not None:
         failover.finish_if_closed(held.work, held.session)
+
+
+def _observe(lag: float | None) -> None:
+    if lag is not None:
+        metrics.CLOSE_LAG.observe(max(lag, 0.0))
 
 
 def _lag(held: Held, now: datetime) -> float | None:
@@ -138,10 +183,8 @@ def _unproven(
             placement,
             unproven_since=placement.unproven_since or now,
             last_answer=str(error),
-            next_step=Step.CLOSE,
-            next_step_at=now + timedelta(seconds=wait),
-            lease_token=None,
-            lease_until=None,
+            due=Due(Step.CLOSE, now + timedelta(seconds=wait)),
+            lease=None,
             attempts=local_faults.attempts_after(failed_here_in(error), placement.attempts),
         ),
     )
@@ -152,10 +195,10 @@ def _ended_by_itself(orphan: Placement, now: datetime | None) -> Closed:
     declared end, an operator must force the close."""
     end = orphan.declared_end_at
     if end is None or now is None or now < end:
-        outlook = f"ends by itself at {end:%Y-%m-%d %H:%M:%S} UTC" if end else "may live for ever"
-        raise NotClosed(f"an orphan that nothing here can close by its id: it {outlook}")
+        outlook = f"ends by itself at {end:%Y-%m-%d %H:%M:%S} UTC" if end else "may run for ever"
+        raise NotClosed(f"the platform cannot close this orphan by its id: it {outlook}")
     return Closed(proof=f"an orphan; the platform's own end at {end} has passed")
 
 
 def _cannot_be_closed_by_us(driver: Driver, placement: Placement) -> bool:
-    return placement.session_id is None and not driver.card.closes_by_id
+    return placement.session_id is None and not driver.card.lifecycle.closes_by_id

@@ -3,14 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.flows.engine.provider_steps import Answer
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import failover, transitions
-from orchestrator.flows.steps.claims import Answer, Held, under_lease
+from orchestrator.flows.steps.under_lease import Held, under_lease
 from orchestrator.rules.states import State, Step
+from orchestrator.rules.values import Due
 from orchestrator.store.transaction import Transaction
 
 
-def give_back(services: Services, answer: Answer[Any]) -> None:
+def give_back(services: Services, answer: Answer[Any, Any]) -> None:
     """Make the step due again as if it had never been claimed; nothing was asked."""
     step = answer.claimed.step
 
@@ -31,10 +33,8 @@ def _due_again(tx: Transaction, held: Held, step: Step) -> None:
     placement = held.placement
     given_back = replace(
         placement,
-        next_step=step,
-        next_step_at=tx.now(),
-        lease_token=None,
-        lease_until=None,
+        due=Due(step, tx.now()),
+        lease=None,
         attempts=max(placement.attempts - 1, 0),
         sent_at=None if step is Step.OPEN else placement.sent_at,
     )

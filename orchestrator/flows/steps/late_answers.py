@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from orchestrator.flows.engine.provider_steps import Answer
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import orphans
-from orchestrator.flows.steps.claims import Answer, Held
+from orchestrator.flows.steps.under_lease import Held
 from orchestrator.providers.port.driver import Placed
 from orchestrator.rules.sessions.names import is_usable_handle
 from orchestrator.rules.states import UNENDED
@@ -14,7 +15,7 @@ from orchestrator.rules.values import Placement
 from orchestrator.store.transaction import Transaction
 
 
-def record(services: Services, tx: Transaction, held: Held, answer: Answer[Any]) -> None:
+def record(services: Services, tx: Transaction, held: Held, answer: Answer[Any, Any]) -> None:
     """Save a handle that is not known yet: as the candidate for `resolve`, or as an orphan to be closed."""
     placement = held.placement
     if not isinstance(answer.said, Placed) or answer.said.handle == placement.handle:

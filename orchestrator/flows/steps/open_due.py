@@ -1,19 +1,23 @@
 """Open due placements, and settle the provider's answers. Each placement's row was written before."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
+from typing import TypeVar
 
 from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.pipeline import run_once
+from orchestrator.flows.engine.provider_steps import Answer, Claimed
 from orchestrator.flows.engine.services import Services, open_lease
 from orchestrator.flows.lifecycle.due_stops import after_stops
 from orchestrator.flows.steps import late_answers
-from orchestrator.flows.steps.after_open import Outcome, after_open, never_sent
-from orchestrator.flows.steps.claims import Claimed, NotBegun, StepTimes, flow_of, under_lease
-from orchestrator.flows.steps.give_back import give_back
-from orchestrator.flows.steps.targets import order_of
+from orchestrator.flows.steps.after_open import after_open, never_sent
+from orchestrator.flows.steps.placement_steps import PlacementStep, StepTimes
+from orchestrator.flows.steps.targets import OpenContext, order_of
+from orchestrator.flows.steps.under_lease import under_lease
 from orchestrator.providers.port.card import Card
-from orchestrator.providers.port.driver import Driver, Placed
+from orchestrator.providers.port.driver import Driver, NotPlaced, Placed
 from orchestrator.providers.port.errors import (
     KeyNotFree,
     NotSent,
@@ -23,29 +27,18 @@ from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.store.transaction import Transaction
 
-
-async def ask_to_open(services: Services, driver: Driver, one: Claimed) -> Placed:
-    timeout = services.policy(driver.name).open_timeout_seconds
-    freeing = _Freeing(services, one)
-    try:
-        async with asyncio.timeout(timeout):
-            return await driver.open(replace(order_of(services, one), freed=freeing.is_over))
-    except TimeoutError as error:
-        if driver.card.frees_key and not freeing.over:
-            raise KeyNotFree(
-                f"not opened, as the key was not free within {timeout:g} s", late=True
-            ) from error
-        raise OutcomeUnknown(f"no answer to the open within {timeout:g} s", possible_orphans=True) from error
+#: Handles of placements that ended this long before an open cannot be mistaken for its own.
+REMEMBERED = timedelta(days=2)
 
 
 class _Freeing:
     """The freeing of a key before an open under it. The open may be sent once the freeing is over and saved."""
 
-    def __init__(self, services: Services, one: Claimed) -> None:
+    def __init__(self, services: Services, one: Claimed[OpenContext]) -> None:
         self._services, self._one = services, one
         self.over = False
 
-    async def is_over(self) -> None:
+    async def finish(self) -> None:
         """Note that the key was freed. Raises NotSent where another worker has taken over the open."""
         placement, token = self._one.placement, self._one.token
 
@@ -64,32 +57,71 @@ def is_to_be_closed(card: Card, placement: Placement) -> bool:
     return placement.closing_since is not None or failed or never_sent(card, placement)
 
 
-def open_terms(policy: Policy) -> StepTimes:
-    """Return the times of an open and of its resolve."""
-    return StepTimes(lease=open_lease(policy), timeout=policy.open_timeout_seconds)
+A = TypeVar("A", bound=Placed | NotPlaced)
 
 
-def settle_open(services: Services, answer: Outcome) -> None:
-    """Save the outcome of an open, or what its resolve found. Without the lease, save the handle only."""
-    if isinstance(answer.said, NotBegun):
-        give_back(services, answer)
-        return
+class OpeningStep(PlacementStep[OpenContext, A]):
+    """What an open and its resolve have in common."""
 
-    def settle(tx: Transaction) -> None:
-        held = under_lease(services, tx, answer)
-        if held is None:
-            return
-        if not held.lease_held:
-            late_answers.record(services, tx, held, answer)
-        elif held.work is not None and held.session is not None:
-            after_open(held.work, held.session, held.placement, answer)
-        if held.work is not None:
-            held.work.finish()
+    def times(self, policy: Policy) -> StepTimes:
+        """Return the times of an open and of its resolve."""
+        return StepTimes(lease=open_lease(policy), timeout=policy.open_timeout_seconds)
 
-    after_stops(services, settle)
+    def contexts(
+        self, services: Services, tx: Transaction, provider: str, claimed: Sequence[Placement]
+    ) -> Callable[[Placement], OpenContext]:
+        """Return the data by which the driver recognises our resources in the platform's list."""
+        card = services.card(provider)
+        if card is None or not card.status.can_list or not claimed:
+            return lambda _placement: OpenContext()
+        since = {one.id: (one.sent_at or one.created_at) - REMEMBERED for one in claimed}
+        handles = tx.placements.handles_since(provider, since)
+        return lambda one: OpenContext(handles=handles[one.id], rivals=tx.placements.rivals(one))
+
+    def settle_one(self, services: Services, answer: Answer[OpenContext, A]) -> None:
+        """Save the outcome of an open, or what its resolve found. Without the lease, save the handle only."""
+
+        def settle(tx: Transaction) -> None:
+            held = under_lease(services, tx, answer)
+            if held is None:
+                return
+            if not held.lease_held:
+                late_answers.record(services, tx, held, answer)
+            elif held.work is not None and held.session is not None:
+                after_open(held.work, held.session, held.placement, answer.said, self.step)
+            if held.work is not None:
+                held.work.finish()
+
+        after_stops(services, settle)
 
 
-OPEN = flow_of(Step.OPEN, open_terms, ask_to_open, settle_open)
+class OpenStep(OpeningStep[Placed]):
+    """Open a placement. An answer that is lost makes it unknown, and the resolve finds out."""
+
+    step = Step.OPEN
+
+    def fallback_seconds(self, services: Services, provider: str) -> float:
+        """Return after how long the effect of an open must show."""
+        return services.resolve_after(provider)
+
+    async def ask(self, services: Services, driver: Driver, claimed: Claimed[OpenContext]) -> Placed:
+        """Open the session at the platform."""
+        timeout = services.policy(driver.name).open_timeout_seconds
+        freeing = _Freeing(services, claimed)
+        try:
+            async with asyncio.timeout(timeout):
+                return await driver.open(replace(order_of(services, claimed), freed=freeing.finish))
+        except TimeoutError as error:
+            if driver.card.identity.frees_key and not freeing.over:
+                raise KeyNotFree(
+                    f"not opened, as the key was not free within {timeout:g} s", late=True
+                ) from error
+            raise OutcomeUnknown(
+                f"no answer to the open within {timeout:g} s", possible_orphans=True
+            ) from error
+
+
+OPEN = OpenStep()
 
 
 def open_due(services: Services) -> Tally:

@@ -22,7 +22,7 @@ def post_charges(services: Services, limit: int = 200, at_once: int = AT_ONCE) -
             return
         charge_at = work.account.next_charge_at
         if charge_at is not None and charge_at <= work.now:
-            last = work.post_costs(funds.charged_up_to(work.account), charge_at, at_once)
+            last = work.post_costs(funds.charged_up_to(work.account), at_once)
             done = funds.charged(work.account, work.now)
             work.account = done if last is None else funds.charging(work.account, last)
         work.finish()

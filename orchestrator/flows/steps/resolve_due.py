@@ -4,31 +4,39 @@ import asyncio
 
 from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.pipeline import run_once
+from orchestrator.flows.engine.provider_steps import Claimed
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.steps.claims import Claimed, flow_of
-from orchestrator.flows.steps.open_due import is_to_be_closed, open_terms, settle_open
-from orchestrator.flows.steps.targets import order_of
+from orchestrator.flows.steps.open_due import OpeningStep, is_to_be_closed
+from orchestrator.flows.steps.targets import OpenContext, order_of
 from orchestrator.flows.upstream import witness
 from orchestrator.providers.port.driver import Driver, NotPlaced, Placed
 from orchestrator.providers.port.errors import OutcomeUnknown
 from orchestrator.rules.states import Step
 
 
-async def ask_to_resolve(services: Services, driver: Driver, one: Claimed) -> Placed | NotPlaced:
-    timeout = services.policy(driver.name).open_timeout_seconds
-    unwanted = is_to_be_closed(driver.card, one.placement)
-    try:
-        async with asyncio.timeout(timeout):
-            order = order_of(services, one)
-            found = await driver.resolve(order, close=unwanted)
-            if unwanted or isinstance(found, NotPlaced):
-                return found
-            return await witness.adopted(services, driver, one.placement, order, found)
-    except TimeoutError as error:
-        raise OutcomeUnknown(f"no answer to the resolve within {timeout:g} s") from error
+class ResolveStep(OpeningStep[Placed | NotPlaced]):
+    """Find out what an open without an answer has opened."""
+
+    step = Step.RESOLVE
+
+    async def ask(
+        self, services: Services, driver: Driver, claimed: Claimed[OpenContext]
+    ) -> Placed | NotPlaced:
+        """Look for what the open may have opened, and end it if it is not wanted."""
+        timeout = services.policy(driver.name).open_timeout_seconds
+        unwanted = is_to_be_closed(driver.card, claimed.placement)
+        try:
+            async with asyncio.timeout(timeout):
+                order = order_of(services, claimed)
+                found = await driver.resolve(order, close=unwanted)
+                if unwanted or isinstance(found, NotPlaced):
+                    return found
+                return await witness.adopted(services, driver, claimed.placement, order, found)
+        except TimeoutError as error:
+            raise OutcomeUnknown(f"no answer to the resolve within {timeout:g} s") from error
 
 
-RESOLVE = flow_of(Step.RESOLVE, open_terms, ask_to_resolve, settle_open)
+RESOLVE = ResolveStep()
 
 
 def resolve_due(services: Services) -> Tally:

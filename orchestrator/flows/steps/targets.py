@@ -1,14 +1,24 @@
 """Turn placements into what drivers are given."""
 
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from orchestrator.flows.engine.provider_steps import Claimed
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.steps.claims import Claimed
 from orchestrator.providers.port.driver import Auth, Endpoint, Order, Target
 from orchestrator.rules.values import Placement
+from orchestrator.store.queries.placements import Handles, Rivals
 
 
-def order_of(services: Services, claimed: Claimed) -> Order:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenContext:
+    """The data by which a driver recognises our resources in a platform's list. Empty where there is no list."""
+
+    handles: Handles = field(default_factory=Handles)
+    rivals: Rivals = field(default_factory=Rivals)
+
+
+def order_of(services: Services, claimed: Claimed[OpenContext]) -> Order:
     """Return what is to be opened. A placement always gives the same order, so that it can be sent again."""
     placement = claimed.placement
     return Order(
@@ -19,14 +29,14 @@ def order_of(services: Services, claimed: Claimed) -> Order:
         nodes=placement.nodes,
         duration_seconds=placement.duration_seconds,
         options=placement.options,
-        secret=services.secret_of(placement),
+        secret=services.secret_of(placement, claimed.at),
         handle=placement.candidate,
         attach=placement.attach,
         sent_at=placement.sent_at,
-        known_handles=claimed.handles.known,
-        taken_handles=claimed.handles.taken,
-        rivals_sent_at=claimed.rivals.wanted,
-        unwanted_rivals_sent_at=claimed.rivals.unwanted,
+        known_handles=claimed.context.handles.known,
+        taken_handles=claimed.context.handles.taken,
+        rivals_sent_at=claimed.context.rivals.wanted,
+        unwanted_rivals_sent_at=claimed.context.rivals.unwanted,
         now=claimed.at,
         send_by=claimed.send_by,
     )
@@ -51,7 +61,7 @@ def target_of(
         endpoint=_endpoint(placement),
         model=placement.provider_model_id,
         model_type=placement.model_type,
-        secret=services.secret(placement.secret_ref) if own_endpoint else services.secret_of(placement),
+        secret=services.secret(placement.secret_ref) if own_endpoint else services.secret_of(placement, now),
         max_tokens=policy.ping_max_tokens,
         timeout_seconds=policy.ping_timeout_seconds,
         begin_by=begin_by,

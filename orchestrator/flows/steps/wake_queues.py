@@ -29,7 +29,7 @@ def wake_queues(services: Services, limit: int = AT_ONCE) -> int:
         tx.queues.let_look([head.id for head in heads], now)
         for provider, ref in places:
             card = services.card(provider)
-            attached = card is not None and card.attaches
+            attached = card is not None and card.lifecycle.attaches
             tx.queues.wake_waiting_for_provider(provider, now, credential=ref, attached=attached)
 
     if heads or places:
@@ -57,13 +57,13 @@ def _held_up_no_longer(services: Services, tx: Transaction, account_id: str) -> 
 def _free_places(services: Services, tx: Transaction, limit: int) -> list[tuple[str, str | None]]:
     """Return (provider, key) of free places that a session waits for; None as the key of a provider without keys."""
     now = tx.now()
-    told_to_wait = tx.waits.holding(now)
+    rate_limited = tx.waits.holding(now)
     places: list[tuple[str, str | None]] = []
     for provider in services.drivers:
-        if not tx.queues.somebody_waits_for(provider, now):
+        if not tx.queues.has_waiting_session(provider, now):
             continue
         if services.config.providers[provider].all_credentials:
             places += [(provider, ref) for ref in tx.credentials.free(provider, now, limit)]
-        elif provider not in told_to_wait:
+        elif provider not in rate_limited:
             places.append((provider, None))
     return places

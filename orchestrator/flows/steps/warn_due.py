@@ -24,7 +24,7 @@ def warn_due(services: Services, limit: int = 500) -> Tally:
         session = tx.sessions.lock(row[0]) if work else None
         if work is None or session is None:
             return
-        if session.state is State.RUNNING and session.next_step is Step.WARN:
+        if session.state is State.RUNNING and session.due is not None and session.due.step is Step.WARN:
             work.keep(session, work.planned(_warned(work, session)))
         work.finish()
 

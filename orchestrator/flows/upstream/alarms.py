@@ -33,10 +33,10 @@ def after_open(tx: Transaction, placement: Placement, wrong: str | None, now: da
         _over(tx, one, "an open there shows nothing wrong")
 
 
-def end_with(tx: Transaction, well: Iterable[HealthyPing]) -> None:
+def end_with(tx: Transaction, well: Iterable[HealthyPing], now: datetime) -> None:
     """End the alarms that good pings contradict. It reads one table, which is empty while all is well."""
     standing = tx.alarms.listed()
-    pings, now = set(well) if standing else set(), tx.now()
+    pings = set(well) if standing else set()
     over = {one.scope: one for one in standing if any(rule.ends_with(one, ping, now) for ping in pings)}
     for scope in sorted(tx.alarms.end(over)):
         _over(tx, over[scope], "a session there passed a ping")

@@ -130,7 +130,7 @@ def _why(
         credential,
         since=now - window,
         judged=judged,
-        gone_counts=card is None or not card.exclusive_credentials,
+        gone_counts=card is None or not card.identity.exclusive_credentials,
     )
     if not rule.is_at_fault(health, policy.brake_min_sessions):
         return None
@@ -175,7 +175,7 @@ def _lift(tx: Transaction, brake: Brake, why: str, now: datetime) -> bool:
     """Lift the brake. Streaks of failures there start again at zero; the time since the last proof of life goes on."""
     if not tx.brakes.forget(brake):
         return False
-    tx.brakes.begin_anew(brake)
+    tx.brakes.begin_again(brake)
     tx.outbox.add([_event("released", replace(brake, reason=why), now)])
     return True
 

@@ -41,7 +41,7 @@ def pause_refused(
     if ref is None:
         return
     lately = now - timedelta(seconds=2 * policy.ping_interval_seconds)
-    if placement.exclusive or not tx.sessions.somebody_lives(provider, ref, lately):
+    if placement.exclusive or not tx.sessions.has_live_session(provider, ref, lately):
         _pause(tx, provider, ref, said, now)
     elif _only_this_model(tx, placement, ref, since or lately):
         alarms.raise_alarm(tx, alarm(AlarmKind.MODEL_PAUSED, provider, ref, placement.model_id, said, now))
@@ -50,8 +50,8 @@ def pause_refused(
 def _only_this_model(tx: Transaction, placement: Placement, ref: str, since: datetime) -> bool:
     """Return whether, since then, other models were alive under the key, and this model was not."""
     provider, model = placement.provider, placement.model_id
-    others = tx.sessions.somebody_lives(provider, ref, since)
-    return others and not tx.sessions.somebody_lives(provider, ref, since, model)
+    others = tx.sessions.has_live_session(provider, ref, since)
+    return others and not tx.sessions.has_live_session(provider, ref, since, model)
 
 
 def _pause(tx: Transaction, provider: str, ref: str, said: str, now: datetime) -> None:
@@ -154,8 +154,8 @@ def _configured(services: Services) -> Mapping[str, Credential]:
                 id=f"{name}:{ref}",
                 provider=name,
                 ref=ref,
-                exclusive=card.exclusive_credentials,
-                serialised=card.serialised,
+                exclusive=card.identity.exclusive_credentials,
+                serialised=card.identity.serialised,
                 fingerprint=fingerprint or "",
                 retired=ref in provider.retired_credentials,
             )

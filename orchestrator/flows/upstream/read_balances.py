@@ -6,6 +6,7 @@ import logging
 from contextlib import suppress
 
 from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.leases import take_turn
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.upstream.alarms import RECOVERED
 from orchestrator.providers.port.abilities import HasBalance
@@ -13,6 +14,7 @@ from orchestrator.providers.port.driver import Balance
 from orchestrator.providers.port.errors import ProviderError
 from orchestrator.rules.billing.money import MICRO
 from orchestrator.rules.events import Event
+from orchestrator.rules.values.amounts import money_text
 from orchestrator.store.database import StoreOutage
 from orchestrator.store.transaction import Transaction
 
@@ -28,8 +30,7 @@ TIMEOUT = 30.0
 def read_balances(services: Services) -> Tally:
     """Read the balance of every provider that reports one. Announce once that it has become low, and once that it has
     recovered."""
-    holder = services.database.identity.new_token()
-    if not services.database.transact(lambda tx: tx.leases.hold(LEASE, holder, tx.now(), LEASE_SECONDS)):
+    if not take_turn(services, LEASE, LEASE_SECONDS):
         return Tally()
     names = [name for name, driver in services.drivers.items() if isinstance(driver, HasBalance)]
     read = [_read(services, name) for name in names]
@@ -74,9 +75,9 @@ def _keep(services: Services, tx: Transaction, name: str, balance: Balance) -> N
         return
     data = {
         "provider": name,
-        "balance": str(amount),
+        "balance": money_text(amount),
         "currency": balance.currency,
-        "low_below": str(driver.low_balance_below),
+        "low_below": money_text(driver.low_balance_below),
     }
     kind, more = (LOW, {}) if is_low else (RECOVERED, {"kind": "low_balance"})
     tx.outbox.add([Event(type=kind, subject=name, data=data | more)])

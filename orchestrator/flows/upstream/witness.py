@@ -21,7 +21,7 @@ async def closed_or_ended(
     seen = await _status(services, driver, placement, placement.handle, now)
     if seen is None or seen.life is not Life.GONE:
         raise error
-    proof = f"{driver.card.witness} says that it has {seen.detail}; the close was answered: {error}"
+    proof = f"{driver.card.status.witness} says that it has {seen.detail}; the close was answered: {error}"
     return Closed(proof=proof, closed_handle=placement.handle, probe=error.probe)
 
 
@@ -46,7 +46,7 @@ async def _status(
     services: Services, driver: Driver, placement: Placement, handle: str | None, now: datetime | None
 ) -> Status | None:
     """Return what the witness knows of the session; None if there is no witness, or if it does not know the session."""
-    name = driver.card.witness
+    name = driver.card.status.witness
     other = services.drivers.get(name) if name is not None else None
     if name is None or other is None or handle is None:
         return None

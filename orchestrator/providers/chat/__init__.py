@@ -1,6 +1,7 @@
-"""The minimal ping over OpenAI's wire format.
+"""OpenAI's wire format: the minimal ping, and what a person asks.
 
 ping          sends it and reads the answer
 alive         which answers with status 200 prove that a model works
 token_limits  which body to try next when a server refuses the last one
+conversation  one chat completion or transcription that a person asks for
 """

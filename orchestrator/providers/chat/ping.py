@@ -1,13 +1,19 @@
 """The minimal ping over OpenAI's wire format, for every platform that speaks it."""
 
 import io
+import json
 import wave
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.providers.chat.alive import judge_completion, judge_transcription
-from orchestrator.providers.chat.token_limits import BodyVariants, first_variant, ran_out_of_tokens
+from orchestrator.providers.chat.token_limits import (
+    BodyVariant,
+    BodyVariants,
+    first_variant,
+    ran_out_of_tokens,
+)
 from orchestrator.providers.http.client import Call, HttpClient, NoAnswer, Unanswered
 from orchestrator.providers.http.clock import monotonic
 from orchestrator.providers.http.reach import AddressRefused
@@ -31,6 +37,9 @@ from orchestrator.rules.values import ModelType, Verdict
 
 #: Samples of silence in the ping of a speech model: a fifth of a second.
 _SAMPLE_RATE, _SAMPLES = 16_000, 3_200
+
+#: Bodies that one provider's pings keep, about 200 bytes each.
+MOST_BODIES = 2_000
 
 #: The most that one ping can use. A larger number is ignored: it would overflow the meters, and fail the settlement of
 #: all pings of the same batch.
@@ -61,37 +70,58 @@ class Pinger:
     def __init__(self, http: HttpClient) -> None:
         self._http = http
         self._variants: dict[str, str] = {}
+        self._bodies: dict[tuple[str, BodyVariant], tuple[Dialect, bytes]] = {}
 
     async def probe(self, target: Target, endpoint: Endpoint, dialect: Dialect) -> Probe:
         """Ping once, with every token-limit fallback. Every fault is returned as a verdict."""
-        ping = _Ping(self._http, target, endpoint, dialect)
+        ping = _Ping(self._http, target, endpoint, dialect, self._body)
         if target.model_type is ModelType.ASR:
             return await ping.transcribe()
-        probe = await ping.climb(target.variant or self._variants.get(endpoint.model))
+        probe = await ping.complete(target.variant or self._variants.get(endpoint.model))
         if probe.variant is not None:
             self._variants[endpoint.model] = probe.variant
         return probe
+
+    def _body(self, model: str, variant: BodyVariant, dialect: Dialect) -> bytes:
+        """Return the request's body, which is encoded once for all sessions of a model."""
+        made_for, body = self._bodies.get((model, variant), (None, b""))
+        if made_for != dialect:
+            if len(self._bodies) >= MOST_BODIES:
+                self._bodies.clear()
+            body = encoded(model, variant, dialect)
+            self._bodies[(model, variant)] = dialect, body
+        return body
 
 
 class _Ping:
     """One probe under way, with its deadline."""
 
-    def __init__(self, http: HttpClient, target: Target, endpoint: Endpoint, dialect: Dialect) -> None:
+    def __init__(
+        self,
+        http: HttpClient,
+        target: Target,
+        endpoint: Endpoint,
+        dialect: Dialect,
+        body: Callable[[str, BodyVariant, Dialect], bytes],
+    ) -> None:
         self._http, self._target, self._endpoint, self._dialect = http, target, endpoint, dialect
+        self._body = body
         self._begun = monotonic()
 
-    async def climb(self, variant: str | None) -> Probe:
-        ladder = BodyVariants(first_variant(variant, self._target.max_tokens), self._dialect.most_tokens)
+    async def complete(self, variant: str | None) -> Probe:
+        variants = BodyVariants(first_variant(variant, self._target.max_tokens), self._dialect.most_tokens)
         while True:
             if self._too_late():
-                learned = str(ladder.rung) if ladder.has_climbed else None
+                learned = str(variants.current) if variants.fell_back else None
                 return _not_begun(learned)
-            answer = await self._ask(json=self._body(ladder))
+            answer = await self._ask(
+                content=self._body(self._endpoint.model, variants.current, self._dialect), repeats=True
+            )
             if isinstance(answer, Probe):
                 return answer
-            probe = self._judged(answer, variant=str(ladder.rung))
+            probe = self._judged(answer, variant=str(variants.current))
             settled = probe.verdict is Verdict.ALIVE or not _dislikes_body(answer)
-            if settled or not ladder.climb(read_fault(answer).text):
+            if settled or not variants.fall_back(read_fault(answer).text):
                 return probe
 
     async def transcribe(self) -> Probe:
@@ -134,15 +164,6 @@ class _Ping:
         looks = self._dialect.looks
         return Silence(await look(self._http, self._endpoint, self._target, looks))
 
-    def _body(self, ladder: BodyVariants) -> dict[str, Any]:
-        return {
-            "model": self._endpoint.model,
-            "messages": [{"role": "user", "content": "ping"}],
-            **ladder.rung.body,
-            "stream": self._dialect.streams,
-            **self._dialect.extras,
-        }
-
     def _judged(self, answer: Response, variant: str | None = None) -> Probe:
         verdict = judge(answer, self._target.model_type, self._dialect.rules)
         alive = verdict is Verdict.ALIVE
@@ -170,6 +191,18 @@ def judge(answer: Response, model_type: ModelType, rules: Sequence[Rule] = ()) -
     if _dislikes_body(answer) and ran_out_of_tokens(read_fault(answer).text):
         return Verdict.ALIVE
     return verdict_of(answer, rules)
+
+
+def encoded(model: str, variant: BodyVariant, dialect: Dialect) -> bytes:
+    """Return the body of a ping as JSON."""
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "ping"}],
+        **variant.body,
+        "stream": dialect.streams,
+        **dialect.extras,
+    }
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def silence() -> bytes:

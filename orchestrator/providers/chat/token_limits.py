@@ -38,36 +38,36 @@ class BodyVariant:
 class BodyVariants:
     """The variants of one probe; each is tried once."""
 
-    rung: BodyVariant
+    current: BodyVariant
     most_tokens: int
 
     def __post_init__(self) -> None:
-        self._tried = {self.rung}
-        self._limits = {self.rung.limit}
+        self._tried = {self.current}
+        self._limits = {self.current.limit}
         self._raised = False
 
     @property
-    def has_climbed(self) -> bool:
+    def fell_back(self) -> bool:
         return len(self._tried) > 1
 
-    def climb(self, text: str) -> bool:
+    def fall_back(self, text: str) -> bool:
         """Switch to the variant that a refusal asks for. Return False if none is left."""
-        for rung in self._wanted(text):
-            if rung not in self._tried:
-                self._raised |= rung.tokens != self.rung.tokens
-                self._tried.add(rung)
-                self._limits.add(rung.limit)
-                self.rung = rung
+        for variant in self._wanted(text):
+            if variant not in self._tried:
+                self._raised |= variant.tokens != self.current.tokens
+                self._tried.add(variant)
+                self._limits.add(variant.limit)
+                self.current = variant
                 return True
         return False
 
     def _wanted(self, text: str) -> Iterator[BodyVariant]:
         least = _AT_LEAST.search(text)
         if least and not self._raised:  # first: such a text names the field too
-            yield replace(self.rung, tokens=max(self.rung.tokens, min(int(least[1]), self.most_tokens)))
-        other = _OTHER[self.rung.limit]
+            yield replace(self.current, tokens=max(self.current.tokens, min(int(least[1]), self.most_tokens)))
+        other = _OTHER[self.current.limit]
         if not least and _NAMES_A_LIMIT.search(text) and other not in self._limits:
-            yield replace(self.rung, limit=other)
+            yield replace(self.current, limit=other)
 
 
 def first_variant(variant: str | None, tokens: int) -> BodyVariant:

@@ -9,11 +9,11 @@ from orchestrator.settings import Configuration, Fault
 def faults_of(configuration: Configuration) -> Iterator[Fault]:
     """Yield every fault. Retired credentials count: they still serve closes."""
     for name, card in cards_of(configuration).items():
-        where = f"providers.{name}.credentials"
+        where = ("providers", name, "credentials")
         has_some = bool(configuration.providers[name].all_credentials)
-        if card.needs_credential and not has_some:
+        if card.identity.needs_credential and not has_some:
             yield Fault(where, 'is missing: its platform is asked under a key, so give it ["env:NAME"]')
-        if card.ignores_credentials and has_some:
+        if card.identity.ignores_credentials and has_some:
             yield Fault(
                 where,
                 "no call sends them: put {secret} into its headers, or drop them; a secret that endpoints alone "

@@ -14,9 +14,13 @@ def faults_of(configuration: Configuration, secrets: SecretStore) -> list[Fault]
     """Yield every fault. Secrets that this machine lacks are checked on the machines that have them."""
     cards = cards_of(configuration)
     one_session = [
-        configuration.providers[name] for name, card in cards.items() if card.exclusive_credentials
+        configuration.providers[name] for name, card in cards.items() if card.identity.exclusive_credentials
     ]
-    wallets = [(configuration.providers[name], card.wallet) for name, card in cards.items() if card.wallet]
+    wallets = [
+        (configuration.providers[name], card.identity.wallet)
+        for name, card in cards.items()
+        if card.identity.wallet
+    ]
     return [*_same_secret(one_session, secrets), *_same_wallet(wallets)]
 
 
@@ -34,34 +38,44 @@ def cards_of(configuration: Configuration) -> Mapping[str, Card]:
 def _same_secret(providers: list[ProviderConfiguration], secrets: SecretStore) -> Iterator[Fault]:
     """Yield a fault for each secret that two providers share. Within one provider the claim prevents two sessions on
     it; the platform sees the secret alone, whatever provider we name it under."""
-    keys = [(provider, n, ref) for provider in providers for n, ref in enumerate(provider.credentials)]
-    for (other, _, known), (provider, n, ref) in combinations(keys, 2):
-        fingerprint = secrets.fingerprint(ref)
-        if other.name != provider.name and fingerprint and fingerprint == secrets.fingerprint(known):
-            yield Fault(
-                f"providers.{provider.name}.credentials[{n}]",
-                f"{ref} is the same secret as {known} of providers.{other.name}, and a key carries one session: "
-                "opening one there would close the other's; give each provider a key of its own",
-            )
+    seen: dict[str, list[tuple[str, str]]] = {}  # each key is read once: a provider may have thousands
+    for provider in providers:
+        for n, ref in enumerate(provider.credentials):
+            fingerprint = secrets.fingerprint(ref)
+            if fingerprint is None:
+                continue
+            holders = seen.setdefault(fingerprint, [])
+            for other, known in holders:
+                if other != provider.name:
+                    yield _shared(provider.name, n, ref, f"{known} of providers.{other}")
+            holders.append((provider.name, ref))
+
+
+def _shared(provider: str, n: int, ref: str, known: str) -> Fault:
+    return Fault(
+        ("providers", provider, "credentials", n),
+        f"{ref} is the same secret as {known}, and a key carries one session: "
+        "opening one there would close the other's; give each provider a key of its own",
+    )
 
 
 def _same_wallet(wallets: Sequence[tuple[ProviderConfiguration, str]]) -> Iterator[Fault]:
     for provider, _ in wallets:
         if len(provider.credentials) > 1:
             yield Fault(
-                f"providers.{provider.name}.credentials[1]",
+                ("providers", provider.name, "credentials", 1),
                 "is a second credential for the node's one wallet, which sends one transaction at a time: "
                 "keep one, and mark others retired = true",
             )
     for (other, theirs), (provider, wallet) in combinations(wallets, 2):
         if _address(other.base_url) == _address(provider.base_url):
             yield Fault(
-                f"providers.{provider.name}.base_url",
+                ("providers", provider.name, "base_url"),
                 f"is the node of providers.{other.name} too: its one wallet can serve one provider; drop one of them",
             )
         elif wallet == theirs:
             yield Fault(
-                f"providers.{provider.name}.user",
+                ("providers", provider.name, "user"),
                 f"is the wallet of providers.{other.name} too, whatever the address of its node: one "
                 "would close the other's sessions; drop one of them, or give it a node with a wallet of its own",
             )

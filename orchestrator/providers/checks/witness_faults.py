@@ -8,14 +8,14 @@ from orchestrator.settings import Configuration, Fault
 
 def faults_of(configuration: Configuration) -> Iterator[Fault]:
     """Yield every fault."""
-    cards = cards_of(configuration)
-    for name, card in cards.items():
-        if card.witness is None:
+    for name, card in cards_of(configuration).items():
+        witness, driver = card.status.witness, card.status.witness_driver
+        if witness is None:
             continue
-        other = configuration.providers.get(card.witness)
+        other = configuration.providers.get(witness)
         if other is None:
             known = ", ".join(sorted(set(configuration.providers) - {name})) or "there is no other"
-            yield Fault(f"providers.{name}.node", f"{card.witness} is not a provider of this file: {known}")
-        elif other.driver != "morpheus-node":
-            said = f"{card.witness} is of the driver {other.driver}: it must be a morpheus-node"
-            yield Fault(f"providers.{name}.node", said)
+            yield Fault(("providers", name, "node"), f"{witness} is not a provider of this file: {known}")
+        elif other.driver != driver:
+            said = f"{witness} is of the driver {other.driver}: it must be a {driver}"
+            yield Fault(("providers", name, "node"), said)

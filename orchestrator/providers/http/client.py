@@ -1,48 +1,42 @@
 """The one HTTP client, and the only module that uses the transport.
 
-httpx is the interface, and aiohttp the transport: httpx's own transport loses pool slots when a request is cancelled.
-No redirects, no proxies from the environment, no cookies, bounded bodies, one deadline per call.
+httpx is the interface, and aiohttp the transport. httpx's own client is left out: what it adds to a transport is
+redirects, proxies, cookies and authentication, which nothing here may use, for as much time as the exchange itself
+takes. Bodies are bounded, and each call has one deadline.
 
 A call that changes something is sent at most once, whatever its method: `fresh` calls are never repeated. aiohttp
 repeats the others once if a connection breaks, except a POST."""
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
+from functools import partial
 from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
+from orchestrator.providers.http.calls import Call, ClientOptions
 from orchestrator.providers.http.clock import monotonic
 from orchestrator.providers.http.encodings import UnreadableBody, decode, encoding_of
 from orchestrator.providers.http.own_evidence import OwnFaults
-from orchestrator.providers.http.reach import AddressRefused, CheckedResolver, check_url, refusal_in
+from orchestrator.providers.http.reach import AddressRefused, check_url, refusal_in
+from orchestrator.providers.http.requests import Requests
 from orchestrator.providers.http.resolver import WatchedResolver
+from orchestrator.providers.http.transport import BEFORE_SENDING, Network, trust
 from orchestrator.providers.port.answers import Response
-from orchestrator.providers.port.driver import Auth, Secret
 from orchestrator.providers.port.errors import NotSent
-from orchestrator.providers.port.secrets import Hidden, auth_headers, brief
+from orchestrator.providers.port.secrets import Hidden, brief
 from orchestrator.rules.upstream.addresses import Reach
 from orchestrator.rules.upstream.local_faults import LocalFault
+
+__all__ = ["Call", "ClientOptions", "HttpClient", "NoAnswer", "Unanswered"]
 
 for _name in ("httpx", "httpcore", "aiohttp"):  # these log URLs, which may hold passwords
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-#: What aiohttp raises before the first byte of a request is written. Nothing else proves "not sent": the
-#: transport maps a reset connection to httpx.ConnectTimeout, so its causes are read, never its own errors.
-_BEFORE_SENDING = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.InvalidURL,
-    aiohttp.NonHttpUrlClientError,
-)
 #: How a call fails; a thread that cannot be started, or memory that is not there, fails it here.
 _FAILURES = (
     httpx.HTTPError,
@@ -53,47 +47,6 @@ _FAILURES = (
     RuntimeError,
     MemoryError,
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClientOptions:
-    """The options of a client. One process has one set."""
-
-    max_connections: int = 512
-    connect_timeout: float = 5
-    """Seconds for DNS, TCP and TLS, each address."""
-    pool_timeout: float = 10
-    """Seconds to wait for a free connection and to connect it."""
-    keepalive_seconds: float = 15
-    dns_cache_seconds: int = 10
-    max_body_bytes: int = 1024 * 1024
-    ca_file: str | None = None
-    """Trust these authorities instead of the usual ones."""
-    reach: Reach | None = None
-    """Where URLs from other people may lead; None: all URLs are the operator's own."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
-    """One request, with the deadline for all of it."""
-
-    method: str
-    url: str
-    timeout_seconds: float
-    auth: Auth = Auth.NONE
-    secret: Secret | None = None
-    params: Mapping[str, str] | None = None
-    json: Any = None
-    form: Mapping[str, str] | None = None
-    files: Mapping[str, tuple[str, bytes, str]] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    most_bytes: int | None = None
-    """Of the answer's body, for a list; None: as the client's options say."""
-    fresh: bool = False
-    """For lifecycle calls: on a connection of its own, as a stale one must not make the outcome unknown; and never
-    repeated by the transport, as the first one may have had its effect."""
-    enough: Callable[[bytes], bool] | None = None
-    """Called with each chunk of the body, once: True if the rest need not be read; the connection is then dropped."""
 
 
 class NoAnswer(Exception):
@@ -126,16 +79,16 @@ class HttpClient:
         self.options = options or ClientOptions()
         self.now = clock
         """What this machine's clock says: when an answer came, and whether a declared end has passed."""
-        context = _trust(self.options.ca_file) if transport is None else None
+        context = trust(self.options.ca_file) if transport is None else None
         self._own = own or OwnFaults(self.options.max_connections, context, resolver)
         pooled = fresh = transport
         if context is not None:
-            pooled = _network(self.options, context, self._own, keep=True)
-            fresh = _network(self.options, context, self._own, keep=False)
+            pooled = Network(self.options, context, self._own.resolver, keep=True)
+            fresh = Network(self.options, context, self._own.resolver, keep=False)
         assert pooled is not None
         assert fresh is not None
-        self._pooled = _client(self.options, pooled)
-        self._fresh = _client(self.options, fresh)
+        self._pooled, self._fresh = pooled, fresh
+        self._requests = Requests(self.options)
         self._transport = transport
         self._hidden = hidden or Hidden()
         self._checked: dict[Reach, HttpClient] = {}
@@ -190,99 +143,54 @@ class HttpClient:
             await client.aclose()
 
     async def _exchange(self, call: Call, begun: float) -> Response:
-        client = self._fresh if call.fresh else self._pooled
-        request = _request(client, call)
+        transport = self._fresh if call.fresh else self._pooled
+        request = self._requests.request_of(call)
         await request.aread()  # whole bodies only: a streamed one could not be counted or repeated
-        response = await client.send(request, stream=True)
+        response = await transport.handle_async_request(request)
+        headers = _headers_of(response)
         try:
             bound = call.most_bytes or self.options.max_body_bytes
-            body, oversized = await _body(response, bound, call.enough)
+            body, oversized = await _body(response, headers, bound, call.enough)
         finally:
             await response.aclose()
         return Response(
             status=response.status_code,
-            headers={name.lower(): value for name, value in response.headers.items()},
+            headers=headers,
             body=body,
             oversized=oversized,
             elapsed_ms=round((monotonic() - begun) * 1000),
             received_at=self.now(),
-            hidden=self._hidden.forms(call.secret),
+            hide=partial(self._hidden.forms, call.secret),
         )
 
 
-def _trust(ca_file: str | None) -> ssl.SSLContext:
-    if ca_file is not None:
-        return ssl.create_default_context(cafile=ca_file)
-    return httpx.create_ssl_context(trust_env=False)
+def _headers_of(response: httpx.Response) -> dict[str, str]:
+    """Return the headers by their names in lower case; the values of a repeated one are joined."""
+    found: dict[str, str] = {}
+    for raw, value in response.headers.raw:
+        name, text = raw.decode("latin-1").lower(), _text_of(value)
+        found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
 
 
-def _network(
-    options: ClientOptions, context: ssl.SSLContext, own: OwnFaults, *, keep: bool
-) -> httpx.AsyncBaseTransport:
-    def session() -> aiohttp.ClientSession:  # called by the transport on the loop that first uses it
-        kept = {"keepalive_timeout": options.keepalive_seconds} if keep else {"force_close": True}
-        once = () if keep else (_once,)
-        resolver = own.resolver if options.reach is None else CheckedResolver(options.reach, own.resolver)
-        connector = aiohttp.TCPConnector(
-            limit=options.max_connections,
-            ssl=context,
-            resolver=resolver,
-            use_dns_cache=options.dns_cache_seconds > 0,
-            ttl_dns_cache=options.dns_cache_seconds,
-            **kept,
-        )
-        return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), middlewares=once
-        )
-
-    return AiohttpTransport(verify=context, trust_env=False, client=session)
-
-
-class _BrokenConnection(aiohttp.ClientError):
-    """An error after which aiohttp does not send a request again."""
-
-
-async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Send the request once. aiohttp would send an idempotent one again where its connection breaks."""
+def _text_of(value: bytes) -> str:
     try:
-        return await handler(request)
-    except _BEFORE_SENDING:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _BrokenConnection(str(error)) from error
-
-
-def _client(options: ClientOptions, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        transport=transport,
-        timeout=httpx.Timeout(None, connect=options.connect_timeout, pool=options.pool_timeout),
-        headers={"user-agent": "session-orchestrator", "accept-encoding": "identity"},
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # one key's cookies are no other's
-        follow_redirects=False,
-        trust_env=False,
-    )
-
-
-def _request(client: httpx.AsyncClient, call: Call) -> httpx.Request:
-    return client.build_request(
-        call.method,
-        call.url,
-        params=call.params,
-        json=call.json,
-        data=call.form,
-        files=call.files,
-        headers={**call.headers, **auth_headers(call.auth, call.secret)},
-    )
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 async def _body(
-    response: httpx.Response, bound: int, enough: Callable[[bytes], bool] | None
+    response: httpx.Response,
+    headers: Mapping[str, str],
+    bound: int,
+    enough: Callable[[bytes], bool] | None,
 ) -> tuple[bytes, bool]:
     """Return the body up to `bound` bytes, and whether it is longer. Raises NoAnswer for an unsupported encoding.
 
     httpx itself would decode every layer of every chunk, on the event loop and without a bound."""
     try:
-        encoding = encoding_of(response.headers)
+        encoding = encoding_of(headers)
         if encoding is None:
             return await _bounded(response, bound, enough)
         packed, cut = await _bounded(response, bound, None)
@@ -318,11 +226,19 @@ def _outcome(error: Exception, hidden: tuple[str, ...]) -> NotSent | NoAnswer:
     if refused is not None:
         return AddressRefused(str(refused))
     cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
-    text = brief(f"{type(cause).__name__}: {cause}", hidden)
-    if isinstance(cause, (*_BEFORE_SENDING, httpx.InvalidURL, httpx.UnsupportedProtocol)):
+    text = brief(_in_words(cause), hidden)
+    if isinstance(cause, (*BEFORE_SENDING, httpx.InvalidURL, httpx.UnsupportedProtocol)):
         return NotSent(f"could not connect: {text}")
     if isinstance(cause, ValueError) and not isinstance(cause, aiohttp.ClientError):
         return NotSent(f"the request could not be written: {type(cause).__name__}")
     if isinstance(cause, RuntimeError) and "can't start new thread" in str(cause):  # to ask the resolver in
         return NotSent(f"no thread to look up the host in: {text}")
     return NoAnswer(f"the connection broke: {text}")
+
+
+def _in_words(cause: Exception) -> str:
+    """Return what happened, in plain words where an operator meets it: a server that is down."""
+    if isinstance(cause, aiohttp.ClientConnectorError) and isinstance(cause.os_error, ConnectionRefusedError):
+        host = f"[{cause.host}]" if ":" in cause.host else cause.host
+        return f"nothing listens at {host}:{cause.port}"
+    return f"{type(cause).__name__}: {cause}"

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -32,8 +32,13 @@ class Response:
     """The body was longer than the bound; `body` is its beginning."""
     elapsed_ms: int = 0
     received_at: datetime
-    hidden: tuple[str, ...] = field(default=(), repr=False)
-    """What must not appear in messages about this answer."""
+    hide: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False)
+    """Returns what must not appear in messages about this answer."""
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """What must not appear in messages about this answer."""
+        return self.hide()
 
     @property
     def text(self) -> str:

@@ -103,8 +103,8 @@ class Probe:
     silence: Silence | None = None
     """It was accepted and not answered in time, and this is what was seen elsewhere on the server then."""
     not_begun: bool = False
-    """It was too late to begin, or to go on with the next rung: the verdict counts for nothing. With a
-    `variant`, that is the rung from which the next ping goes on."""
+    """It was too late to begin, or to go on with the next variant: the verdict counts for nothing. With a
+    `variant`, the next ping goes on from it."""
     failed_here: LocalFault | None = None
     """What failed on this machine; `not_begun` then."""
 
@@ -151,11 +151,11 @@ class Target:
     secret: Secret | None
     max_tokens: int = 16
     timeout_seconds: float = 30
-    """For the whole probe, all rungs of its ladder together."""
+    """For the whole probe, all its variants together."""
     send_by: float | None = None
     begin_by: float | None = None
     """On the loop's clock: no request of a probe begins after it; `send_by` is for a close, as in an order."""
-    variant: str | None = None  # the rung that worked last time
+    variant: str | None = None  # the form of the ping that worked last time
     name: str | None = None
     """As the order had it, for platforms that are asked by name; None: not known."""
     ends_at: datetime | None = None  # declared, where it is known

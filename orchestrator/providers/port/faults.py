@@ -46,7 +46,7 @@ def rule(verdict: Verdict, statuses: Iterable[int], pattern: str) -> Rule:
 
 #: Rules by text are bound to statuses, so that a login page saying "your session expired" kills nothing.
 SHARED_RULES: tuple[Rule, ...] = (
-    # First what single servers say in words of their own (tests/providers/known_errors.py has the whole answers).
+    # First what single servers say in words of their own (tests/providers/known_answers.jsonl has the whole answers).
     rule(
         Verdict.OUT_OF_BALANCE,
         (400, 401, 402, 403, 412, 429),

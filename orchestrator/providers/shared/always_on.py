@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from orchestrator.providers.port.card import Card
+from orchestrator.providers.port.card import ALWAYS_ON, Card
 from orchestrator.providers.port.driver import (
     Closed,
     Life,
@@ -21,7 +21,7 @@ class AlwaysOn:
     """The methods of a driver without a lifecycle; a driver adds `open` and `probe`."""
 
     name: str
-    card = Card(has_lifecycle=False)
+    card = Card(lifecycle=ALWAYS_ON)
 
     async def open(self, order: Order) -> Placed:
         raise NotImplementedError

@@ -17,3 +17,8 @@ class DriverType:
     options: type[DriverOptions]
     build: Callable[[str, Any, HttpClient], Driver]
     card: Callable[[Any], Card]
+
+    @property
+    def needs_base_url(self) -> bool:
+        """Whether `[providers.NAME]` must have a `base_url`: the driver's own options say it."""
+        return self.options.model_fields["base_url"].is_required()

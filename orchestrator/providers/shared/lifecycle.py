@@ -1,8 +1,9 @@
 """Common code of the control calls of all platforms: refusals by verdict, closes with answers that are no proof, and
 the check of a model list."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, assert_never
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn, assert_never
 
 from orchestrator.providers.http.client import Call, HttpClient, NoAnswer
 from orchestrator.providers.port.answers import Response
@@ -21,6 +22,7 @@ from orchestrator.providers.port.errors import (
     Unavailable,
 )
 from orchestrator.providers.port.faults import Rule, describe, limits_whole_key, verdict_of
+from orchestrator.providers.shared.paths import is_readable
 from orchestrator.rules.values import Verdict
 
 
@@ -69,6 +71,37 @@ async def closed_or_ended(
             if isinstance(error, NotClosed):
                 raise NotClosed(f"{error}; {still}") from error
             raise error from still
+
+
+@contextmanager
+def finding_out(*definite: type[ProviderError]) -> Iterator[None]:
+    """Turn errors of a resolve into OutcomeUnknown, except Throttled and `definite` ones: a platform that refuses now
+    may have opened before."""
+    try:
+        yield
+    except ProviderError as error:
+        if isinstance(error, (OutcomeUnknown, Throttled, *definite)):
+            raise
+        raise OutcomeUnknown(f"still not known: {error}") from error
+
+
+@contextmanager
+def not_closed() -> Iterator[None]:
+    """Turn every error of a close into NotClosed."""
+    try:
+        yield
+    except NotClosed:
+        raise
+    except ProviderError as error:
+        raise NotClosed(str(error)) from error
+
+
+def without_proof(answer: Response) -> NoReturn:
+    """Raise what the answer to a close means where no answer is a proof: OutcomeUnknown for one that cannot be read, or
+    that comes from a failing server; else NotClosed."""
+    if answer.status >= 500 or answer.status == 408 or not is_readable(answer):
+        raise OutcomeUnknown(describe(answer))
+    raise NotClosed(describe(answer))
 
 
 def refusal(answer: Response, rules: Sequence[Rule] = ()) -> ProviderError:

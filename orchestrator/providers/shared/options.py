@@ -3,27 +3,22 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.faults import Rule, read_fault
 from orchestrator.providers.shared.looks import LOOK_PATH
 from orchestrator.providers.shared.patterns import URL
+from orchestrator.rules.installation.secret_texts import NOT_A_REFERENCE, is_reference
 from orchestrator.rules.values import Verdict
-from orchestrator.settings import is_reference
+from orchestrator.validation.wording import where
 
 MIB = 1024 * 1024
 
 
-def _secret_ref(text: str) -> str:
-    if not is_reference(text):
-        raise PydanticCustomError("secret_ref", "must be env:NAME or file:/path, never the secret itself")
-    return text
-
-
 #: A secret by reference.
-SecretRef = Annotated[str, AfterValidator(_secret_ref)]
+SecretRef = Annotated[str, where(is_reference, NOT_A_REFERENCE)]
 
 
 class Meaning(BaseModel):

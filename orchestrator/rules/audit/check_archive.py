@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from orchestrator.rules.audit.invariants import ArchivedMoney, Invariant, Violation
 from orchestrator.rules.installation.retention import ArchivedBook
 from orchestrator.rules.values import ZERO, ArchivedSession
+from orchestrator.rules.values.amounts import money_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,9 +40,10 @@ def archived_money(money: ArchivedMoney) -> Iterator[str]:
         if len(opened) > 1:
             yield f"{len(opened)} entries open its ledger against {name}"
         elif name in books and not opened:
-            yield f"no entry opens its ledger against {name}: {left} left it"
+            yield f"no entry opens its ledger against {name}: {money_text(left)} left it"
         elif sum(opened) != left:
-            yield f"its ledger opens with {sum(opened)} against {name}, what left it adds up to {left}"
+            opening = f"its ledger opens with {money_text(sum(opened, ZERO))} against {name}"
+            yield f"{opening}, what left it adds up to {money_text(left)}"
     if money.kept is not None:
         for book in money.books:
             yield from _kept(book, money)
@@ -53,6 +55,6 @@ def _kept(book: ArchivedBook, money: ArchivedMoney) -> Iterator[str]:
     amount, entries = (money.kept or {}).get(book.book, (ZERO, 0))
     if (amount, entries) != (book.kept_amount, book.kept_entries):
         yield (
-            f"the archive has {entries} entries against {book.book} of {amount} in all,"
-            f" {book.kept_entries} of {book.kept_amount} were archived"
+            f"the archive has {entries} entries against {book.book} of {money_text(amount)} in all,"
+            f" {book.kept_entries} of {money_text(book.kept_amount)} were archived"
         )

@@ -29,7 +29,8 @@ from orchestrator.rules.states import (
     StopReason,
     checked,
 )
-from orchestrator.rules.values import ZERO, Session
+from orchestrator.rules.values import ZERO, Due, Session
+from orchestrator.rules.values.amounts import money_text
 
 
 def judge_session(facts: SessionFacts, now: AuditContext) -> Iterator[Violation]:
@@ -58,7 +59,7 @@ def judge_placement(placement: PlacementFacts, now: AuditContext) -> Iterator[Vi
     none."""
     subject = placement.session_id or placement.id
     pending = {PlacementState.OPENING, PlacementState.UNKNOWN, PlacementState.CLOSING}
-    if placement.state in pending and placement.next_step is None:
+    if placement.state in pending and placement.due is None:
         yield Violation(
             Invariant.STEPS, subject, f"placement {placement.id} is {placement.state} and has no next step"
         )
@@ -70,7 +71,7 @@ def judge_placement(placement: PlacementFacts, now: AuditContext) -> Iterator[Vi
         )
     for check, problems in (
         (Invariant.STEPS, _too_far(placement, placement.declared_end_at, now)),
-        (Invariant.LEASES, _lease(placement, placement.lease_until, now)),
+        (Invariant.LEASES, _lease(placement, placement.lease.until if placement.lease else None, now)),
     ):
         yield from (Violation(check, subject, f"placement {placement.id}: {problem}") for problem in problems)
 
@@ -99,16 +100,18 @@ def judge_lateness(step: str, due: datetime, lease_until: datetime | None, subje
 
 def _steps(facts: SessionFacts) -> Iterator[str]:
     session = facts.session
+    if not facts.found_by_step:
+        yield "the table next_steps has another step of it, or none: claims may not find it"
     match session.state:
         case State.QUEUED | State.STARTING | State.RUNNING:
-            if session.next_step is None:
+            if session.due is None:
                 yield f"it is {session.state} and has no next step"
         case State.STOPPING:
             if not any(placement.state in UNENDED for placement in facts.placements):
                 yield "it is stopping and none of its placements is left to wait for"
         case State.CREATED | State.STOPPED | State.FAILED:
-            if session.next_step is not None:
-                yield f"it is {session.state} and has the step {session.next_step}"
+            if session.due is not None:
+                yield f"it is {session.state} and has the step {session.due.step}"
         case unknown:
             assert_never(unknown)
 
@@ -133,36 +136,36 @@ def _latest(stop: Forecast, at: datetime) -> datetime:
 
 def _too_far(row: Session | PlacementFacts, end: datetime | None, now: AuditContext) -> Iterator[str]:
     """Check that its next step is not too far ahead. `end`: when an orphan that cannot be closed by its id is due."""
-    longest = now.wait_limits(row.provider).waits.get(row.next_step) if row.next_step else None
-    if longest is None or row.next_step_at is None:
+    longest = now.wait_limits(row.provider).waits.get(row.due.step) if row.due else None
+    if longest is None or row.due is None:
         return
-    if row.next_step_at > max(now.at + longest, end or now.at):
-        yield f"its {row.next_step} waits until {_when(row.next_step_at)}, longer than any"
+    if row.due.at > max(now.at + longest, end or now.at):
+        yield f"its {row.due.step} waits until {_when(row.due.at)}, longer than any"
 
 
 def _session_lease(session: Session, now: AuditContext) -> Iterator[str]:
     """Check its lease. A success reported after the lease expired makes the take-over ping unnecessary."""
-    until, alive = session.lease_until, session.last_alive_at
+    until, alive = session.lease.until if session.lease else None, session.last_alive_at
     return _lease(session, max(until, alive) if until and alive else until, now)
 
 
 def _lease(row: Session | PlacementFacts, until: datetime | None, now: AuditContext) -> Iterator[str]:
-    if row.lease_token is not None and row.next_step is None:
+    if row.lease is None:
+        return
+    if row.due is None:
         yield "it is at rest and under a lease"
-    elif row.lease_until is not None and row.lease_until - now.at > now.longest_lease:
-        yield f"its lease lasts until {_when(row.lease_until)}, longer than any"
-    elif until is not None and _is_left_behind(row, until, now):
+    elif row.lease.until - now.at > now.longest_lease:
+        yield f"its lease lasts until {_when(row.lease.until)}, longer than any"
+    elif until is not None and _is_left_behind(row.provider, row.due, until, now):
         yield f"its lease ended {_when(until)}, and it was not taken over"
 
 
-def _is_left_behind(row: Session | PlacementFacts, until: datetime, now: AuditContext) -> bool:
+def _is_left_behind(provider: str | None, due: Due, until: datetime, now: AuditContext) -> bool:
     """Return whether the take-over was due long ago and the step was postponed again. Overdue steps are checked
     elsewhere."""
-    if row.next_step is None or row.next_step_at is None:
-        return False
     long_ago = now.at - timedelta(seconds=now.bounds.overdue_after_seconds)
-    silence = now.wait_limits(row.provider).waits.get(row.next_step, timedelta(0))
-    return until + silence < long_ago <= row.next_step_at
+    silence = now.wait_limits(provider).waits.get(due.step, timedelta(0))
+    return until + silence < long_ago <= due.at
 
 
 def _history(facts: SessionFacts, now: AuditContext) -> Iterator[str]:
@@ -221,8 +224,8 @@ def _posted(facts: SessionFacts) -> Iterator[str]:
     session = facts.session
     if (session.charged, session.charges) != (facts.posted, facts.postings):
         yield (
-            f"it says {session.charged} in {session.charges} postings, "
-            f"the ledger {facts.posted} in {facts.postings}"
+            f"it says {money_text(session.charged)} in {session.charges} postings, "
+            f"the ledger {money_text(facts.posted)} in {facts.postings}"
         )
 
 
@@ -230,14 +233,14 @@ def _cost(session: Session, now: AuditContext) -> Iterator[str]:
     if session.running_since is None:
         due = money.cost_if_stopped_at(session, session.stopped_at or now.at)
         if session.charged != due:
-            yield f"it was charged {session.charged} and costs {due}"
+            yield f"it was charged {money_text(session.charged)} and costs {money_text(due)}"
         return
     lag = timedelta(hours=1, seconds=now.bounds.charge_slack_seconds)
     most, least = money.cost_by(session, now.at), money.cost_by(session, now.at - lag)
     if session.charged > most:
-        yield f"it was charged {session.charged} and has cost {most} so far"
+        yield f"it was charged {money_text(session.charged)} and has cost {money_text(most)} so far"
     if session.charged < least:
-        yield f"it was charged {session.charged} and had cost {least} an hour ago"
+        yield f"it was charged {money_text(session.charged)} and had cost {money_text(least)} an hour ago"
 
 
 def _paid(session: Session) -> Iterator[str]:
@@ -260,10 +263,10 @@ def _alive(session: Session, now: AuditContext) -> Iterator[str]:
 def _balance(facts: AccountFacts) -> Iterator[str]:
     account = facts.account
     if account.balance != facts.posted:
-        yield f"its balance is {account.balance}, its ledger adds up to {facts.posted}"
+        yield f"its balance is {money_text(account.balance)}, its ledger adds up to {money_text(facts.posted)}"
     allowed = max(facts.plan.overdraft_limit, account.charged_under or ZERO)
     if account.balance < -allowed:
-        yield f"its balance is {account.balance}, its overdraft {allowed}"
+        yield f"its balance is {money_text(account.balance)}, its overdraft {money_text(allowed)}"
 
 
 def _funds(facts: AccountFacts, now: AuditContext) -> Iterator[str]:
@@ -297,12 +300,12 @@ def _groups(facts: AccountFacts) -> Iterator[str]:
         as_counted, as_found = counted.get(key), there.get(key)
         if not is_counted_as(as_counted, as_found):
             phase, price, nodes, block = key
-            what = f"{phase} at {price} on {nodes} nodes by {block} s"
+            what = f"{phase} at {money_text(price)} on {nodes} nodes by {block} s"
             yield f"of its sessions {what} there are {_sums(as_found)}, counted were {_sums(as_counted)}"
 
 
 def _sums(group: Group | None) -> str:
-    return "none" if group is None else f"{group.sessions} ({group.charged} charged)"
+    return "none" if group is None else f"{group.sessions} ({money_text(group.charged)} charged)"
 
 
 def _when(at: datetime | None) -> str:

@@ -12,8 +12,8 @@ from orchestrator.rules.audit.wait_limits import WaitLimits
 from orchestrator.rules.billing.groups import Group
 from orchestrator.rules.events import PREFIX, Event
 from orchestrator.rules.installation.retention import ArchivedBook
-from orchestrator.rules.states import PlacementState, Step
-from orchestrator.rules.values import ZERO, Account, Plan, Session
+from orchestrator.rules.states import PlacementState
+from orchestrator.rules.values import ZERO, Account, Due, Lease, Plan, Session
 
 
 class Invariant(StrEnum):
@@ -118,10 +118,8 @@ class PlacementFacts:
     state: PlacementState
     proof: str | None
     declared_end_at: datetime | None = None
-    next_step: Step | None
-    next_step_at: datetime | None
-    lease_token: str | None
-    lease_until: datetime | None
+    due: Due | None
+    lease: Lease | None
     forced_at: datetime | None = None
     forced_by: str | None = None
     forced_why: str | None = None
@@ -137,6 +135,8 @@ class SessionFacts:
     postings: int = 0
     events: Sequence[StateEvent] = ()
     """Its saved events, in their order."""
+    found_by_step: bool = True
+    """Whether the table that claims look into has the session's next step as its own row has it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,4 +4,7 @@ money   the cost of a session; the end of funds
 meters  the integer arithmetic below `money`
 groups  bounds for many similar sessions at once
 funds   the next step of an account: end of funds, warning, hourly charge
+budgets   thresholds of a budget, and what it allows
+costs   what was spent, burns and is expected, added up
+focus   the ledger in the columns of FOCUS
 """

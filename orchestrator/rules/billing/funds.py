@@ -1,12 +1,12 @@
 """The next step of an account: the end of its funds, a warning before it, or the hourly posting of its costs."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orchestrator.rules.billing.meters import Costly
 from orchestrator.rules.billing.money import FundsEnd
 from orchestrator.rules.states import State, Step
-from orchestrator.rules.values import Account, Policy
+from orchestrator.rules.values import Account, Due, Policy
+from orchestrator.rules.values.copies import replace
 from orchestrator.rules.warnings import next_warning
 
 #: Costs are posted at least this often while a session runs.
@@ -67,8 +67,8 @@ def plan_account(account: Account, policy: Policy, now: datetime, *, moving: boo
         (Step.FUNDS, warn_at),
         (Step.CHARGE, account.next_charge_at),
     )
-    due = min(((at, step) for step, at in wanted if at is not None), default=None)
-    return replace(account, next_step=due[1] if due else None, next_step_at=due[0] if due else None)
+    first = min(((at, step) for step, at in wanted if at is not None), default=None)
+    return replace(account, due=Due(first[1], first[0]) if first else None)
 
 
 def _with_warning(

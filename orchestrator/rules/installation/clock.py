@@ -18,6 +18,8 @@ ALARM_HOLD = timedelta(minutes=1)
 CORRECT_FOR = timedelta(seconds=20)
 #: Rows that could not be corrected, such as unreadable ones, are tried again after this.
 CORRECT_AGAIN = timedelta(minutes=5)
+#: So many machines are remembered with what they last measured: the processes of an installation restart on few.
+MACHINES = 8
 _NONE = timedelta(0)
 
 
@@ -66,6 +68,18 @@ class Trust:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What a machine measured when it last noted the time."""
+
+    at: datetime
+    """The trusted time."""
+    boot: str
+    """The start of the machine."""
+    seconds: float
+    """The reading of its measuring clock."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class KnownTime:
     """What all processes know of the time: the row in the store."""
 
@@ -91,6 +105,15 @@ class KnownTime:
     """How far the trusted time went back when it was last accepted: rows written before may lie in the future."""
     correct_at: datetime | None = None
     """When rows with times in the future must be corrected; None: that is done."""
+    others: tuple[Measured, ...] = ()
+    """What other machines measured since the time was last accepted, the latest first."""
+
+    def measured_by(self, boot: str) -> Measured | None:
+        """Return what this start of a machine last measured; None if that is not known."""
+        if not boot:
+            return None
+        latest = Measured(at=self.at, boot=self.boot, seconds=self.boot_seconds)
+        return next((one for one in (latest, *self.others) if one.boot == boot), None)
 
 
 def away(reading: ClockReading, origin: datetime) -> timedelta:
@@ -107,7 +130,7 @@ def compared(trust: Trust, reading: ClockReading) -> Trust:
     return replace(trust, last=max(trust.last, trust.at(reading.after)), jumped=True)
 
 
-def believed(reading: ClockReading, accepted: int | None = None) -> Trust:
+def trusted(reading: ClockReading, accepted: int | None = None) -> Trust:
     """Return the trust in a clock that is right as it is."""
     return Trust(origin=reading.low, last=reading.raw, checked=reading.after, accepted=accepted)
 
@@ -116,12 +139,14 @@ def first_trust(known: KnownTime | None, reading: ClockReading, boot: str, *, al
     """Return the first trust of a process that has measured nothing itself yet. `alive`: others note the time right
     now.
 
-    If this machine measured since the time was noted, that decides. Otherwise a clock ahead of the noted time is
-    trusted (time has passed), and a clock behind it is not."""
+    If this machine has noted a time since it started, what it measured since then decides, unless others have noted a
+    later time: then the machine was suspended. Otherwise a clock ahead of the noted time is trusted (time has passed),
+    and a clock behind it is not."""
     if known is None:
-        return believed(reading)
-    if boot and known.boot == boot and known.boot_seconds <= reading.after:
-        origin, checked = known.at - timedelta(seconds=known.boot_seconds), known.boot_seconds
+        return trusted(reading)
+    mine = known.measured_by(boot)
+    if mine is not None and mine.seconds <= reading.after and not _suspended(mine, known, reading):
+        origin, checked = mine.at - timedelta(seconds=mine.seconds), mine.seconds
     else:
         origin = _likely(known, reading, alive=alive) - timedelta(seconds=reading.after)
         checked = reading.after
@@ -141,12 +166,12 @@ def met(trust: Trust, known: KnownTime, reading: ClockReading) -> Trust:
     An operator's decision counts most. If the others noted just what the clock shows, and this process measured
     something else, its machine was suspended."""
     if trust.accepted != known.accepted:
-        return replace(believed(reading, known.accepted), beats=known.beats)
+        return replace(trusted(reading, known.accepted), beats=known.beats)
     others = known.beats != trust.beats
     trust = replace(compared(trust, reading), beats=known.beats)
     agree = others and known.jumped_at is None and abs(reading.raw - known.at) <= TOLERANCE
     if trust.jumped and agree:
-        return replace(believed(reading, known.accepted), beats=known.beats)
+        return replace(trusted(reading, known.accepted), beats=known.beats)
     return trust
 
 
@@ -159,6 +184,7 @@ def noted(known: KnownTime | None, trust: Trust, reading: ClockReading, boot: st
         boot=boot,
         boot_seconds=reading.after,
         beats=before.beats + 1,
+        others=_others(before, boot),
     )
     if trust.jumped:
         since = before.jumped_at or trust.last
@@ -204,6 +230,7 @@ def accepted(known: KnownTime, trust: Trust, reading: ClockReading, boot: str) -
         corrected_at=reading.raw,
         shift=_outstanding(known) + max(_NONE, trust.last - reading.raw),
         correct_at=reading.raw,
+        others=(),
     )
 
 
@@ -245,6 +272,17 @@ def in_words(known: KnownTime) -> str:
 def _outstanding(known: KnownTime) -> timedelta:
     """Return how far ahead rows may be that an earlier correction has not reached yet."""
     return known.shift if known.correct_at is not None else _NONE
+
+
+def _others(before: KnownTime, boot: str) -> tuple[Measured, ...]:
+    """Return what machines other than this one measured, the latest first."""
+    latest = Measured(at=before.at, boot=before.boot, seconds=before.boot_seconds)
+    return tuple(one for one in (latest, *before.others) if one.boot not in {"", boot})[:MACHINES]
+
+
+def _suspended(mine: Measured, known: KnownTime, reading: ClockReading) -> bool:
+    """Return whether others noted a later time than this machine has measured since its own note."""
+    return mine.at + timedelta(seconds=reading.after - mine.seconds) < known.at - TOLERANCE
 
 
 def _followed(trust: Trust, reading: ClockReading) -> Trust:

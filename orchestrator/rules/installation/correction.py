@@ -7,12 +7,12 @@ is still further ahead than anything waits."""
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from orchestrator.rules.billing import money
-from orchestrator.rules.values import Account, Placement, Session
+from orchestrator.rules.values import Account, Lease, Placement, Session
 
-Row = TypeVar("Row", Session, Placement, Account)
+Row = TypeVar("Row", Session, Placement, Account, Lease)
 
 _NONE = timedelta(0)
 #: Columns that say when something happened, or hold a collection of such instants.
@@ -36,7 +36,6 @@ PAST_OF_SESSION = (
     "held_since",
     "busy_since",
     "busy_warned_at",
-    "leased_at",
     "deleted_at",
 )
 PAST_OF_PLACEMENT = (
@@ -64,12 +63,13 @@ ELSE_OF_SESSION = frozenset(
         "stopped_at",
         "ended_at",
         "ping_at",
-        "next_step_at",
-        "lease_until",
+        "due.at",
+        "lease.since",
+        "lease.until",
     }
 )
-ELSE_OF_PLACEMENT = frozenset({"declared_end_at", "next_step_at", "lease_until"})
-ELSE_OF_ACCOUNT = frozenset({"funds_end_at", "next_charge_at", "charging_since", "next_step_at"})
+ELSE_OF_PLACEMENT = frozenset({"declared_end_at", "due.at", "lease.since", "lease.until"})
+ELSE_OF_ACCOUNT = frozenset({"funds_end_at", "next_charge_at", "charging_since", "due.at"})
 
 
 def corrected_session(session: Session, shift: timedelta, now: datetime, longest: timedelta) -> Session:
@@ -82,7 +82,7 @@ def corrected_session(session: Session, shift: timedelta, now: datetime, longest
         after,
         queue_deadline_at=deadline - shift if deadline is not None and queued_ahead else deadline,
         ping_at=_awaited(session.ping_at, shift, now, longest),
-        lease_until=_awaited(session.lease_until, shift, now, longest),
+        lease=_lease(session.lease, shift, now, longest),
     )
 
 
@@ -112,14 +112,13 @@ def corrected_placement(
     placement: Placement, shift: timedelta, now: datetime, longest: timedelta
 ) -> Placement:
     """Return the placement as if the clock had been right. An end that its provider declared stays."""
-    waits_for_end = (
-        placement.declared_end_at is not None and placement.next_step_at == placement.declared_end_at
-    )
-    next_step_at = placement.next_step_at
+    due = placement.due
+    if due is not None and due.at != placement.declared_end_at:
+        due = replace(due, at=_awaited(due.at, shift, now, longest))
     return replace(
         _happened(placement, PAST_OF_PLACEMENT, shift, now),
-        lease_until=_awaited(placement.lease_until, shift, now, longest),
-        next_step_at=next_step_at if waits_for_end else _awaited(next_step_at, shift, now, longest),
+        lease=_lease(placement.lease, shift, now, longest),
+        due=due,
     )
 
 
@@ -148,6 +147,22 @@ def _happened(row: Row, names: tuple[str, ...], shift: timedelta, now: datetime)
         for name, value in noted.items()
     }
     return replace(row, **right) if right != noted else row
+
+
+def _lease(lease: Lease | None, shift: timedelta, now: datetime, longest: timedelta) -> Lease | None:
+    """Return the lease as if the clock had been right."""
+    if lease is None:
+        return None
+    right = lease if lease.since is None else _happened(lease, ("since",), shift, now)
+    return replace(right, until=_awaited(lease.until, shift, now, longest))
+
+
+@overload
+def _awaited(at: datetime, shift: timedelta, now: datetime, longest: timedelta) -> datetime: ...
+
+
+@overload
+def _awaited(at: None, shift: timedelta, now: datetime, longest: timedelta) -> None: ...
 
 
 def _awaited(at: datetime | None, shift: timedelta, now: datetime, longest: timedelta) -> datetime | None:

@@ -40,6 +40,11 @@ def alive(workers: Iterable[Worker], now: datetime) -> list[Worker]:
     return [one for one in workers if now - one.seen_at <= GONE_AFTER]
 
 
+def dead(workers: Iterable[Worker], now: datetime) -> list[Worker]:
+    """Return the processes that stopped reporting lately. One that leaves in order has no row."""
+    return [one for one in workers if GONE_AFTER < now - one.seen_at <= DEATHS_WITHIN]
+
+
 def missing_kinds(workers: Iterable[Worker], now: datetime) -> list[str]:
     """Return the kinds of work for which no process is alive."""
     there = {one.kind for one in alive(workers, now)}
@@ -53,14 +58,13 @@ def restarting_kinds(workers: Sequence[Worker], now: datetime) -> list[str]:
 
 
 def crash_loops(workers: Iterable[Worker], now: datetime) -> list[CrashLoop]:
-    """Return the kinds that died at least `DEATHS` times lately. A process that leaves in order has no row."""
-    dead: defaultdict[tuple[str, str], list[Worker]] = defaultdict(list)
-    for one in sorted(workers, key=lambda one: one.seen_at):
-        if GONE_AFTER < now - one.seen_at <= DEATHS_WITHIN:
-            dead[one.kind, one.host].append(one)
+    """Return the kinds that died at least `DEATHS` times lately."""
+    died: defaultdict[tuple[str, str], list[Worker]] = defaultdict(list)
+    for one in sorted(dead(workers, now), key=lambda one: one.seen_at):
+        died[one.kind, one.host].append(one)
     return [
         CrashLoop(kind=kind, host=host, deaths=len(rows), last_fault=rows[-1].last_fault)
-        for (kind, host), rows in sorted(dead.items())
+        for (kind, host), rows in sorted(died.items())
         if len(rows) >= DEATHS
     ]
 

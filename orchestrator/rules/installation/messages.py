@@ -30,6 +30,11 @@ OWN_HEADER = "orchestrator_"
 #: The header of a retried job: seconds that the worker which takes it waits first. Unlike an eta, this does not compare
 #: two clocks.
 RETRY_AFTER = "orchestrator_retry_after"
+#: The header that names who sent a job, for the session's history: this authenticates nobody, as whoever reaches the
+#: broker may send any job.
+AUTHOR = "orchestrator_author"
+#: Longest name of an author that is kept.
+LONGEST_AUTHOR = 100
 #: Seconds; a worker holds the message while it waits.
 LONGEST_RETRY_AFTER = 60
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from orchestrator.rules.events import PREFIX, Event
 from orchestrator.rules.values import ZERO, ArchivedSession
+from orchestrator.rules.values.amounts import money_text
 
 
 class SessionRetention(StrEnum):
@@ -151,7 +152,7 @@ def deleted_event(tombstone: ArchivedSession) -> Event:
         "previous_state": tombstone.state.value,
         "provider": tombstone.provider,
         "stop_reason": tombstone.stop_reason,
-        "charged": str(tombstone.charged),
+        "charged": money_text(tombstone.charged),
         "currency": tombstone.currency,
     }
     return Event(type=f"{PREFIX}.session.deleted", subject=tombstone.id, data=data)

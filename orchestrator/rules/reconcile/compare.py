@@ -22,7 +22,7 @@ _UNSURE = frozenset({PlacementState.OPENING, PlacementState.UNKNOWN})
 
 def compare(picture: ReconcileInput, terms: ReconcilePolicy) -> list[Difference]:
     """Return every difference between list and rows. A foreign resource is not a difference."""
-    return [*_strangers(picture, terms), *_missing(picture, terms)]
+    return [*_unknown_resources(picture, terms), *_missing(picture, terms)]
 
 
 def too_many(
@@ -44,7 +44,7 @@ def too_many(
     return None
 
 
-def _strangers(picture: ReconcileInput, terms: ReconcilePolicy) -> Iterator[Difference]:
+def _unknown_resources(picture: ReconcileInput, terms: ReconcilePolicy) -> Iterator[Difference]:
     known = {
         handle.casefold()
         for one in picture.ours
@@ -55,12 +55,12 @@ def _strangers(picture: ReconcileInput, terms: ReconcilePolicy) -> Iterator[Diff
     for live in picture.listed:
         if live.foreign or live.handle.casefold() in known:
             continue
-        finding = _stranger(live, picture, terms, behind)
+        finding = _unknown_resource(live, picture, terms, behind)
         if finding is not None:
             yield finding
 
 
-def _stranger(
+def _unknown_resource(
     live: ListedResource, picture: ReconcileInput, terms: ReconcilePolicy, offset: timedelta | None
 ) -> Difference | None:
     since = min(picture.strangers.get(live.handle, picture.asked_at), picture.asked_at)

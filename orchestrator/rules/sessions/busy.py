@@ -4,11 +4,12 @@ A ping that was accepted and not answered in time suggests a busy server if the 
 interaction is reported to be under way. This suggestion has an end: after `busy_dead_after_seconds` without a sign of
 life, the session is dead."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Policy, Session
+from orchestrator.rules.values.copies import replace
 
 #: Pings of a busy session come this much less often: each waits for the request that occupies the server.
 SLOWDOWN = 2.0
@@ -50,6 +51,8 @@ def note_busy(session: Session, policy: Policy, now: datetime) -> Session:
 
 def without_busy(session: Session) -> Session:
     """Return the session as it is after a sign of life."""
+    if session.busy_since is None and session.busy_warned_at is None:
+        return session
     return replace(session, busy_since=None, busy_warned_at=None)
 
 

@@ -3,7 +3,7 @@
 `note_ping` (in pings) records a result in the session, `after_ping` decides on it, `plan_steps` sets the one next step
 of a live session."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -20,19 +20,22 @@ from orchestrator.rules.sessions.pings import (
 )
 from orchestrator.rules.sessions.stops import next_stop
 from orchestrator.rules.states import State, Step, StopReason
-from orchestrator.rules.values import Policy, Session, Verdict
+from orchestrator.rules.values import Due, Policy, Session, Verdict
+from orchestrator.rules.values.copies import replace
 from orchestrator.rules.warnings import next_warning
 
 __all__ = [
     "BecomeRunning",
     "Decision",
     "GiveUp",
+    "NextPing",
+    "NoChange",
     "Ping",
     "PingAgain",
-    "Rest",
     "Stop",
     "after_ping",
-    "believed",
+    "after_plain_ping",
+    "clamped_retry_after",
     "given_back",
     "is_well",
     "note_ping",
@@ -81,11 +84,19 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class NoChange:
     """Nothing follows."""
 
 
-Decision = PingAgain | BecomeRunning | Stop | GiveUp | Rest
+@dataclass(frozen=True, slots=True)
+class NextPing:
+    """What a good ping of a session that is well changes: when it is pinged again, and its next step."""
+
+    ping_at: datetime
+    due: Due
+
+
+Decision = PingAgain | BecomeRunning | Stop | GiveUp | NoChange
 
 
 def after_ping(
@@ -105,12 +116,12 @@ def after_ping(
             goes_on = isinstance(decision, PingAgain)
             return _unwell(session, now) if goes_on and is_unwell_too_long(session, policy, now) else decision
         case State.CREATED | State.QUEUED | State.STOPPING | State.STOPPED | State.FAILED:
-            return Rest()  # its stop is decided, or it has no placement: no ping changes that
+            return NoChange()  # its stop is decided, or it has no placement: no ping changes that
         case unknown:
             assert_never(unknown)
 
 
-def believed(retry_after_seconds: float | None, policy: Policy) -> float:
+def clamped_retry_after(retry_after_seconds: float | None, policy: Policy) -> float:
     """Return for how many seconds a rate-limited provider gets no calls: its Retry-After, up to a bound."""
     return min(retry_after_seconds or 0.0, RETRY_AFTER_INTERVALS * policy.ping_interval_seconds)
 
@@ -125,9 +136,21 @@ def after_platform_status(session: Session, now: datetime, said: str, *, expired
         case State.STARTING:
             return GiveUp(detail)
         case State.CREATED | State.QUEUED | State.STOPPING | State.STOPPED | State.FAILED:
-            return Rest()  # its end is decided already
+            return NoChange()  # its end is decided already
         case unknown:
             assert_never(unknown)
+
+
+def after_plain_ping(
+    session: Session, ping: Ping, policy: Policy, now: datetime, jitter: float
+) -> NextPing | None:
+    """Return what follows a good ping, if that changes only the time of the session's last and of its next ping; None
+    if more changes. Its stop and its warning stay as planned."""
+    if session.state is not State.RUNNING or ping.verdict is not Verdict.ALIVE or not is_well(session):
+        return None
+    at = _again(now, _interval(policy, jitter)).at
+    due = _next_step(session.state, session.stop_at, session.warn_at, at, now)
+    return None if due is None else NextPing(at, due)
 
 
 def plan_steps(session: Session, policy: Policy, now: datetime, *, ping_at: datetime | None) -> Session:
@@ -135,7 +158,7 @@ def plan_steps(session: Session, policy: Policy, now: datetime, *, ping_at: date
     forecast = next_stop(session, policy)
     warned = session.warned_seconds if forecast.ends_at == session.ends_at else None
     warn_at = _warn_at(session, forecast.ends_at, policy, now)
-    step, step_at = _next_step(session.state, forecast.stop_at, warn_at, ping_at, now)
+    due = _next_step(session.state, forecast.stop_at, warn_at, ping_at, now)
     return replace(
         session,
         stop_at=forecast.stop_at,
@@ -143,8 +166,7 @@ def plan_steps(session: Session, policy: Policy, now: datetime, *, ping_at: date
         stop_at_reason=forecast.reason,
         warn_at=warn_at,
         warned_seconds=warned,
-        next_step=step,
-        next_step_at=step_at,
+        due=due,
     )
 
 
@@ -163,7 +185,7 @@ def _while_starting(
         case Verdict.TRANSIENT:
             return _again(now, _backoff(session, policy))
         case Verdict.THROTTLED:
-            return _again(now, max(warming, believed(retry_after_seconds, policy)))
+            return _again(now, max(warming, clamped_retry_after(retry_after_seconds, policy)))
         # the loading time that a model reports is a guess, and a user waits
         case Verdict.LOADING | Verdict.CREDENTIALS | Verdict.OUT_OF_BALANCE | Verdict.MISCONFIGURED:
             return _again(now, warming)
@@ -176,12 +198,12 @@ def _while_starting(
 def _while_running(
     session: Session, policy: Policy, now: datetime, jitter: float, retry_after_seconds: float | None
 ) -> Decision:
-    interval = policy.ping_interval_seconds * (1 + JITTER * jitter)
+    interval = _interval(policy, jitter)
     match session.last_verdict:
         case Verdict.ALIVE:
             return _again(now, interval)
         case Verdict.THROTTLED | Verdict.LOADING:
-            return _again(now, max(interval, believed(retry_after_seconds, policy)))
+            return _again(now, max(interval, clamped_retry_after(retry_after_seconds, policy)))
         case Verdict.TRANSIENT if is_busy(session):
             return _busy(session, policy, now, interval)
         case Verdict.TRANSIENT:
@@ -194,6 +216,10 @@ def _while_running(
             return PingAgain(now)  # never pinged
         case unknown:
             assert_never(unknown)
+
+
+def _interval(policy: Policy, jitter: float) -> float:
+    return policy.ping_interval_seconds * (1 + JITTER * jitter)
 
 
 def _failing(session: Session, policy: Policy, now: datetime) -> Decision:
@@ -279,11 +305,11 @@ def _warn_at(session: Session, ends_at: datetime | None, policy: Policy, now: da
 
 def _next_step(
     state: State, stop_at: datetime | None, warn_at: datetime | None, ping_at: datetime | None, now: datetime
-) -> tuple[Step | None, datetime | None]:
+) -> Due | None:
     """Return the earliest step. If several are overdue, a stop comes before all others."""
     if state is State.QUEUED:
-        return (Step.ADMIT, stop_at) if stop_at else (None, None)
+        return Due(Step.ADMIT, stop_at) if stop_at else None
     if stop_at is None:
-        return None, None
+        return None
     wanted = (Step.STOP, stop_at), (Step.WARN, warn_at), (Step.PING, ping_at)
-    return min(((step, at) for step, at in wanted if at), key=lambda due: max(due[1], now))
+    return min((Due(step, at) for step, at in wanted if at), key=lambda due: max(due.at, now))

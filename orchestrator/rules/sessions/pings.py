@@ -1,12 +1,13 @@
 """The effects of pings and reported successes on a session: streak of failures, doubts, proof of life."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from orchestrator.rules.sessions.busy import Silence, evidence, is_busy, is_dead, note_busy, without_busy
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Policy, Session, Verdict
+from orchestrator.rules.values.copies import replace
 
 #: Verdicts that no broken server gives.
 _SIGNS_OF_LIFE = frozenset({Verdict.ALIVE, Verdict.THROTTLED})
@@ -28,8 +29,8 @@ class Ping:
     """Whether it is GONE, and the platform says that its time was over."""
 
     @property
-    def weighed(self) -> "Ping":
-        """Return the verdict. A GONE that the platform's own status contradicts counts as a fault on the way there."""
+    def resolved(self) -> "Ping":
+        """Return the ping. A GONE that the platform's own status contradicts becomes TRANSIENT."""
         if self.verdict is not Verdict.GONE or self.lives is None:
             return self
         detail = f"{self.detail}; but the platform's status says that it lives: {self.lives}"
@@ -38,13 +39,13 @@ class Ping:
 
 def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Session:
     """Return the session with the result of a ping recorded; `after_ping` decides on it."""
-    ping = ping.weighed
+    ping = ping.resolved
     loading = _since(session.loading_since or now, now)
     overdue = ping.verdict is Verdict.LOADING and loading >= policy.start_timeout_seconds
     verdict = Verdict.TRANSIENT if overdue else ping.verdict
     failures, failing_since = _streak(session, verdict, now)
-    believed = session if ping.lives is None else replace(session, gone_since=None)
-    gone_since, loading_since, unusable_since = _doubts(believed, verdict, now)
+    considered = session if ping.lives is None else replace(session, gone_since=None)
+    gone_since, loading_since, unusable_since = _doubts(considered, verdict, now)
     is_alive = verdict is Verdict.ALIVE
     noted = replace(
         session,
@@ -126,12 +127,12 @@ def unwell_bound(session: Session, policy: Policy) -> float | None:
 
 def given_back(session: Session) -> Session:
     """Return the session with its lease given back."""
-    return replace(session, lease_token=None, leased_at=None, lease_until=None, attempts=0)
+    return replace(session, lease=None, attempts=0)
 
 
 def at_rest(session: Session) -> Session:
     """Return the session without a next step."""
-    return replace(given_back(session), ping_at=None, warn_at=None, next_step=None, next_step_at=None)
+    return replace(given_back(session), ping_at=None, warn_at=None, due=None)
 
 
 def without_doubts(session: Session) -> Session:

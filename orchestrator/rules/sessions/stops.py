@@ -11,6 +11,8 @@ from orchestrator.rules.billing.money import FundsEnd, cost_limit_at
 from orchestrator.rules.sessions.busy import under_way_until
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Policy, Session
+from orchestrator.rules.values.amounts import money_text
+from orchestrator.rules.values.zero import ZERO
 
 #: Added to what is asked from a provider, in seconds: our clock stops the session, their end is the
 #: backstop, and a close that is late or retried must still come before it.
@@ -201,7 +203,8 @@ def _used_until(session: Session, policy: Policy) -> datetime | None:
 def _costs(session: Session, funds_end: FundsEnd | None) -> Iterator[Candidate]:
     limit_at = cost_limit_at(session)
     if limit_at is not None:
-        detail = f"the next block would cost more than its max_cost of {session.max_cost} {session.currency}"
+        most = money_text(session.max_cost or ZERO)
+        detail = f"the next block would cost more than its max_cost of {most} {session.currency}"
         yield Candidate(StopReason.MAX_COST, limit_at, detail)
     if funds_end is not None and funds_end.session_id == session.id:
         detail = "the balance of the account cannot pay the next block"

@@ -71,9 +71,9 @@ def why_over(seen: Recovery, wanted: int) -> str | None:
     if seen.doubtful == 0:
         return "no session there is in doubt any more"
     if seen.recovered >= min(wanted, seen.doubtful):
-        return f"{seen.recovered} there answer again, {seen.doubtful} do not"
+        return f"{seen.recovered} sessions passed a ping again, {seen.doubtful} are still in doubt"
     if seen.running < MANY and seen.answers:
-        return f"one of {seen.running} there answers"
+        return f"one of {seen.running} sessions there passed a ping"
     return None
 
 

@@ -1,41 +1,63 @@
 """Frozen snapshots: the input of rules, and what leaves the store.
 
 sessions, placements, accounts, models, providers, workers   one for each kind of row
+leases                                                       the next step of a row, and its lease
 archived                                                     what is left of an archived session
 terms                                                        policies and plans
-zero                                                         no money
+budgets                                                      what an account may spend in a period
+copies                                                       making and copying wide values
+minutes                                                      what happened minute by minute
+tokens                                                       tokens of the HTTP API, and their scopes
+webhooks                                                     receivers of events, and what did not arrive there
+amounts, zero                                                money as it leaves; no money
 
 Times are aware and in UTC; money is `Decimal` in the named currency; durations are seconds.
 """
 
 from orchestrator.rules.values.accounts import Account
 from orchestrator.rules.values.archived import ArchivedSession
+from orchestrator.rules.values.budgets import Budget, BudgetPeriod
+from orchestrator.rules.values.leases import Due, Lease
+from orchestrator.rules.values.minutes import Minute, MinuteSample, PingCounts
 from orchestrator.rules.values.models import Model, ModelSource, ModelType
 from orchestrator.rules.values.placements import Placement, RefusedBy
 from orchestrator.rules.values.providers import Brake, Credential, Meter, Sighting
 from orchestrator.rules.values.sessions import Attach, OnQuota, Session, Verdict
 from orchestrator.rules.values.terms import Plan, Policy
+from orchestrator.rules.values.tokens import ApiToken, Scope
+from orchestrator.rules.values.webhooks import Delivery, Webhook
 from orchestrator.rules.values.workers import Worker
 from orchestrator.rules.values.zero import ZERO
 
 __all__ = [
     "ZERO",
     "Account",
+    "ApiToken",
     "ArchivedSession",
     "Attach",
     "Brake",
+    "Budget",
+    "BudgetPeriod",
     "Credential",
+    "Delivery",
+    "Due",
+    "Lease",
     "Meter",
+    "Minute",
+    "MinuteSample",
     "Model",
     "ModelSource",
     "ModelType",
     "OnQuota",
+    "PingCounts",
     "Placement",
     "Plan",
     "Policy",
     "RefusedBy",
+    "Scope",
     "Session",
     "Sighting",
     "Verdict",
+    "Webhook",
     "Worker",
 ]

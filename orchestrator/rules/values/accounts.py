@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from orchestrator.rules.states import Step
+from orchestrator.rules.values.budgets import Budget
+from orchestrator.rules.values.leases import Due
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +20,8 @@ class Account:
     """Its own limits in place of its plan's, by their names there; None: no limit."""
     overdraft_limit: Decimal | None = None
     """None: its plan's limit."""
+    budgets: tuple[Budget, ...] = ()
+    """At most one for each period."""
     charged_under: Decimal | None = None
     """How far below zero its last charge was allowed to bring it; None: never charged, or by an earlier release."""
     funds_end_at: datetime | None = None
@@ -35,7 +38,11 @@ class Account:
     charged_up_to: str | None = None
     """The last session, by id, to which that part goes."""
     last_admitted_at: datetime | None = None
-    next_step: Step | None = None
-    next_step_at: datetime | None = None
+    due: Due | None = None
     revision: int = 0
     created_at: datetime
+
+    @property
+    def is_grouped(self) -> bool:
+        """Return whether its funds were last computed from groups of its sessions, as these are many."""
+        return self.funds_end_at is not None and self.funds_session_id is None

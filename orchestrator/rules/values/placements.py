@@ -7,7 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.rules.states import PlacementState, Step
+from orchestrator.rules.states import PlacementState
+from orchestrator.rules.values.leases import Due, Lease
 from orchestrator.rules.values.models import ModelType
 from orchestrator.rules.values.sessions import Attach
 
@@ -85,9 +86,7 @@ class Placement:
     """The form of the ping that works here."""
     asleep_since: datetime | None = None
     """Scaled to zero when its status was last read: until the status changes, no ping may wake it."""
-    next_step: Step | None = None
-    next_step_at: datetime | None = None
-    lease_token: str | None = None
-    lease_until: datetime | None = None
+    due: Due | None = None
+    lease: Lease | None = None
     attempts: int = 0
     revision: int = 0

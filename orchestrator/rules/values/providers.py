@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from orchestrator.rules.values.leases import Lease
 from orchestrator.rules.values.zero import ZERO
 
 
@@ -26,8 +27,7 @@ class Credential:
     checked_at: datetime | None = None
     """When it was last tried while paused."""
     last_used_at: datetime | None = None
-    lease_token: str | None = None
-    lease_until: datetime | None = None
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

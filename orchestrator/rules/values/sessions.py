@@ -7,7 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.rules.states import State, Step, StopReason
+from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.values.leases import Due, Lease
 from orchestrator.rules.values.zero import ZERO
 
 
@@ -153,11 +154,8 @@ class Session:
     held_since: datetime | None = None
     """Since when a brake keeps it from being found dead; until the next proof of life."""
 
-    next_step: Step | None = None
-    next_step_at: datetime | None = None
-    lease_token: str | None = None
-    leased_at: datetime | None = None
-    lease_until: datetime | None = None
+    due: Due | None = None
+    lease: Lease | None = None
     attempts: int = 0
     """Claims since the last settle."""
     revision: int = 0

@@ -5,10 +5,19 @@ morpheus, morpheus_sessions           the Morpheus gateway
 morpheus_node, morpheus_chain         the Morpheus consumer node
 sesterce, sesterce_fleet              inference instances
 fpt                                   a studio with a plain JSON control API
+huggingface, huggingface_hosting      dedicated endpoints
 """
 
 from orchestrator.simulator.platform import Platform
-from orchestrator.simulator.platforms import aimlapi, fpt, morpheus, morpheus_node, openai, sesterce
+from orchestrator.simulator.platforms import (
+    aimlapi,
+    fpt,
+    huggingface,
+    morpheus,
+    morpheus_node,
+    openai,
+    sesterce,
+)
 
 PLATFORMS: dict[str, Platform] = {
     platform.kind: platform
@@ -19,6 +28,7 @@ PLATFORMS: dict[str, Platform] = {
         morpheus.PLATFORM,
         morpheus_node.PLATFORM,
         fpt.PLATFORM,
+        huggingface.PLATFORM,
     )
 }
 

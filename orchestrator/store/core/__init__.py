@@ -4,6 +4,8 @@ engine         opens SQLite and PostgreSQL
 pooler         connects directly or through a pooler such as PgBouncer
 columns        column types that are exact on both databases
 rows           converts rows to snapshots and back
+bulk           writes many rows in one statement
+gathering      gathers the changes of locked rows, and writes them together
 error_classes  what each database error means for the work that met it
 remedies       what an operator can do about a database that cannot be used
 identity       ids and tokens

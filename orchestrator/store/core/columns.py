@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from decimal import MAX_PREC, Context, Decimal
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Dialect, Integer, String, types
 
-from orchestrator.rules.values import Attach
+from orchestrator.rules.values import Attach, Budget, BudgetPeriod
 
 MICROS = Decimal(1_000_000)
 #: The default context would round an amount to 28 digits before a check could refuse it.
@@ -99,6 +99,22 @@ class Limits(types.TypeDecorator[Mapping[str, int | None]]):
         return dict(value or {})
 
 
+class Budgets(types.TypeDecorator[tuple[Budget, ...]]):
+    """Budgets as a JSON array; NULL for none."""
+
+    impl = JSON
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(none_as_null=True)
+
+    def process_bind_param(self, value: tuple[Budget, ...] | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        return [_budget_as_json(one) for one in value] if value else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[Budget, ...]:  # noqa: ARG002
+        return tuple(_budget(one) for one in value or ())
+
+
 class AttachJson(types.TypeDecorator[Attach]):
     """An attached endpoint as a JSON object."""
 
@@ -115,6 +131,26 @@ class AttachJson(types.TypeDecorator[Attach]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Attach | None:  # noqa: ARG002
         return None if value is None else _attach(value)
+
+
+def _budget_as_json(budget: Budget) -> dict[str, Any]:
+    most = budget.max_burn_per_hour
+    return asdict(budget) | {
+        "amount": str(budget.amount),
+        "max_burn_per_hour": None if most is None else str(most),
+        "since": None if budget.since is None else budget.since.isoformat(),
+    }
+
+
+def _budget(value: Mapping[str, Any]) -> Budget:
+    most, since = value["max_burn_per_hour"], value["since"]
+    return Budget(
+        period=BudgetPeriod(value["period"]),
+        amount=Decimal(value["amount"]),
+        max_burn_per_hour=None if most is None else Decimal(most),
+        since=None if since is None else date.fromisoformat(since),
+        reached=value["reached"],
+    )
 
 
 def _attach(value: Mapping[str, Any]) -> Attach:

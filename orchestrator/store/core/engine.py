@@ -6,7 +6,6 @@ import re
 from contextlib import suppress
 from typing import Any
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 
@@ -19,17 +18,23 @@ _READ_ONLY = ("25006", "attempt to write a readonly database")
 #: Data that does not fit is quoted in the first line already. The name of a constraint follows no colon.
 _QUOTED = re.compile(r': ".*"')
 
+#: Seconds for which a statement waits for a SQLite database that another connection writes to.
+BUSY_SECONDS = 15.0
 
-def open_engine(url: str, pool_size: int) -> Engine:
-    """Return the engine for this URL; it connects with its first use. No error of it repeats a value of a row."""
+
+def open_engine(url: str, pool_size: int, busy_seconds: float = BUSY_SECONDS) -> Engine:
+    """Return the engine for this URL; it connects with its first use. No error of it repeats a value of a row.
+    `busy_seconds`: how long one statement waits for the lock of a SQLite database."""
     sqlite = make_url(url).get_backend_name() == "sqlite"
-    engine = _sqlite(url, pool_size) if sqlite else _postgresql(url, pool_size)
+    engine = _sqlite(url, pool_size, busy_seconds) if sqlite else _postgresql(url, pool_size)
     event.listen(engine, "handle_error", _hush)
     event.listen(engine, "handle_error", _replace_read_only_connection)
     return engine
 
 
 def _postgresql(url: str, pool_size: int) -> Engine:
+    import psycopg
+
     engine = create_engine(
         url,
         hide_parameters=True,
@@ -53,13 +58,13 @@ def _postgresql(url: str, pool_size: int) -> Engine:
     return engine
 
 
-def _sqlite(url: str, pool_size: int) -> Engine:
+def _sqlite(url: str, pool_size: int, busy_seconds: float) -> Engine:
     engine = create_engine(
         url,
         hide_parameters=True,
         pool_size=pool_size,
         max_overflow=pool_size,
-        connect_args={"check_same_thread": False, "timeout": 15},
+        connect_args={"check_same_thread": False, "timeout": busy_seconds},
     )
 
     @event.listens_for(engine, "do_connect")
@@ -69,7 +74,8 @@ def _sqlite(url: str, pool_size: int) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # Python's own transactions lose updates
-        for pragma in ("busy_timeout=15000", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
+        busy = f"busy_timeout={int(busy_seconds * 1000)}"
+        for pragma in (busy, "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

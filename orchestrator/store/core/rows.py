@@ -1,14 +1,29 @@
-"""Convert rows to snapshots and back. Both have the same names, so that a difference is found at once."""
+"""Convert rows to snapshots and back. Both have the same names, so that a difference is found at once; a `Due` and a
+`Lease` are several columns each."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import closing
 from dataclasses import fields
 from functools import cache
+from operator import attrgetter, itemgetter
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Row, Table
+from sqlalchemy import Result, Row, Table
 from sqlmodel import SQLModel
 
+from orchestrator.rules.values import Due, Lease, Session
+from orchestrator.rules.values.copies import from_values
+
 T = TypeVar("T")
+
+#: Field → its class, and the columns of that class's fields in their order. Without the first, the field is None.
+_COMPOSED: Mapping[str, tuple[type[Any], Sequence[str]]] = MappingProxyType(
+    {"due": (Due, ("next_step", "next_step_at")), "lease": (Lease, ("lease_token", "lease_until"))}
+)
+#: Only claims of sessions record when they began.
+_LEASE_OF_SESSION: tuple[type[Any], Sequence[str]] = (Lease, (*_COMPOSED["lease"][1], "leased_at"))
 
 
 def table_of(model: type[SQLModel]) -> Table:
@@ -18,26 +33,105 @@ def table_of(model: type[SQLModel]) -> Table:
 
 
 @cache
-def _cached_names(kind: Hashable) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(cast(Any, kind)))
+def _cached_parts(
+    kind: Hashable,
+) -> tuple[tuple[str, ...], tuple[tuple[str, type[Any], Sequence[str]], ...]]:
+    names = [field.name for field in fields(cast(Any, kind))]
+    composed: dict[str, tuple[type[Any], Sequence[str]]] = dict(_COMPOSED)
+    if kind is Session:
+        composed["lease"] = _LEASE_OF_SESSION
+    plain = tuple(name for name in names if name not in composed)
+    return plain, tuple((name, *composed[name]) for name in names if name in composed)
 
 
-def _names(kind: Any) -> tuple[str, ...]:
-    return _cached_names(kind)
+def _parts(kind: Any) -> tuple[tuple[str, ...], tuple[tuple[str, type[Any], Sequence[str]], ...]]:
+    """Return the fields that are one column each, and those that are several: their names, classes and columns."""
+    return _cached_parts(kind)
+
+
+def columns_of(kind: type[Any]) -> Sequence[str]:
+    """Return the names of the columns that a snapshot of this kind is made of."""
+    plain, composed = _parts(kind)
+    return [*plain, *(column for _, _, columns in composed for column in columns)]
 
 
 def snapshot(kind: type[T], row: Row[Any]) -> T:
     """Return a frozen value of `kind` from a row that has (at least) its fields as columns."""
-    columns = row._mapping  # noqa: SLF001
-    return kind(**{name: columns[name] for name in _names(kind)})
+    of_kind: Any = kind
+    return from_values(kind, [read(row) for read in _readers(of_kind, row._fields)])
 
 
-def values_of(value: Any) -> dict[str, Any]:
-    """Return all columns of a snapshot."""
-    return {name: getattr(value, name) for name in _names(type(value))}
+@cache
+def _readers(kind: Hashable, columns: tuple[str, ...]) -> Sequence[Callable[[Row[Any]], Any]]:
+    """Return what reads each field, in their order, of a row with these columns."""
+    place = {name: n for n, name in enumerate(columns)}
+    _, composed = _parts(kind)
+    parts_of = {name: (its_kind, [place[part] for part in parts]) for name, its_kind, parts in composed}
+    names = [field.name for field in fields(cast(Any, kind))]
+    return [_composing(*parts_of[name]) if name in parts_of else itemgetter(place[name]) for name in names]
+
+
+def _composing(kind: type[Any], places: Sequence[int]) -> Callable[[Row[Any]], Any]:
+    first = places[0]
+    return lambda row: None if row[first] is None else kind(*(row[place] for place in places))
+
+
+def snapshots(kind: type[T], result: Result[Any]) -> list[T]:
+    """Return a frozen value of `kind` from each row of a result. A row that cannot be read ends the statement, without
+    which SQLite commits nothing."""
+    of_kind: Any = kind
+    readers = _readers(of_kind, tuple(result.keys()))
+    with closing(result):
+        return [from_values(kind, [read(row) for read in readers]) for row in result]
+
+
+def values_of(value: Any, names: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the columns of a snapshot: of the fields with these names, or of all."""
+    plain, composed = _parts(type(value))
+    values = {name: getattr(value, name) for name in plain if names is None or name in names}
+    for name, made_of, parts in composed:
+        if names is None or name in names:
+            values |= _columns(getattr(value, name), made_of, parts)
+    return values
+
+
+def columns_from(value: Any, names: AbstractSet[str]) -> dict[str, Any]:
+    """Return those columns of a snapshot that have these names."""
+    plain, composed = _parts(type(value))
+    values = {name: getattr(value, name) for name in plain if name in names}
+    for name, made_of, parts in composed:
+        if not names.isdisjoint(parts):
+            values |= _columns(getattr(value, name), made_of, parts)
+    return {name: value for name, value in values.items() if name in names}
 
 
 def changes(before: T, after: T) -> dict[str, Any]:
     """Return the columns in which two snapshots differ."""
-    names = _names(type(after))
-    return {name: getattr(after, name) for name in names if getattr(before, name) != getattr(after, name)}
+    plain, composed = _parts(type(after))
+    every = _all_of(plain)
+    changed = {
+        name: now
+        for name, was, now in zip(plain, every(before), every(after), strict=True)
+        if was is not now and was != now
+    }
+    for name, made_of, parts in composed:
+        if getattr(before, name) == getattr(after, name):
+            continue
+        was = _columns(getattr(before, name), made_of, parts)
+        becomes = _columns(getattr(after, name), made_of, parts)
+        changed |= {column: value for column, value in becomes.items() if was[column] != value}
+    return changed
+
+
+@cache
+def _all_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    return attrgetter(*names)
+
+
+def _columns(value: Any, made_of: type[Any], parts: Sequence[str]) -> dict[str, Any]:
+    return dict(zip(parts, _attributes(value, made_of), strict=False))
+
+
+def _attributes(value: Any, made_of: type[Any]) -> Iterator[Any]:
+    for field in fields(made_of):
+        yield None if value is None else getattr(value, field.name)

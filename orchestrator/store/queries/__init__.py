@@ -1,13 +1,21 @@
-"""The named queries, in families; a `Transaction` has one object of each.
+"""The named queries, in families; a `Transaction` has an object of each that changes or reads rows.
 
 sessions, placements, accounts, models, ledger     rows by id, and the one method that saves each
-pings, claims, due, queues, waits                  what is due, and leases on it
+pings, claims, due, queues, waits, next_steps      what is due, and leases on it
 newcomers, usage                                   what a new session depends on; what sessions add up to
+many_accounts                                      what the stops of many accounts depend on
 charges, groups, debts                             money of running sessions
+costs, charge_entries                              what was charged: by day, and entry by entry
+availability                                       which keys and providers may be used now
 credentials, refused_keys, brakes, alarms, meters, contacts   providers and their keys
 installation, installation_alarms, workers, clock, ahead      this installation, its processes, its clock
 inbox, outbox, parked, leases                      jobs, events, parked messages, leases of upkeep
 sightings, leftovers                               reconcile, and resources that may still cost money
+tokens, pages, recent                              tokens of the HTTP API; lists page by page; the last days
+lookups                                            rows by what people type
+webhooks                                           receivers of events, and what did not arrive there
+recordings                                         batches of interactions
+minutes                                            what happened minute by minute
 audit, audit_findings, audit_live, living          the audit, and which rows are live
 archive, archive_records, retention                what leaves the live tables
 """

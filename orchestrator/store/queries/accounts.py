@@ -1,14 +1,15 @@
 """Named queries over accounts."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, DateTime, bindparam, func, insert, select, update
 
 from orchestrator.rules import events
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Account
+from orchestrator.rules.values.copies import replace
+from orchestrator.store.core.gathering import Gathering
 from orchestrator.store.core.rows import changes, snapshot, table_of, values_of
 from orchestrator.store.queries.outbox import Outbox
 from orchestrator.store.tables import AccountRow, SessionRow
@@ -16,12 +17,18 @@ from orchestrator.store.tables import AccountRow, SessionRow
 ACCOUNTS = table_of(AccountRow)
 _SESSIONS = table_of(SessionRow)
 
+_ONE = select(ACCOUNTS).where(ACCOUNTS.c.id == bindparam("its_id"))
+_LOCK, _LOCK_FREE = _ONE.with_for_update(), _ONE.with_for_update(skip_locked=True)
+_FREE = _LOCK_FREE.subquery("locked")
+#: The clock is read after the lock: PostgreSQL computes the columns of a query around `FOR UPDATE` last.
+LOCK_AND_READ_CLOCK = select(_FREE, func.clock_timestamp(type_=DateTime(timezone=True)).label("read_at"))
+
 
 class Accounts:
     """Queries and changes of accounts, inside one transaction. The account's lock is taken before all others."""
 
-    def __init__(self, connection: Connection, outbox: Outbox, due: set[Step]) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, writes: Gathering, outbox: Outbox, due: set[Step]) -> None:
+        self._connection, self._writes = connection, writes
         self._outbox = outbox
         self._due = due
 
@@ -35,10 +42,10 @@ class Accounts:
         changed = changes(before, after)
         if not changed:
             return after
-        changed["revision"] = before.revision + 1
-        self._connection.execute(update(ACCOUNTS).where(ACCOUNTS.c.id == after.id).values(**changed))
+        saved = replace(after, revision=before.revision + 1)
+        self._writes.update(ACCOUNTS, before, saved, changed)
         self._outbox.add(events.of_account(before, after, now))
-        return replace(after, revision=before.revision + 1)
+        return saved
 
     def get(self, account_id: str) -> Account | None:
         """Return the account as it is, unlocked."""
@@ -48,9 +55,14 @@ class Accounts:
     def lock(self, account_id: str, *, waits: bool = True) -> Account | None:
         """Return the account, locked: only this transaction changes its admissions and money. Without `waits`, None
         where another transaction holds it (SQLite has one writer, so there is none)."""
-        query = select(ACCOUNTS).where(ACCOUNTS.c.id == account_id).with_for_update(skip_locked=not waits)
-        row = self._connection.execute(query).first()
+        row = self._connection.execute(_LOCK if waits else _LOCK_FREE, {"its_id": account_id}).first()
         return snapshot(Account, row) if row else None
+
+    def lock_and_read_clock(self, account_id: str) -> tuple[Account, datetime] | None:
+        """Return the account, locked, and the server's clock as it was after that; None where another transaction holds
+        it. PostgreSQL only."""
+        row = self._connection.execute(LOCK_AND_READ_CLOCK, {"its_id": account_id}).first()
+        return (snapshot(Account, row), row.read_at) if row else None
 
     def lock_of(self, session_id: str) -> Account | None:
         """Return the account of this session, locked; None where another transaction holds it, or there is no such
@@ -78,6 +90,10 @@ class Accounts:
         """Return accounts by id."""
         query = select(ACCOUNTS).order_by(ACCOUNTS.c.id).limit(limit)
         return [snapshot(Account, row) for row in self._connection.execute(query)]
+
+    def count(self) -> int:
+        """Return how many accounts there are."""
+        return self._connection.execute(select(func.count()).select_from(ACCOUNTS)).scalar_one()
 
     def put_off(self, account_id: str, until: datetime) -> None:
         """Postpone the failed step of an account, so that it does not hold up other accounts."""

@@ -136,10 +136,10 @@ class Archive:
         return of
 
 
-def archived_as(account_id: str, name: str) -> Select[str]:
+def archived_as(account_id: str | ColumnElement[str], name: str | ColumnElement[str]) -> Select[str]:
     """Select the id of the archived session that has this name in this account, among the not deleted."""
     return select(ARCHIVED.c.id).where(_not_deleted(account_id), ARCHIVED.c.name == name)
 
 
-def _not_deleted(account_id: str) -> ColumnElement[bool]:
+def _not_deleted(account_id: str | ColumnElement[str]) -> ColumnElement[bool]:
     return and_(ARCHIVED.c.account_id == account_id, ARCHIVED.c.deleted_at.is_(None))

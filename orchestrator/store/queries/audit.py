@@ -5,7 +5,7 @@ empty."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, lite
 from orchestrator.rules.audit.invariants import Admission, AtRest, PlacementFacts, SessionFacts, StateEvent
 from orchestrator.rules.states import CONCURRENT, State
 from orchestrator.rules.values import Account, Session
-from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.store.core.rows import columns_of, snapshot, table_of
+from orchestrator.store.queries.next_steps import is_kept
 from orchestrator.store.tables import (
     AccountRow,
     ArchivedSessionRow,
@@ -109,7 +110,9 @@ class Audit:
         """Return these sessions with their placements, postings and events."""
         placements, posted, told = self._placements(ids), self._posted(ids), self._told(ids)
         rows = self._connection.execute(
-            select(SESSIONS).where(SESSIONS.c.id.in_(ids)).order_by(SESSIONS.c.id)
+            select(SESSIONS, is_kept().label("found_by_step"))
+            .where(SESSIONS.c.id.in_(ids))
+            .order_by(SESSIONS.c.id)
         )
         return [
             SessionFacts(
@@ -118,6 +121,7 @@ class Audit:
                 posted=posted[row.id][0],
                 postings=posted[row.id][1],
                 events=told[row.id],
+                found_by_step=row.found_by_step,
             )
             for row in rows
         ]
@@ -268,7 +272,7 @@ def _archived_at_rest(account_ids: Collection[str]) -> Select[Any]:
 
 def columns_of_placement() -> Sequence[ColumnElement[Any]]:
     """Return the columns of `PlacementFacts`."""
-    return [PLACEMENTS.c[field.name] for field in fields(PlacementFacts)]
+    return [PLACEMENTS.c[name] for name in columns_of(PlacementFacts)]
 
 
 def _signed() -> ColumnElement[Decimal]:

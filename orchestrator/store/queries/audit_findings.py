@@ -3,12 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.rules.audit.invariants import Invariant, Violation
+from orchestrator.store.core.bulk import put_rows
 from orchestrator.store.core.rows import table_of
 from orchestrator.store.queries.audit import BALANCES, Posted
 from orchestrator.store.tables import AuditCursorRow, AuditFindingRow
@@ -64,33 +63,27 @@ class Findings:
 
     def move(self, cursors: Mapping[str, str], now: datetime) -> None:
         """Save how far the feeds have been read."""
-        for name, position in sorted(cursors.items()):
-            self._put(CURSORS, ["name"], {"name": name, "position": position, "at": now})
+        rows = [{"name": name, "position": position, "at": now} for name, position in sorted(cursors.items())]
+        put_rows(self._connection, CURSORS, ["name"], rows)
 
     def remember_ledgers(self, posted: Mapping[str, Posted]) -> None:
         """Save the sums of these ledgers."""
-        for account_id, sum_ in sorted(posted.items()):
-            values = {"account_id": account_id, "ledger_id": sum_.ledger_id, "balance": sum_.balance}
-            self._put(BALANCES, ["account_id"], values)
+        rows = [
+            {"account_id": account_id, "ledger_id": sum_.ledger_id, "balance": sum_.balance}
+            for account_id, sum_ in sorted(posted.items())
+        ]
+        put_rows(self._connection, BALANCES, ["account_id"], rows)
 
     def replace(self, gone: Collection[Violation], found: Iterable[Violation], now: datetime) -> None:
-        """Save the open violations: delete those that are gone, and keep or add those that were found."""
+        """Save the open violations: delete those that are gone, and keep or add those that were found. Of several with
+        one check and subject, the last is kept."""
         keys = [(finding.check.value, finding.subject) for finding in gone]
         if keys:
             mine = tuple_(FINDINGS.c.name, FINDINGS.c.subject).in_(keys)
             self._connection.execute(delete(FINDINGS).where(mine))
+        last = {(f.check.value, f.subject): f.detail for f in found}
         rows = [
-            {"name": f.check.value, "subject": f.subject, "detail": f.detail, "since": now} for f in found
+            {"name": name, "subject": subject, "detail": detail, "since": now}
+            for (name, subject), detail in last.items()
         ]
-        if rows:
-            dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-            statement = dialect.insert(FINDINGS)
-            newest = {"detail": statement.excluded.detail}
-            pair: list[Any] = ["name", "subject"]
-            self._connection.execute(statement.on_conflict_do_update(index_elements=pair, set_=newest), rows)
-
-    def _put(self, table: object, keys: list[str], values: Mapping[str, object]) -> None:
-        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(table).values(**values)
-        changed = {name: value for name, value in values.items() if name not in keys}
-        self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+        put_rows(self._connection, FINDINGS, ["name", "subject"], rows, kept=["since"])

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, Table, func, select, text
+from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, func, select, text
 
 from orchestrator.rules.audit.check_rows import judge_lateness
 from orchestrator.rules.audit.invariants import Invariant, Violation
 from orchestrator.rules.states import Step
+from orchestrator.rules.values.amounts import money_text
 from orchestrator.store.core.rows import table_of
 from orchestrator.store.queries.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
 from orchestrator.store.queries.living import RUNS
+from orchestrator.store.queries.next_steps import STEPS, is_due, with_sessions
 from orchestrator.store.tables import CredentialRow, LeaseRow
 from orchestrator.store.tables.money import WRITTEN_OFF
 from orchestrator.store.tables.placements import IMPOSSIBLE_PLACEMENT, ONE_UNCLOSED
@@ -37,7 +38,12 @@ class LiveAudit:
 
     def sessions_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[str]:
         """Return the sessions with a step due later than its kind allows."""
-        return [row.id for step, at in beyond.items() for row in self._put_off(SESSIONS, step, at)]
+        found: list[str] = []
+        for step, at in beyond.items():
+            query = select(STEPS.c.session_id).where(STEPS.c.step == step, STEPS.c.at > at)
+            latest = query.order_by(STEPS.c.at.desc()).limit(self._limit)
+            found += self._connection.execute(latest).scalars()
+        return found
 
     def not_well(self, before: datetime) -> Sequence[str]:
         """Return sessions that run and gave their last proof of life before then."""
@@ -53,8 +59,13 @@ class LiveAudit:
     def placements_put_off(self, beyond: Mapping[Step, datetime]) -> Sequence[Pair]:
         """Return the placements with a step due later than its kind allows, including orphans that wait for their
         declared end."""
-        rows = (row for step, at in beyond.items() for row in self._put_off(PLACEMENTS, step, at))
-        return [(row.id, row.session_id) for row in rows]
+        found: list[Pair] = []
+        for step, at in beyond.items():
+            query = select(PLACEMENTS.c.id, PLACEMENTS.c.session_id)
+            waits = query.where(PLACEMENTS.c.next_step == step, PLACEMENTS.c.next_step_at > at)
+            latest = waits.order_by(PLACEMENTS.c.next_step_at.desc()).limit(self._limit)
+            found += [(row.id, row.session_id) for row in self._connection.execute(latest)]
+        return found
 
     def overdue(self, before: datetime) -> Sequence[Violation]:
         """Return steps of sessions, placements and accounts that were due before then."""
@@ -113,7 +124,9 @@ class LiveAudit:
         )
         return [
             Violation(
-                Invariant.WRITTEN_OFF, account_id, f"{amount} {currency}, the last at {at:%Y-%m-%d %H:%M:%S}Z"
+                Invariant.WRITTEN_OFF,
+                account_id,
+                f"{money_text(amount)} {currency}, the last at {at:%Y-%m-%d %H:%M:%S}Z",
             )
             for account_id, currency, amount, at in self._connection.execute(query)
         ]
@@ -126,25 +139,22 @@ class LiveAudit:
             for row in self._connection.execute(query)
         ]
 
-    def _put_off(self, table: Table, step: Step, beyond: datetime) -> Sequence[Row[Any]]:
-        columns = [table.c[name] for name in ("id", "session_id") if name in table.c]
-        query = select(*columns).where(table.c.next_step == step, table.c.next_step_at > beyond)
-        return self._connection.execute(query.order_by(table.c.next_step_at.desc()).limit(self._limit)).all()
-
     def _overdue_step(self, step: Step, before: datetime) -> list[Violation]:
-        found = []
-        for table in (SESSIONS, PLACEMENTS):
-            query = (
-                select(table.c.id, table.c.next_step_at, table.c.lease_until)
-                .where(table.c.next_step == step, table.c.next_step_at < before)
-                .limit(self._limit)
-            )
-            rows = self._connection.execute(query)
-            found += [judge_lateness(step, row.next_step_at, row.lease_until, row.id) for row in rows]
+        overdue = and_(PLACEMENTS.c.next_step == step, PLACEMENTS.c.next_step_at < before)
+        found = self._late_rows(step, SESSIONS, with_sessions(), is_due(step, before))
+        found += self._late_rows(step, PLACEMENTS, PLACEMENTS, overdue)
         query = select(ACCOUNTS.c.id, ACCOUNTS.c.next_step_at)
         late = query.where(ACCOUNTS.c.next_step == step, ACCOUNTS.c.next_step_at < before).limit(self._limit)
         rows = self._connection.execute(late)
         return found + [judge_lateness(step, row.next_step_at, None, row.id) for row in rows]
+
+    def _late_rows(
+        self, step: Step, table: Table, source: FromClause, is_late: ColumnElement[bool]
+    ) -> list[Violation]:
+        columns = table.c.id, table.c.next_step_at, table.c.lease_until
+        query = select(*columns).select_from(source).where(is_late).limit(self._limit)
+        rows = self._connection.execute(query)
+        return [judge_lateness(step, row.next_step_at, row.lease_until, row.id) for row in rows]
 
     def _overdue_stops(self, before: datetime) -> list[Violation]:
         """Return overdue stops. A stop is due at its instant, whatever the session's next step is."""

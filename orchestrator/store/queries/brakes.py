@@ -149,7 +149,7 @@ class Brakes:
         mine = BRAKES.c.scope == brake.scope, BRAKES.c.since == brake.since
         return self._connection.execute(delete(BRAKES).where(*mine)).rowcount == 1
 
-    def begin_anew(self, brake: Brake) -> None:
+    def begin_again(self, brake: Brake) -> None:
         """Reset every streak of failures and every doubt there, and note which sessions were held. The time since each
         session's last proof of life is kept. Sessions are locked in the order of their ids."""
         there, _ = _at(brake.provider, brake.credential)

@@ -1,6 +1,6 @@
 """Leases of placements, and leases of keys that allow one call at a time."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, literal
 from orchestrator.rules.states import Step, StopReason
 from orchestrator.rules.values import Placement
 from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.store.queries.availability import may_be_asked, moments
 from orchestrator.store.queries.placements import PLACEMENTS
-from orchestrator.store.queries.waits import may_be_asked
 from orchestrator.store.tables import CredentialRow, SessionRow
 
 CREDENTIALS = table_of(CredentialRow)
@@ -19,6 +19,9 @@ SESSIONS = table_of(SessionRow)
 DueRow = Row[Any]
 #: The step between due times by which rows that wait for their credential keep their order.
 _BETWEEN = timedelta(microseconds=1)
+_MAY_BE_ASKED = may_be_asked(
+    PLACEMENTS.c.provider, PLACEMENTS.c.credential, PLACEMENTS.c.model_id, row=PLACEMENTS.c.id
+)
 
 
 class Claims:
@@ -49,11 +52,11 @@ class Claims:
         credential as well; a row with a credential that is leased to another waits its turn.
 
         Credentials in `lacking` are left to other workers. A placement that is addressed by its key is claimed only if
-        the fingerprint of that very secret is in `held`. `spread_seconds`: see `may_be_asked`."""
+        the fingerprint of that very secret is in `held`. `spread_seconds`: see `moments`."""
         served = _of_those(lacking, held)
         if step is not Step.CLOSE:
-            served = and_(served, _may_be_asked(now, spread_seconds))
-        due = self._due_rows(step, provider, limit, now, served)
+            served = and_(served, _MAY_BE_ASKED)
+        due = self._due_rows(step, provider, limit, now, served, moments(now, spread_seconds))
         free = self._lease_credentials(due, now, token, lease_seconds, rest_seconds)
         ids = [row.id for row in due if not row.serialised or row.id in free]
         self._put_off([row.id for row in due if row.id not in set(ids)], now)
@@ -107,7 +110,13 @@ class Claims:
         return [snapshot(Placement, row) for row in self._connection.execute(claim)]
 
     def _due_rows(
-        self, step: Step, provider: str, limit: int, now: datetime, served: ColumnElement[bool]
+        self,
+        step: Step,
+        provider: str,
+        limit: int,
+        now: datetime,
+        served: ColumnElement[bool],
+        waits: Mapping[str, datetime],
     ) -> Sequence[DueRow]:
         query = (
             select(PLACEMENTS.c.id, PLACEMENTS.c.credential, PLACEMENTS.c.serialised)
@@ -117,7 +126,7 @@ class Claims:
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        return list(self._connection.execute(query))
+        return list(self._connection.execute(query, waits))
 
     def _lease_credentials(
         self,
@@ -168,17 +177,6 @@ class Claims:
         due_at = {id_: literal(now - n * _BETWEEN, time) for n, id_ in enumerate(reversed(ids))}
         put_off = update(PLACEMENTS).where(PLACEMENTS.c.id.in_(ids))
         self._connection.execute(put_off.values(next_step_at=case(due_at, value=PLACEMENTS.c.id)))
-
-
-def _may_be_asked(now: datetime, spread_seconds: float) -> ColumnElement[bool]:
-    return may_be_asked(
-        PLACEMENTS.c.provider,
-        PLACEMENTS.c.credential,
-        PLACEMENTS.c.model_id,
-        now,
-        row=PLACEMENTS.c.id,
-        spread_seconds=spread_seconds,
-    )
 
 
 def _of_those(lacking: Collection[str], held: Collection[str] | None) -> ColumnElement[bool]:

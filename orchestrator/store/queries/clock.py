@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Row, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.rules.installation import clock as rule
-from orchestrator.rules.installation.clock import ClockReading, KnownTime, Trust
+from orchestrator.rules.installation.clock import ClockReading, KnownTime, Measured, Trust
 from orchestrator.store.core.rows import table_of
 from orchestrator.store.core.stopwatch import Stopwatch
 from orchestrator.store.tables import ClockRow
@@ -49,6 +49,22 @@ class ClockRows:
         self._connection.execute(mine.values(n=_ROW, **_columns(after)))
 
 
+class ConnectionClock:
+    """The trusted clock, read through one connection."""
+
+    def __init__(self, clock: "StoreClock", connection: Connection) -> None:
+        self._clock, self._connection = clock, connection
+
+    def __call__(self) -> datetime:
+        """Read the clock."""
+        return self._clock.read(self._connection)
+
+    def begin_reading(self) -> Callable[[datetime], datetime] | None:
+        """Begin to read the clock together with rows, in one statement; None where reading it is no statement. What is
+        returned makes the trusted time of the clock that the statement returned."""
+        return self._clock.begin_reading() if self._clock.is_remote(self._connection) else None
+
+
 class StoreClock:
     """Read the store's clock, and compare each reading with the measuring clock. The threads of a process share it."""
 
@@ -69,9 +85,32 @@ class StoreClock:
         """Whether this process considers the store's clock wrong."""
         return self._trust is not None and self._trust.jumped
 
-    def of(self, connection: Connection) -> Clock:
+    def of(self, connection: Connection) -> "ConnectionClock":
         """Return the trusted clock, read through this connection."""
-        return lambda: self._now(self._reading(connection))
+        return ConnectionClock(self, connection)
+
+    def read(self, connection: Connection) -> datetime:
+        """Return the trusted time by a reading through this connection."""
+        return self._now(self._reading(connection))
+
+    def is_remote(self, connection: Connection) -> bool:
+        """Return whether each reading is a statement of its own."""
+        return self._clock is None and connection.dialect.name != "sqlite"
+
+    def begin_reading(self) -> Callable[[datetime], datetime]:
+        """Return what takes the clock that a statement returns, which is executed meanwhile, and returns the trusted
+        time."""
+        before = self._stopwatch.seconds()
+        return lambda raw: self._now(
+            ClockReading(raw=raw.astimezone(UTC), before=before, after=self._stopwatch.seconds())
+        )
+
+    def lately(self) -> datetime | None:
+        """Return the trusted time as this process measures it, without a statement; None before the first reading.
+        It orders nothing: decisions read the clock under their locks."""
+        with self._lock:
+            trust = self._trust
+        return None if trust is None else max(trust.last, trust.at(self._stopwatch.seconds()))
 
     def accepted(self, connection: Connection, known: KnownTime) -> KnownTime | None:
         """Return what all processes should know once an operator has accepted the clock's time; None if no jump is
@@ -120,7 +159,7 @@ class StoreClock:
 
     def _now(self, reading: ClockReading) -> datetime:
         with self._lock:
-            trust = self._trust or rule.believed(reading)
+            trust = self._trust or rule.trusted(reading)
             self._trust = rule.compared(trust, reading)
             if self._trust.jumped is not trust.jumped:
                 self._looked = float("-inf")  # the next transaction notes it for all
@@ -157,7 +196,7 @@ class StoreClock:
         reading = self._reading(connection)
         with self._lock:
             if known is None:
-                self._trust = rule.compared(self._trust or rule.believed(reading), reading)
+                self._trust = rule.compared(self._trust or rule.trusted(reading), reading)
             elif self._trust is None or self._trust.accepted is None:
                 self._trust = rule.first_trust(known, reading, self._stopwatch.boot)
             else:
@@ -175,11 +214,14 @@ class StoreClock:
                 self._now(self._reading(connection))
 
 
+_WALL_CLOCK = text("SELECT clock_timestamp()")
+
+
 def wall_clock(connection: Connection) -> datetime:
     """Read the clock of the store's host: PostgreSQL's own, or this machine's for SQLite."""
     if connection.dialect.name == "sqlite":
         return datetime.now(UTC)
-    at: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    at: datetime = connection.execute(_WALL_CLOCK).scalar_one()
     return at.astimezone(UTC)
 
 
@@ -196,6 +238,10 @@ def _known(row: Row[Any]) -> KnownTime:
         corrected_at=row.corrected_at,
         shift=row.shift_microseconds * _MICROSECOND,
         correct_at=row.correct_at,
+        others=tuple(
+            Measured(at=datetime.fromisoformat(one["at"]), boot=one["boot"], seconds=one["seconds"])
+            for one in row.others
+        ),
     )
 
 
@@ -212,4 +258,7 @@ def _columns(known: KnownTime) -> dict[str, Any]:
         "corrected_at": known.corrected_at,
         "shift_microseconds": known.shift // _MICROSECOND,
         "correct_at": known.correct_at,
+        "others": [
+            {"at": one.at.isoformat(), "boot": one.boot, "seconds": one.seconds} for one in known.others
+        ],
     }

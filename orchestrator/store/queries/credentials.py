@@ -4,23 +4,49 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from orchestrator.rules.upstream.alarms import Alarm, AlarmKind
+from orchestrator.rules.upstream.alarms import Alarm
 from orchestrator.rules.values import Credential
 from orchestrator.store.core.rows import snapshot, table_of, values_of
+from orchestrator.store.queries.availability import carries_no_more_than_it_may, lease_over, takes_placement
 from orchestrator.store.queries.living import UNENDED
 from orchestrator.store.queries.refused_keys import is_still_refused
-from orchestrator.store.queries.waits import MODEL_WAITS, may_be_used
+from orchestrator.store.queries.waits import MODEL_WAITS
 from orchestrator.store.tables import AlarmRow, CredentialRow, PlacementRow
 
 CREDENTIALS = table_of(CredentialRow)
 ALARMS = table_of(AlarmRow)
 _PLACEMENTS = table_of(PlacementRow)
-
-
-#: How long a late call may still be under way after the lease on its key has expired.
-_LEASE_REST = timedelta(seconds=30)
+_AT = CREDENTIALS.c.lease_until.type
+#: The shared credentials of a provider that may carry a new placement; built once, as it comes with each.
+_SHARED = (
+    select(CREDENTIALS)
+    .where(
+        takes_placement(
+            bindparam("at", type_=String()),
+            bindparam("now", type_=_AT),
+            bindparam("of_model", type_=String()),
+            None,
+            (),
+            bindparam("lease_over", type_=_AT),
+        ),
+        ~CREDENTIALS.c.exclusive,
+    )
+    .order_by(CREDENTIALS.c.id)
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +78,7 @@ class Credentials:
         It carries at most one unclosed placement; paused, resting and retired ones carry none. The first attempt skips
         locked ones, so that two admissions take different ones; the second waits for them."""
         for skip_locked in (True, False):
-            usable = and_(_usable(provider, now, model_id, ref, excluding), CREDENTIALS.c.exclusive)
+            usable = and_(takes_placement(provider, now, model_id, ref, excluding), CREDENTIALS.c.exclusive)
             taken = self._take(usable, now, skip_locked=skip_locked)
             if taken is not None:
                 return taken
@@ -72,15 +98,19 @@ class Credentials:
 
         Its row is neither written nor locked, so others may take it at the same moment. `lot`, any number, spreads
         placements over the credentials."""
-        usable = and_(_usable(provider, now, model_id, ref, excluding), ~CREDENTIALS.c.exclusive)
-        query = select(CREDENTIALS).where(usable).order_by(CREDENTIALS.c.id)
-        found = self._connection.execute(query).all()
+        query = _SHARED
+        if ref is not None:
+            query = query.where(CREDENTIALS.c.ref == ref)
+        if excluding:
+            query = query.where(CREDENTIALS.c.ref.not_in(excluding))
+        given = {"at": provider, "now": now, "of_model": model_id, "lease_over": lease_over(now)}
+        found = self._connection.execute(query, given).all()
         return snapshot(Credential, found[lot % len(found)]) if found else None
 
     def free(self, provider: str, now: datetime, limit: int) -> Sequence[str]:
         """Return references of credentials that may carry a new placement of some model now, the least recently used
         first."""
-        usable = select(CREDENTIALS.c.ref).where(_usable(provider, now, "", None, ()))
+        usable = select(CREDENTIALS.c.ref).where(takes_placement(provider, now, "", None, ()))
         in_order = usable.order_by(CREDENTIALS.c.last_used_at.asc().nulls_first(), CREDENTIALS.c.id)
         return list(self._connection.execute(in_order.limit(limit)).scalars())
 
@@ -94,7 +124,7 @@ class Credentials:
         self, providers: Collection[str], now: datetime, *, model_id: str = "", ref: str | None = None
     ) -> Sequence[datetime]:
         """Return when each credential may carry a new placement of this model, for those that only have to wait."""
-        mine = and_(CREDENTIALS.c.provider.in_(providers), _carries_no_more_than_it_may())
+        mine = and_(CREDENTIALS.c.provider.in_(providers), carries_no_more_than_it_may())
         alone = and_(
             MODEL_WAITS.c.provider == CREDENTIALS.c.provider,
             MODEL_WAITS.c.credential == CREDENTIALS.c.ref,
@@ -200,6 +230,16 @@ class Credentials:
         query = select(CREDENTIALS).order_by(CREDENTIALS.c.provider, CREDENTIALS.c.ref)
         return [snapshot(Credential, row) for row in self._connection.execute(query)]
 
+    def paused(self) -> dict[str, int]:
+        """Return provider → paused credentials, where there is one."""
+        paused = CREDENTIALS.c.paused_since.is_not(None)
+        query = (
+            select(CREDENTIALS.c.provider, func.count().label("n"))
+            .where(paused)
+            .group_by(CREDENTIALS.c.provider)
+        )
+        return {row.provider: row.n for row in self._connection.execute(query)}
+
     def in_use(self) -> dict[tuple[str, str], int]:
         """Return (provider, reference) → number of placements that have not ended."""
         query = select(_PLACEMENTS.c.provider, _PLACEMENTS.c.credential).where(UNENDED)
@@ -245,60 +285,3 @@ class Credentials:
         mine = ALARMS.c.provider == credential.provider, ALARMS.c.credential == credential.ref
         gone = delete(ALARMS).where(*mine).returning(ALARMS)
         return [snapshot(Alarm, row) for row in self._connection.execute(gone)]
-
-
-def _usable(
-    provider: str, now: datetime, model_id: str, ref: str | None, excluding: Collection[str]
-) -> ColumnElement[bool]:
-    conditions = [
-        CREDENTIALS.c.provider == provider,
-        _carries_no_more_than_it_may(),
-        or_(CREDENTIALS.c.resting_until.is_(None), CREDENTIALS.c.resting_until <= now),
-        may_be_used(model_id, now),
-        ~_refuses(model_id),
-        or_(CREDENTIALS.c.lease_until.is_(None), CREDENTIALS.c.lease_until <= now - _LEASE_REST),
-    ]
-    if ref is not None:
-        conditions.append(CREDENTIALS.c.ref == ref)
-    if excluding:
-        conditions.append(CREDENTIALS.c.ref.not_in(excluding))
-    return and_(*conditions)
-
-
-def _refuses(model_id: str) -> ColumnElement[bool]:
-    """Select keys under which this model is paused."""
-    return exists().where(
-        ALARMS.c.kind == AlarmKind.MODEL_PAUSED,
-        ALARMS.c.provider == CREDENTIALS.c.provider,
-        ALARMS.c.credential == CREDENTIALS.c.ref,
-        ALARMS.c.model_id == model_id,
-        ALARMS.c.retry_at.is_not(None),
-    )
-
-
-def _carries_no_more_than_it_may() -> ColumnElement[bool]:
-    """Select keys that may carry one more placement, except that they may still have to rest."""
-    return and_(
-        CREDENTIALS.c.retired.is_(False),
-        CREDENTIALS.c.paused_since.is_(None),
-        or_(CREDENTIALS.c.exclusive.is_(False), ~_carries_one()),
-    )
-
-
-def _carries_one() -> ColumnElement[bool]:
-    """Select keys that carry a placement, by their reference, or by their secret under another reference or provider:
-    the platform knows only the secret."""
-    by_ref = exists().where(
-        _PLACEMENTS.c.provider == CREDENTIALS.c.provider,
-        _PLACEMENTS.c.credential == CREDENTIALS.c.ref,
-        _PLACEMENTS.c.session_id.is_not(None),
-        UNENDED,
-    )
-    by_secret = exists().where(
-        _PLACEMENTS.c.exclusive.is_(True),  # these are few: one for each such key
-        _PLACEMENTS.c.fingerprint == CREDENTIALS.c.fingerprint,
-        _PLACEMENTS.c.fingerprint != "",
-        _PLACEMENTS.c.session_id.is_not(None),
-        UNENDED,
-    )
-    return or_(by_ref, by_secret)

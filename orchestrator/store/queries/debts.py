@@ -16,10 +16,18 @@ _PLACEMENTS = table_of(PlacementRow)
 def in_cleanup_debt(now: datetime, debts: Mapping[str | None, float]) -> ColumnElement[bool]:
     """Select sessions with closes that stayed unproven for too long: this is the platform's debt, not the user's. One
     close that may still be in time, beside an old one, keeps the whole session the user's."""
-    since = {provider: now - timedelta(seconds=seconds) for provider, seconds in debts.items()}
-    everywhere = since.pop(None)
-    own = [(_PLACEMENTS.c.provider == name, at) for name, at in sorted(since.items()) if at != everywhere]
-    limit = case(*own, else_=everywhere) if own else literal(everywhere, _PLACEMENTS.c.unproven_since.type)
+    return unproven_before(
+        {
+            provider: literal(now - timedelta(seconds=seconds), _PLACEMENTS.c.unproven_since.type)
+            for provider, seconds in debts.items()
+        }
+    )
+
+
+def unproven_before(limits: Mapping[str | None, ColumnElement[datetime]]) -> ColumnElement[bool]:
+    """Select the same, with the instant by which a close must be unproven, by provider."""
+    own = [(_PLACEMENTS.c.provider == name, limits[name]) for name in sorted(filter(None, limits))]
+    limit = case(*own, else_=limits[None]) if own else limits[None]
     unended = and_(_PLACEMENTS.c.session_id == _SESSIONS.c.id, _PLACEMENTS.c.next_step.is_not(None))
     too_young = or_(_PLACEMENTS.c.unproven_since.is_(None), _PLACEMENTS.c.unproven_since >= limit)
     return and_(

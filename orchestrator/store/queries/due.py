@@ -5,17 +5,17 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, exists, select
+from sqlalchemy import Connection, Select, bindparam, exists, select
 
 from orchestrator.rules.states import Step
 from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import PlacementRow, SessionRow
+from orchestrator.store.queries.next_steps import STEPS
+from orchestrator.store.tables import PlacementRow
 
-_SESSIONS = table_of(SessionRow)
 _PLACEMENTS = table_of(PlacementRow)
 
 
-class Due:
+class DueWork:
     """Queries of due rows, inside one transaction; they claim nothing."""
 
     def __init__(self, connection: Connection) -> None:
@@ -25,27 +25,26 @@ class Due:
         """Return those of these providers that have a row due for `step`, in one statement; in the order given."""
         if not among:
             return []
-        table = _SESSIONS if step is Step.PING else _PLACEMENTS
-        found = self._connection.execute(_question(table, tuple(among)), {"step": step, "now": now}).one()
+        question = _question(tuple(among), of_sessions=step is Step.PING)
+        found = self._connection.execute(question, {"step": step, "now": now}).one()
         return [provider for provider, is_due in zip(among, found, strict=True) if is_due]
 
     def providers_of_live_rows(self) -> set[str]:
         """Return the providers at which a session or a placement has a next step."""
-        found: set[str] = set()
-        for table in (_SESSIONS, _PLACEMENTS):
-            query = select(table.c.provider).where(
-                table.c.next_step.is_not(None), table.c.provider.is_not(None)
-            )
-            found.update(self._connection.execute(query.distinct()).scalars())
-        return found
+        pending = select(_PLACEMENTS.c.provider).where(_PLACEMENTS.c.next_step.is_not(None))
+        served = select(STEPS.c.provider).where(STEPS.c.provider.is_not(None))
+        return {found for query in (served, pending) for found in self._connection.scalars(query.distinct())}
 
 
 @lru_cache(maxsize=32)
-def _question(table: Table, providers: tuple[str, ...]) -> Select[Any]:
+def _question(providers: tuple[str, ...], *, of_sessions: bool) -> Select[Any]:
     """Build the query once: each tick, every second, runs it."""
-    step = bindparam("step", type_=table.c.next_step.type)
-    now = bindparam("now", type_=table.c.next_step_at.type)
-    due = table.c.next_step == step, table.c.next_step_at <= now
+    table, step, at = (
+        (STEPS, STEPS.c.step, STEPS.c.at)
+        if of_sessions
+        else (_PLACEMENTS, _PLACEMENTS.c.next_step, _PLACEMENTS.c.next_step_at)
+    )
+    due = step == bindparam("step", type_=step.type), at <= bindparam("now", type_=at.type)
     columns: list[Any] = [
         exists().where(*due, table.c.provider == provider).label(f"due_{n}")
         for n, provider in enumerate(providers)

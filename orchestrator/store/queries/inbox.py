@@ -1,11 +1,12 @@
 """Received jobs, each with its one outcome."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.store.core.rows import table_of
@@ -25,6 +26,9 @@ class KnownJob:
     """None while it is under way, account by account."""
     parts: Mapping[str, Any] | None = None
     """Results of the accounts that are done, by their ids."""
+    received_at: datetime | None = None
+    author: str | None = None
+    """The name of the API token that sent it; None: it came from the broker."""
 
     def is_another(self, name: str, fingerprint: str | None) -> bool:
         """Return whether this job has another name or other arguments. If either has no fingerprint, only the names are
@@ -33,22 +37,58 @@ class KnownJob:
         return self.name != name or differ
 
 
+def _take(dialect: Any) -> Any:
+    """Return the statement that records a job; built once, as it comes with each job."""
+    columns = ("task_id", "name", "fingerprint", "received_at", "author")
+    values: dict[str, Any] = {name: bindparam(name) for name in columns}
+    taken = dialect.insert(INBOX).values(values).on_conflict_do_nothing(index_elements=["task_id"])
+    return taken.returning(INBOX.c.task_id)  # psycopg reports no row count of an insert
+
+
+_TAKE = MappingProxyType({"postgresql": _take(postgresql), "sqlite": _take(sqlite)})
+_SETTLE = (
+    update(INBOX)
+    .where(INBOX.c.task_id == bindparam("its_id"))
+    .values(outcome=bindparam("outcome"), parts=bindparam("parts"))
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListedJob:
+    """A job in a list."""
+
+    task_id: str
+    name: str
+    received_at: datetime
+    author: str | None
+    outcome: Mapping[str, Any] | None
+
+
 class Inbox:
     """Queries of the inbox, inside one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def take(self, task_id: str, name: str, now: datetime, fingerprint: str | None = None) -> bool:
-        """Record the job as ours. Return False if it is recorded already; wait first if another process does it now."""
-        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        statement = (
-            dialect.insert(INBOX)
-            .values(task_id=task_id, name=name, fingerprint=fingerprint, received_at=now, outcome=None)
-            .on_conflict_do_nothing(index_elements=["task_id"])
-            .returning(INBOX.c.task_id)  # psycopg reports no row count of an insert
-        )
-        return self._connection.execute(statement).first() is not None
+    def take(
+        self,
+        task_id: str,
+        name: str,
+        now: datetime,
+        fingerprint: str | None = None,
+        author: str | None = None,
+    ) -> bool:
+        """Record the job as ours, with the name of its author. Return False if it is recorded already; wait first if
+        another process does it now."""
+        job = {
+            "task_id": task_id,
+            "name": name,
+            "fingerprint": fingerprint,
+            "received_at": now,
+            "author": author,
+        }
+        taken = self._connection.execute(_TAKE[self._connection.dialect.name], job)
+        return taken.first() is not None
 
     def known(self, task_id: str) -> KnownJob | None:
         """Return the job under this task id, with its outcome; None where it is unknown."""
@@ -57,6 +97,14 @@ class Inbox:
     def lock(self, task_id: str) -> KnownJob | None:
         """Return the same, locked, so that no other process does a part of it now."""
         return self._read(_job(task_id).with_for_update())
+
+    def newest(self, limit: int, before: datetime | None = None) -> Sequence[ListedJob]:
+        """Return the jobs that were received last, the newest first; `before`: only earlier ones."""
+        columns = (INBOX.c.task_id, INBOX.c.name, INBOX.c.received_at, INBOX.c.author, INBOX.c.outcome)
+        query = select(*columns).order_by(INBOX.c.received_at.desc()).limit(limit)
+        if before is not None:
+            query = query.where(INBOX.c.received_at < before)
+        return [ListedJob(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
 
     def outcome(self, task_id: str) -> Mapping[str, Any] | None:
         """Return the job's outcome; None if the job is unknown."""
@@ -67,8 +115,7 @@ class Inbox:
 
     def settle(self, task_id: str, outcome: Mapping[str, Any]) -> None:
         """Save the outcome, in the transaction of the effect."""
-        settled = update(INBOX).where(INBOX.c.task_id == task_id)
-        self._connection.execute(settled.values(outcome=outcome, parts=None))
+        self._connection.execute(_SETTLE, {"its_id": task_id, "outcome": outcome, "parts": None})
 
     def keep_parts(self, task_id: str, parts: Mapping[str, Any]) -> None:
         """Save the results of accounts that are done, in the transaction of the last of these."""
@@ -90,5 +137,5 @@ class Inbox:
 
 
 def _job(task_id: str) -> Select[Any]:
-    columns = INBOX.c.name, INBOX.c.fingerprint, INBOX.c.outcome, INBOX.c.parts
-    return select(*columns).where(INBOX.c.task_id == task_id)
+    job = INBOX.c.name, INBOX.c.fingerprint, INBOX.c.outcome, INBOX.c.parts
+    return select(*job, INBOX.c.received_at, INBOX.c.author).where(INBOX.c.task_id == task_id)

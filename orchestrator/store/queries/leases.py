@@ -2,14 +2,44 @@
 clock, and have a fence."""
 
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, bindparam, case, literal_column, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.store.core.rows import table_of
 from orchestrator.store.tables import LeaseRow
 
 LEASES = table_of(LeaseRow)
+
+
+def _hold(dialect: Any) -> Any:
+    """Return the statement that takes or keeps a lease; built once."""
+    values = {
+        "name": bindparam("lease", type_=LEASES.c.name.type),
+        "holder": bindparam("wanted_by", type_=LEASES.c.holder.type),
+        "fence": literal_column("1"),
+        "until": bindparam("to", type_=LEASES.c.until.type),
+        "at": bindparam("from", type_=LEASES.c.at.type),
+    }
+    new = dialect.insert(LEASES).values(values)
+    is_mine = LEASES.c.holder == new.excluded.holder
+    is_free = or_(LEASES.c.until <= new.excluded.at, LEASES.c.holder == "")
+    taken = new.on_conflict_do_update(
+        index_elements=["name"],
+        set_={
+            "holder": new.excluded.holder,
+            "fence": LEASES.c.fence + case((is_mine, 0), else_=1),
+            "until": new.excluded.until,
+            "at": new.excluded.at,
+        },
+        where=or_(is_mine, is_free),
+    )
+    return taken.returning(LEASES.c.name)  # psycopg reports no row count of an insert
+
+
+_HOLD = MappingProxyType({"postgresql": _hold(postgresql), "sqlite": _hold(sqlite)})
 
 
 class Leases:
@@ -19,15 +49,11 @@ class Leases:
         self._connection = connection
 
     def hold(self, name: str, holder: str, now: datetime, seconds: float) -> bool:
-        """Take or keep the lease. Return False if another holder has it. Each new holder gets a higher fence."""
-        self._make(name, now)
+        """Take or keep the lease, in one statement. Return False if another holder has it. Each new holder gets a
+        higher fence."""
         until = now + timedelta(seconds=seconds)
-        mine = update(LEASES).where(LEASES.c.name == name, LEASES.c.holder == holder)
-        if self._connection.execute(mine.values(until=until, at=now)).rowcount:
-            return True
-        free = update(LEASES).where(LEASES.c.name == name, or_(LEASES.c.until <= now, LEASES.c.holder == ""))
-        taken = free.values(holder=holder, until=until, at=now, fence=LEASES.c.fence + 1)
-        return self._connection.execute(taken).rowcount == 1
+        wanted = {"lease": name, "wanted_by": holder, "from": now, "to": until}
+        return self._connection.execute(_HOLD[self._connection.dialect.name], wanted).first() is not None
 
     def give_back(self, name: str, holder: str) -> None:
         """Give the lease back, so that the next holder can take it at once."""
@@ -40,8 +66,3 @@ class Leases:
             select(LEASES.c.at).where(LEASES.c.name == name)
         ).scalar()
         return at
-
-    def _make(self, name: str, now: datetime) -> None:
-        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(LEASES).values(name=name, holder="", fence=0, until=now, at=now)
-        self._connection.execute(statement.on_conflict_do_nothing(index_elements=["name"]))

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, text
+from sqlalchemy import ColumnElement, Connection, func, select, text
 
+from orchestrator.store.core.bulk import insert_rows
+from orchestrator.store.core.gathering import Gathering
 from orchestrator.store.core.rows import snapshot, table_of, values_of
 from orchestrator.store.tables import AuditBalanceRow, LedgerRow
 from orchestrator.store.tables.money import IS_OPENING
@@ -61,17 +63,17 @@ def former_credit_key(account_id: str, key: str) -> str:
 class Ledger:
     """Queries of the ledger, inside one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, writes: Gathering) -> None:
+        self._connection, self._writes = connection, writes
 
     def post(self, entry: Entry) -> None:
         """Append an entry. A key that exists already violates a constraint: read it first, under the account's lock."""
-        self._connection.execute(insert(LEDGER).values(**values_of(entry)))
+        self._writes.insert(LEDGER, values_of(entry))
 
     def post_all(self, entries: Sequence[Entry]) -> None:
         """Append these, in their order."""
         if entries:
-            self._connection.execute(insert(LEDGER), [values_of(entry) for entry in entries])
+            insert_rows(self._connection, LEDGER, [values_of(entry) for entry in entries])
 
     def by_key(self, key: str) -> Entry | None:
         """Return the entry under this key."""

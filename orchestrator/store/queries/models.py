@@ -22,6 +22,12 @@ class Models:
         row = self._connection.execute(select(MODELS).where(MODELS.c.id == model_id)).first()
         return snapshot(Model, row) if row else None
 
+    def lock(self, model_id: str) -> Model | None:
+        """Return the model under this id, locked."""
+        query = select(MODELS).where(MODELS.c.id == model_id).with_for_update()
+        row = self._connection.execute(query).first()
+        return snapshot(Model, row) if row else None
+
     def put(self, model: Model) -> bool:
         """Add or change the model. Return False if nothing changed. Live sessions keep the terms they began with."""
         before = self.get(model.id)

@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, exists, func, or_, select
+from sqlalchemy import Connection, Select, String, bindparam, exists, func, or_, select
 
 from orchestrator.rules.admission.quota import Usage
 from orchestrator.rules.values import Model
 from orchestrator.store.core.rows import snapshot
 from orchestrator.store.queries.archive import ARCHIVED, archived_as
 from orchestrator.store.queries.brakes import BRAKES
+from orchestrator.store.queries.debts import unproven_before
 from orchestrator.store.queries.models import MODELS
 from orchestrator.store.queries.sessions import SESSIONS, named
-from orchestrator.store.queries.usage import Standing, standing_of, usage_of
+from orchestrator.store.queries.usage import Standing, standing_of, usage_with
+
+_AT = SESSIONS.c.created_at.type
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,16 +53,9 @@ class Newcomers:
         model_id: str,
     ) -> NewSessionFacts:
         """Read the facts. Call it once the account's lock is held. `debts`: as for `Sessions.usage`."""
-        used = usage_of(account_id, now, debts).subquery()
-        same_id = or_(
-            exists().where(SESSIONS.c.id == session_id), exists().where(ARCHIVED.c.id == session_id)
-        )
-        same_name = [named(account_id, name), archived_as(account_id, name)]
-        namesake = func.coalesce(*(query.limit(1).scalar_subquery() for query in same_name))
-        beside = same_id.label("same_id"), namesake.label("namesake"), _HAS_BRAKES.label("has_brakes")
-        query = select(used, MODELS, *standing_of(account_id), *beside)
-        with_model = used.outerjoin(MODELS, MODELS.c.id == model_id)
-        row = self._connection.execute(query.select_from(with_model)).one()
+        given = {"account": account_id, "session": session_id, "named": name, "model": model_id}
+        limits = {f"debt_{n}": now - timedelta(seconds=debts[one]) for n, one in enumerate(debts)}
+        row = self._connection.execute(_facts(tuple(debts)), given | limits).one()
         return NewSessionFacts(
             standing=snapshot(Standing, row),
             usage=Usage(**{field.name: int(row._mapping[field.name]) for field in fields(Usage)}),  # noqa: SLF001
@@ -68,4 +66,19 @@ class Newcomers:
         )
 
 
-_HAS_BRAKES = exists().select_from(BRAKES)
+@lru_cache(maxsize=64)
+def _facts(providers: tuple[str | None, ...]) -> Select[Any]:
+    """Return the statement; built once, as it comes with each new session. `providers`: those with a limit of their
+    own, after which an unproven close is their debt."""
+    account, session = bindparam("account", type_=String()), bindparam("session", type_=String())
+    limits = {one: bindparam(f"debt_{n}", type_=_AT) for n, one in enumerate(providers)}
+    used = usage_with(account, unproven_before(limits)).subquery()
+    same_id = or_(exists().where(SESSIONS.c.id == session), exists().where(ARCHIVED.c.id == session))
+    name = bindparam("named", type_=String())
+    namesake = func.coalesce(
+        *(query.limit(1).scalar_subquery() for query in (named(account, name), archived_as(account, name)))
+    )
+    has_brakes = exists().select_from(BRAKES)
+    beside = same_id.label("same_id"), namesake.label("namesake"), has_brakes.label("has_brakes")
+    with_model = used.outerjoin(MODELS, MODELS.c.id == bindparam("model"))
+    return select(used, MODELS, *standing_of(account), *beside).select_from(with_model)

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, or_, select, update
 
 from orchestrator.rules.events import Event
+from orchestrator.store.core.bulk import insert_rows
 from orchestrator.store.core.identity import Identity
 from orchestrator.store.core.rows import table_of
 from orchestrator.store.tables import OutboxRow
 
 OUTBOX = table_of(OutboxRow)
+#: No transaction lasts so long.
+LONGEST_TRANSACTION = timedelta(seconds=90)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +45,14 @@ class Outbox:
         """Collect events for the flush, with the time of the decision, in the order of the calls."""
         self._gathered.extend((self._decided_at(), event) for event in events)
 
+    def alter_first(self, subject: str, alter: Callable[[Event], Event]) -> bool:
+        """Alter the first event of this subject that is collected; return whether there is one."""
+        for n, (at, event) in enumerate(self._gathered):
+            if event.subject == subject:
+                self._gathered[n] = at, alter(event)
+                return True
+        return False
+
     def flush(self) -> None:
         """Write the collected events. The row locks of the changes keep each subject's events in order."""
         if not self._gathered:
@@ -57,7 +68,7 @@ class Outbox:
             for at, e in self._gathered
         ]
         self._gathered.clear()
-        self._connection.execute(insert(OUTBOX), rows)
+        insert_rows(self._connection, OUTBOX, rows)
 
     def waiting(self, limit: int) -> Sequence[WaitingEvent]:
         """Return the oldest events not delivered yet, in order."""
@@ -97,6 +108,24 @@ class Outbox:
         at: datetime | None = self._connection.execute(query).scalar()
         return at
 
+    def first_place(self) -> int | None:
+        """Return the place of the oldest event that is kept; None where there is none."""
+        place: int | None = self._connection.execute(select(func.min(OUTBOX.c.seq))).scalar()
+        return place
+
+    def place_of(self, event_id: str) -> int | None:
+        """Return the place of the event with this id; None where it is not kept."""
+        place: int | None = self._connection.execute(
+            select(OUTBOX.c.seq).where(OUTBOX.c.id == event_id)
+        ).scalar()
+        return place
+
+    def place_before(self, at: datetime) -> int:
+        """Return a place behind which all events are that happened then or later. It looks at these only: an event has
+        the time of its decision, at most one transaction before it got its place."""
+        older = select(OUTBOX.c.seq).where(OUTBOX.c.time < at - LONGEST_TRANSACTION)
+        return int(self._connection.execute(older.order_by(OUTBOX.c.seq.desc()).limit(1)).scalar() or 0)
+
     def _begins_before(self, at: datetime) -> bool:
         first = select(OUTBOX.c.time).where(OUTBOX.c.seq == select(func.min(OUTBOX.c.seq)).scalar_subquery())
         oldest: datetime | None = self._connection.execute(first).scalar()
@@ -112,13 +141,22 @@ class Outbox:
         return [WaitingEvent(**row._mapping) for row in rows]  # noqa: SLF001
 
     def tail(
-        self, *, after: int = 0, gaps: Collection[int] = (), subject: str | None = None, limit: int = 100
+        self,
+        *,
+        after: int = 0,
+        gaps: Collection[int] = (),
+        subject: str | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
     ) -> Sequence[WaitingEvent]:
-        """Return events after a place in the order, delivered or not, for people who read along. Include those of the
-        places in `gaps` that have appeared since: a transaction that commits late has an earlier place."""
+        """Return events after a place in the order, delivered or not, for people who read along; `since`: not older.
+        Include those of the places in `gaps` that have appeared since: a transaction that commits late has an earlier
+        place."""
         columns = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
         wanted = or_(OUTBOX.c.seq > after, OUTBOX.c.seq.in_(gaps)) if gaps else OUTBOX.c.seq > after
         query = select(*columns).where(wanted).order_by(OUTBOX.c.seq).limit(limit)
         if subject is not None:
             query = query.where(OUTBOX.c.subject == subject)
+        if since is not None:
+            query = query.where(OUTBOX.c.time >= since)
         return [WaitingEvent(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001

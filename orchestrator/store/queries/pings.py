@@ -1,20 +1,36 @@
 """The two most frequent queries: claim due pings, and settle good ones, hundreds at a time."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, or_, select, update, values
-from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.expression import column
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    Update,
+    and_,
+    any_,
+    bindparam,
+    case,
+    column,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from orchestrator.rules.states import PlacementState, Step
-from orchestrator.rules.values import Placement, Session, Verdict
-from orchestrator.store.core.columns import EnumText
-from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.rules.values import Due, Placement, Session, Verdict
+from orchestrator.store.core.rows import snapshot, snapshots, table_of
+from orchestrator.store.queries.availability import may_be_asked, moment_of, moments
 from orchestrator.store.queries.living import RUNS
-from orchestrator.store.queries.waits import may_be_asked, moment_of
+from orchestrator.store.queries.next_steps import STEPS, is_due, with_sessions
 from orchestrator.store.tables import PlacementRow, SessionRow
 
 SESSIONS = table_of(SessionRow)
@@ -29,12 +45,13 @@ class GoodPing:
     """An ALIVE that changes no state: everything that its settlement writes."""
 
     session_id: str
+    token: str
+    """Of the lease under which it was sent."""
     revision: int
     at: datetime
     latency_ms: int
     ping_at: datetime
-    next_step: Step
-    next_step_at: datetime
+    due: Due
 
 
 class Pings:
@@ -64,29 +81,33 @@ class Pings:
         that was claimed within `begins_within_seconds` is skipped even if it is made due again: its ping may begin
         soon, and a close must know of it.
 
-        `spread_seconds`: see `may_be_asked`. A Retry-After of other calls delays a ping for at most `held_seconds`.
+        `spread_seconds`: see `moments`. A Retry-After of other calls delays a ping for at most `held_seconds`.
         Without `suspects`, sessions with an unanswered last ping are skipped."""
-        until = now + timedelta(seconds=lease_seconds)
-        lately = now - timedelta(seconds=begins_within_seconds)
-        asked = _may_be_asked(now, spread_seconds, held_seconds)
-        due = _due(provider, limit, now, lately, lacking).where(asked)
-        due = due if suspects else due.where(SESSIONS.c.failures == 0, SESSIONS.c.busy_since.is_(None))
-        once = due.cte("due")  # a subquery may run once for each row, and would then claim more than `limit`
-        claim = update(SESSIONS).where(SESSIONS.c.id.in_(select(once.c.id)))
-        claim = claim.values(_leased(token, now, until)).returning(SESSIONS)
-        claimed = [snapshot(Session, row) for row in self._connection.execute(claim)]
-        return self._with_placements(claimed)
+        values = {
+            "at": now,
+            "token": token,
+            "until": now + timedelta(seconds=lease_seconds),
+            "lately": now - timedelta(seconds=begins_within_seconds),
+            "at_provider": provider,
+            "most": limit,
+            **moments(now, spread_seconds),
+            **moments(now - timedelta(seconds=held_seconds), spread_seconds, "held"),
+            **({"lacking": sorted(lacking)} if lacking else {}),
+        }
+        claim = _claim(lacking=bool(lacking), suspects=suspects)
+        return self._with_placements(snapshots(Session, self._connection.execute(claim, values)))
 
-    def settle_good(self, pings: Sequence[GoodPing], token: str) -> set[str]:
+    def settle_good(self, pings: Sequence[GoodPing]) -> set[str]:
         """Write good pings in bulk if their token and revision are unchanged; return the sessions written.
 
-        Rows are locked in the order of their ids, so that two settlements cannot deadlock."""
+        The statements are the same whatever the number of pings. Rows are locked in the order of their ids, so that two
+        settlements cannot deadlock."""
         if not pings:
             return set()
         ordered = sorted(pings, key=lambda ping: ping.session_id)
         if self._connection.dialect.name == "postgresql":
-            return self._settle_in_one_statement(ordered, token)
-        return {ping.session_id for ping in ordered if self._settle_one(ping, token)}
+            return set(self._connection.execute(_SETTLE_ALL, _arrays(ordered)).scalars())
+        return self._settle_each(ordered)
 
     def release(self, session_ids: Collection[str], token: str, at: datetime) -> None:
         """Give back rows with a ping that never began. They are due again at `at`, unless another step is due
@@ -119,13 +140,11 @@ class Pings:
         for provider in sorted(providers):
             there = SESSIONS.c.provider == provider, RUNS
             runs |= self._connection.execute(select(SESSIONS.c.id).where(*there).limit(1)).first() is not None
-            waiting = (
-                SESSIONS.c.next_step == Step.PING,
-                SESSIONS.c.next_step_at > now,
-                SESSIONS.c.leased_at.is_(None),
-            )
-            first = select(SESSIONS.c.id).where(*there, *waiting).order_by(SESSIONS.c.next_step_at).limit(1)
-            one = first.with_for_update(skip_locked=True).cte("one")
+            waits = (STEPS.c.provider == provider, STEPS.c.step == Step.PING, STEPS.c.at > now)
+            mine = SESSIONS.c.next_step == Step.PING, SESSIONS.c.leased_at.is_(None)
+            first = select(SESSIONS.c.id).select_from(with_sessions()).where(*waits, *there, *mine)
+            first = first.order_by(STEPS.c.at).limit(1)
+            one = first.with_for_update(skip_locked=True, of=SESSIONS).cte("one")
             soon = update(SESSIONS).where(SESSIONS.c.id.in_(select(one.c.id)))
             self._connection.execute(soon.values(ping_at=now, next_step_at=now))
         return runs
@@ -147,82 +166,90 @@ class Pings:
     def _with_placements(self, sessions: Sequence[Session]) -> Sequence[tuple[Session, Placement]]:
         if not sessions:
             return []
-        query = select(PLACEMENTS).where(
-            PLACEMENTS.c.session_id.in_([session.id for session in sessions]),
-            PLACEMENTS.c.state == PlacementState.OPEN,
-        )
-        open_ones = {row.session_id: snapshot(Placement, row) for row in self._connection.execute(query)}
+        query = _OPEN_ON_POSTGRESQL if self._connection.dialect.name == "postgresql" else _OPEN
+        rows = self._connection.execute(query, {"ids": [session.id for session in sessions]})
+        open_ones = {placement.session_id: placement for placement in snapshots(Placement, rows)}
         return [(session, open_ones[session.id]) for session in sessions if session.id in open_ones]
 
-    def _settle_one(self, ping: GoodPing, token: str) -> bool:
-        statement = (
-            update(SESSIONS)
-            .where(SESSIONS.c.id == ping.session_id)
-            .where(SESSIONS.c.lease_token == token, SESSIONS.c.revision == ping.revision)
-            .where(RUNS)
-            .values(_good(ping.at, ping.latency_ms, ping.ping_at, ping.next_step, ping.next_step_at))
-        )
-        return self._connection.execute(statement).rowcount == 1
-
-    def _settle_in_one_statement(self, pings: Sequence[GoodPing], token: str) -> set[str]:
-        new = values(
-            column("id", SESSIONS.c.id.type),
-            column("revision", SESSIONS.c.revision.type),
-            column("at", SESSIONS.c.last_ping_at.type),
-            column("latency_ms", SESSIONS.c.last_latency_ms.type),
-            column("ping_at", SESSIONS.c.ping_at.type),
-            column("step", EnumText(Step)),
-            column("step_at", SESSIONS.c.next_step_at.type),
-            name="new",
-        ).data(
-            [
-                (p.session_id, p.revision, p.at, p.latency_ms, p.ping_at, p.next_step, p.next_step_at)
-                for p in pings
-            ]
-        )
-        locked = (
-            select(SESSIONS.c.id)
-            .where(SESSIONS.c.id.in_([ping.session_id for ping in pings]))
-            .order_by(SESSIONS.c.id)
-            .with_for_update()
-            .cte("locked")
-        )
-        statement = (
-            update(SESSIONS)
-            .where(SESSIONS.c.id == new.c.id, SESSIONS.c.id == locked.c.id)
-            .where(SESSIONS.c.lease_token == token, SESSIONS.c.revision == new.c.revision)
-            .where(RUNS)
-            .values(_good(new.c.at, new.c.latency_ms, new.c.ping_at, new.c.step, new.c.step_at))
-            .returning(SESSIONS.c.id)
-        )
-        return set(self._connection.execute(statement).scalars())
+    def _settle_each(self, pings: Sequence[GoodPing]) -> set[str]:
+        """Settle on SQLite: no other transaction writes between its two statements."""
+        ids = [ping.session_id for ping in pings]
+        held = {
+            (row.id, row.lease_token, row.revision) for row in self._connection.execute(_RUN, {"ids": ids})
+        }
+        mine = [ping for ping in pings if (ping.session_id, ping.token, ping.revision) in held]
+        if mine:
+            self._connection.execute(_SETTLE_ONE, [_columns_of(ping) for ping in mine])
+        return {ping.session_id for ping in mine}
 
 
-def _leased(token: str, now: datetime, until: datetime) -> dict[str, object]:
-    step, at = _after_silence(until)
-    return {
-        "lease_token": token,
-        "leased_at": now,
-        "lease_until": until,
+def _after_silence() -> tuple[ColumnElement[Step], ColumnElement[datetime]]:
+    """Return the next step if the ping is never settled. At equal times, a stop comes before a warning, and a warning
+    before a ping."""
+    stop_first = SESSIONS.c.stop_at <= case((SESSIONS.c.warn_at < _UNTIL, SESSIONS.c.warn_at), else_=_UNTIL)
+    warn_first = SESSIONS.c.warn_at <= _UNTIL
+    step = case((stop_first, Step.STOP), (warn_first, Step.WARN), else_=Step.PING)
+    at = case((stop_first, SESSIONS.c.stop_at), (warn_first, SESSIONS.c.warn_at), else_=_UNTIL)
+    return step, at
+
+
+@cache
+def _claim(*, lacking: bool, suspects: bool) -> Update:
+    """Build each form of the claim once: every tick, every second, executes it."""
+    due = _due().where(_may_be_asked())
+    if lacking:
+        others = SESSIONS.c.credential.not_in(bindparam("lacking", expanding=True))
+        due = due.where(or_(SESSIONS.c.credential.is_(None), others))
+    if not suspects:
+        due = due.where(SESSIONS.c.failures == 0, SESSIONS.c.busy_since.is_(None))
+    once = due.cte("due")  # a subquery may run once for each row, and would then claim more than `most`
+    step, at = _after_silence()
+    leased = {
+        "lease_token": bindparam("token"),
+        "leased_at": _AT,
+        "lease_until": _UNTIL,
         "attempts": SESSIONS.c.attempts + 1,
-        "ping_at": until,
+        "ping_at": _UNTIL,
         "next_step": step,
         "next_step_at": at,
     }
+    claim = update(SESSIONS).where(SESSIONS.c.id.in_(select(once.c.id)))
+    return claim.values(leased).returning(SESSIONS)
 
 
-def _good(
-    at: object, latency_ms: object, ping_at: object, step: object, step_at: object
-) -> dict[str, object]:
+def _due() -> Select[tuple[str]]:
+    lately = bindparam("lately", type_=SESSIONS.c.leased_at.type)
+    provider: ColumnElement[str] = bindparam("at_provider")
+    return (
+        select(SESSIONS.c.id)
+        .select_from(with_sessions())
+        .where(is_due(Step.PING, _AT, STEPS.c.provider == provider), SESSIONS.c.provider == provider)
+        .where(or_(SESSIONS.c.leased_at.is_(None), SESSIONS.c.leased_at <= lately))
+        .order_by(STEPS.c.at)
+        .limit(bindparam("most", type_=Integer))
+        .with_for_update(skip_locked=True, of=SESSIONS)
+    )
+
+
+def _may_be_asked() -> ColumnElement[bool]:
+    """Match sessions without a rate limit in force, those that it has delayed for long, and those in doubt."""
+    of = SESSIONS.c.provider, SESSIONS.c.credential, SESSIONS.c.model_id
+    long_due = SESSIONS.c.next_step_at <= moment_of(SESSIONS.c.id, "held")
+    in_doubt = or_(SESSIONS.c.failures > 0, SESSIONS.c.gone_since.is_not(None))
+    return or_(may_be_asked(*of, row=SESSIONS.c.id), long_due, in_doubt)
+
+
+def _good(new: Callable[[str], ColumnElement[Any]]) -> dict[str, Any]:
+    """Return what a good ping writes. `new`: its value of a name in `_WRITTEN`."""
     return {
-        "ping_at": ping_at,
-        "last_ping_at": at,
-        "last_alive_at": at,
+        "ping_at": new("ping_at"),
+        "last_ping_at": new("at"),
+        "last_alive_at": new("at"),
         "last_verdict": Verdict.ALIVE,
-        "last_latency_ms": latency_ms,
+        "last_latency_ms": new("latency_ms"),
         "last_ping_detail": "",
-        "next_step": step,
-        "next_step_at": step_at,
+        "next_step": new("step"),
+        "next_step_at": new("step_at"),
         "lease_token": None,
         "leased_at": None,
         "lease_until": None,
@@ -230,38 +257,75 @@ def _good(
     }
 
 
-def _due(
-    provider: str, limit: int, now: datetime, lately: datetime, lacking: Collection[str]
-) -> Select[tuple[str]]:
-    due = (
+def _columns_of(ping: GoodPing) -> dict[str, Any]:
+    """Return a good ping by the names in `_WRITTEN`."""
+    return {
+        "its_id": ping.session_id,
+        "its_token": ping.token,
+        "its_revision": ping.revision,
+        "at": ping.at,
+        "latency_ms": ping.latency_ms,
+        "ping_at": ping.ping_at,
+        "step": ping.due.step,
+        "step_at": ping.due.at,
+    }
+
+
+def _arrays(pings: Sequence[GoodPing]) -> dict[str, list[Any]]:
+    """Return the good pings as one array for each name in `_WRITTEN`."""
+    rows = [_columns_of(ping) for ping in pings]
+    return {name: [row[name] for row in rows] for name in _WRITTEN}
+
+
+def _settle_all() -> Update:
+    """Build the settlement on PostgreSQL: its text does not depend on the number of pings, so that it is compiled
+    once, and prepared where the connection allows it."""
+    arrays = [bindparam(name, type_=ARRAY(of.type)) for name, of in _WRITTEN.items()]
+    columns = [column(name, of.type) for name, of in _WRITTEN.items()]
+    new = func.unnest(*arrays).table_valued(*columns, name="new").render_derived()
+    locked = (
         select(SESSIONS.c.id)
-        .where(SESSIONS.c.next_step == Step.PING, SESSIONS.c.next_step_at <= now)
-        .where(SESSIONS.c.provider == provider)
-        .where(or_(SESSIONS.c.leased_at.is_(None), SESSIONS.c.leased_at <= lately))
-        .order_by(SESSIONS.c.next_step_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+        .where(SESSIONS.c.id == any_(arrays[0]))
+        .order_by(SESSIONS.c.id)
+        .with_for_update()
+        .cte("locked")
     )
-    if lacking:
-        due = due.where(or_(SESSIONS.c.credential.is_(None), SESSIONS.c.credential.not_in(lacking)))
-    return due
+    return (
+        update(SESSIONS)
+        .where(SESSIONS.c.id == new.c.its_id, SESSIONS.c.id == locked.c.id)
+        .where(SESSIONS.c.lease_token == new.c.its_token, SESSIONS.c.revision == new.c.its_revision)
+        .where(RUNS)
+        .values(_good(lambda name: new.c[name]))
+        .returning(SESSIONS.c.id)
+    )
 
 
-def _may_be_asked(now: datetime, spread_seconds: float, held_seconds: float) -> ColumnElement[bool]:
-    """Match sessions without a rate limit in force, those that it has delayed for `held_seconds`, and those in
-    doubt."""
-    in_turn: dict[str, Any] = {"row": SESSIONS.c.id, "spread_seconds": spread_seconds}
-    of = SESSIONS.c.provider, SESSIONS.c.credential, SESSIONS.c.model_id
-    long_due = SESSIONS.c.next_step_at <= moment_of(now=now - timedelta(seconds=held_seconds), **in_turn)
-    in_doubt = or_(SESSIONS.c.failures > 0, SESSIONS.c.gone_since.is_not(None))
-    return or_(may_be_asked(*of, now, **in_turn), long_due, in_doubt)
-
-
-def _after_silence(until: datetime) -> tuple[ColumnElement[Step], ColumnElement[datetime]]:
-    """Return the next step if the ping is never settled. At equal times, a stop comes before a warning, and a warning
-    before a ping."""
-    stop_first = SESSIONS.c.stop_at <= case((SESSIONS.c.warn_at < until, SESSIONS.c.warn_at), else_=until)
-    warn_first = SESSIONS.c.warn_at <= until
-    step = case((stop_first, Step.STOP), (warn_first, Step.WARN), else_=Step.PING)
-    at = case((stop_first, SESSIONS.c.stop_at), (warn_first, SESSIONS.c.warn_at), else_=until)
-    return step, at
+#: What identifies a good ping and what it writes, and the column that each is compared with or written to.
+_WRITTEN: Mapping[str, Column[Any]] = {
+    "its_id": SESSIONS.c.id,
+    "its_token": SESSIONS.c.lease_token,
+    "its_revision": SESSIONS.c.revision,
+    "at": SESSIONS.c.last_ping_at,
+    "latency_ms": SESSIONS.c.last_latency_ms,
+    "ping_at": SESSIONS.c.ping_at,
+    "step": SESSIONS.c.next_step,
+    "step_at": SESSIONS.c.next_step_at,
+}
+_AT = bindparam("at", type_=SESSIONS.c.next_step_at.type)
+_UNTIL = bindparam("until", type_=SESSIONS.c.lease_until.type)
+_SETTLE_ALL = _settle_all()
+_RUN = select(SESSIONS.c.id, SESSIONS.c.lease_token, SESSIONS.c.revision).where(
+    SESSIONS.c.id.in_(bindparam("ids", expanding=True)), RUNS
+)
+_SETTLE_ONE = (
+    update(SESSIONS)
+    .where(SESSIONS.c.id == bindparam("its_id"))
+    .values(_good(lambda name: bindparam(name, type_=_WRITTEN[name].type)))
+)
+_OPEN_ON_POSTGRESQL, _OPEN = (
+    select(PLACEMENTS).where(which, PLACEMENTS.c.state == PlacementState.OPEN)
+    for which in (
+        PLACEMENTS.c.session_id == any_(bindparam("ids", type_=ARRAY(PLACEMENTS.c.session_id.type))),
+        PLACEMENTS.c.session_id.in_(bindparam("ids", expanding=True)),
+    )
+)

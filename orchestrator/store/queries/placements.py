@@ -1,7 +1,7 @@
 """Named queries over placements, and the one method through which all their changes pass."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
@@ -10,15 +10,17 @@ from sqlalchemy import (
     and_,
     exists,
     func,
-    insert,
     or_,
     select,
-    update,
 )
 
 from orchestrator.rules import events
 from orchestrator.rules.states import SERVING, PlacementState, State, Step, checked_placement
 from orchestrator.rules.values import Placement
+from orchestrator.rules.values.copies import replace
+from orchestrator.store.core import bulk
+from orchestrator.store.core.bulk import among
+from orchestrator.store.core.gathering import Gathering
 from orchestrator.store.core.rows import changes, snapshot, table_of, values_of
 from orchestrator.store.queries.living import PENDING, UNENDED
 from orchestrator.store.queries.outbox import Outbox
@@ -50,8 +52,8 @@ class Handles:
 class Placements:
     """Queries and changes of placements, inside one transaction."""
 
-    def __init__(self, connection: Connection, outbox: Outbox, due: set[Step]) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, writes: Gathering, outbox: Outbox, due: set[Step]) -> None:
+        self._connection, self._writes = connection, writes
         self._outbox = outbox
         self._due = due
 
@@ -59,7 +61,7 @@ class Placements:
 
     def insert(self, placement: Placement) -> Placement:
         """Add a placement, before anything is sent. A taken exclusive credential violates a constraint."""
-        self._connection.execute(insert(PLACEMENTS).values(**values_of(placement)))
+        bulk.insert_row(self._connection, PLACEMENTS, values_of(placement))
         self._outbox.add(events.of_placement(None, placement))
         return placement
 
@@ -72,10 +74,10 @@ class Placements:
         changed = changes(before, after)
         if not changed:
             return after
-        changed["revision"] = before.revision + 1
-        self._connection.execute(update(PLACEMENTS).where(PLACEMENTS.c.id == after.id).values(**changed))
+        saved = replace(after, revision=before.revision + 1)
+        self._writes.update(PLACEMENTS, before, saved, changed)
         self._outbox.add(events.of_placement(before, after))
-        return replace(after, revision=before.revision + 1)
+        return saved
 
     def wake(self, *steps: Step) -> None:
         """Note that this transaction made these steps due: wake-ups are sent after its commit."""
@@ -144,10 +146,28 @@ class Placements:
         query = select(PLACEMENTS).where(PLACEMENTS.c.session_id == session_id).order_by(PLACEMENTS.c.n)
         return [snapshot(Placement, row) for row in self._connection.execute(query.with_for_update())]
 
+    def lock_of(self, session_ids: Collection[str]) -> dict[str, list[Placement]]:
+        """Return all placements of each of these sessions, locked session by session, oldest first."""
+        query = select(PLACEMENTS).where(among(self._connection, PLACEMENTS.c.session_id, session_ids))
+        ordered = query.order_by(PLACEMENTS.c.session_id, PLACEMENTS.c.n).with_for_update()
+        found: dict[str, list[Placement]] = {one: [] for one in session_ids}
+        for row in self._connection.execute(ordered):
+            found[row.session_id].append(snapshot(Placement, row))
+        self._writes.note_locked(PLACEMENTS, [one.id for each in found.values() for one in each])
+        return found
+
     def of_session(self, session_id: str) -> Sequence[Placement]:
         """Return all placements of a session, oldest first."""
         query = select(PLACEMENTS).where(PLACEMENTS.c.session_id == session_id).order_by(PLACEMENTS.c.n)
         return [snapshot(Placement, row) for row in self._connection.execute(query)]
+
+    def of_sessions(self, session_ids: Collection[str]) -> dict[str, list[Placement]]:
+        """Return all placements of each of these sessions that has any, oldest first."""
+        query = select(PLACEMENTS).where(PLACEMENTS.c.session_id.in_(session_ids)).order_by(PLACEMENTS.c.n)
+        found: dict[str, list[Placement]] = {}
+        for row in self._connection.execute(query):
+            found.setdefault(row.session_id, []).append(snapshot(Placement, row))
+        return found
 
     def newest(self, session_ids: Collection[str]) -> dict[str, Placement]:
         """Return the newest placement of each of these sessions."""

@@ -25,6 +25,7 @@ from orchestrator.rules.states import State, Step
 from orchestrator.rules.upstream.alarms import AlarmKind
 from orchestrator.rules.values import Session
 from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.store.queries.next_steps import due_after, due_by
 from orchestrator.store.queries.waits import MODEL_WAITS
 from orchestrator.store.tables import AccountRow, AlarmRow, ModelRow, SessionRow
 
@@ -132,16 +133,25 @@ class Queues:
         """Wake the sessions that wait for a model after its price or providers changed."""
         self._make_admissible(_SESSIONS.c.model_id == model_id, now)
 
-    def somebody_waits_for(self, provider: str, now: datetime) -> bool:
+    def has_waiting_session(self, provider: str, now: datetime) -> bool:
         """Return whether a session waits for this provider and is not due to be tried already."""
         served = and_(_MODELS.c.id == _SESSIONS.c.model_id, _waits_for(provider, now))
         return bool(self._connection.execute(select(exists().where(served))).scalar())
+
+    def providers_awaited(self, providers: Sequence[str], now: datetime) -> set[str]:
+        """Return those of these providers for which a session waits that is not due to be tried already."""
+        if not providers:
+            return set()
+        served = _MODELS.c.id == _SESSIONS.c.model_id
+        each = [exists().where(served, _waits_for(provider, now)) for provider in providers]
+        found = self._connection.execute(select(*each)).one()
+        return {provider for provider, waits in zip(providers, found, strict=True) if waits}
 
     def accounts_held_up(self, now: datetime, limit: int, lot: int = 0) -> Sequence[str]:
         """Return accounts with sessions that wait for the account itself. If there are more than `limit`, begin at a
         place chosen by `lot`, any number, so that none is left out for ever."""
         here = _SESSIONS.c.queue_reason.is_distinct_from(ELSEWHERE)
-        waits = and_(_SESSIONS.c.next_step == Step.ADMIT, _SESSIONS.c.next_step_at > now, here)
+        waits = and_(due_after(Step.ADMIT, now), here)
         query = select(_SESSIONS.c.account_id).where(waits).distinct().order_by(_SESSIONS.c.account_id)
         total = self._connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
         start = lot % total if total > limit else 0
@@ -167,7 +177,7 @@ class Queues:
         query = (
             select(_SESSIONS.c.id, _SESSIONS.c.account_id)
             .join(_ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)
-            .where(_SESSIONS.c.next_step == Step.ADMIT, _SESSIONS.c.next_step_at <= now)
+            .where(due_by(Step.ADMIT, now))
             .order_by(_ACCOUNTS.c.last_admitted_at.asc().nulls_first(), _SESSIONS.c.queued_at, _SESSIONS.c.id)
             .limit(limit)
         )
@@ -178,8 +188,8 @@ class Queues:
     ) -> Sequence[Row[str, int, str | None]]:
         """Return the first session in turn. An account with a session that is already woken comes after the others."""
         looking = _SESSIONS.alias()
-        looks = and_(looking.c.next_step == Step.ADMIT, looking.c.next_step_at <= now)
-        its_turn_is_over = _SESSIONS.c.account_id.in_(select(looking.c.account_id).where(looks))
+        looks = select(looking.c.account_id).where(due_by(Step.ADMIT, now, looking))
+        its_turn_is_over = _SESSIONS.c.account_id.in_(looks)
         query = (
             select(_SESSIONS.c.id, _SESSIONS.c.nodes, _SESSIONS.c.pinned_credential)
             .join(_ACCOUNTS, _ACCOUNTS.c.id == _SESSIONS.c.account_id)
@@ -196,7 +206,7 @@ class Queues:
         return self._connection.execute(query).all()
 
     def _make_admissible(self, which: ColumnElement[bool], now: datetime) -> None:
-        waits = and_(which, _SESSIONS.c.next_step == Step.ADMIT, _SESSIONS.c.next_step_at > now)
+        waits = and_(which, due_after(Step.ADMIT, now))
         if self._connection.execute(update(_SESSIONS).where(waits).values(next_step_at=now)).rowcount:
             self._due.add(Step.ADMIT)
 
@@ -216,8 +226,7 @@ def _in_turn(which: ColumnElement[bool], limit: int) -> Select[str, str | None]:
 
 def _waits_for(provider: str, now: datetime) -> ColumnElement[bool]:
     return and_(
-        _SESSIONS.c.next_step == Step.ADMIT,
-        _SESSIONS.c.next_step_at > now,  # sessions that are due already are not counted
+        due_after(Step.ADMIT, now),  # sessions that are due already are not counted
         _SESSIONS.c.queue_reason == ELSEWHERE,
         _served_at(provider, None),
     )

@@ -1,7 +1,7 @@
 """Named queries over sessions, and the methods through which all their changes pass."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import datetime
 
 from sqlalchemy import (
@@ -12,7 +12,6 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
-    insert,
     or_,
     select,
     true,
@@ -25,9 +24,14 @@ from orchestrator.rules.admission.quota import Usage
 from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.states import LIVE, State, Step, checked
 from orchestrator.rules.values import Session
-from orchestrator.store.core.rows import changes, snapshot, table_of, values_of
+from orchestrator.rules.values.copies import replace
+from orchestrator.store.core import bulk
+from orchestrator.store.core.bulk import among
+from orchestrator.store.core.gathering import Gathering
+from orchestrator.store.core.rows import changes, snapshot, snapshots, table_of, values_of
 from orchestrator.store.queries.debts import in_cleanup_debt
 from orchestrator.store.queries.living import RUNS, STARTS_OR_RUNS
+from orchestrator.store.queries.next_steps import STEPS, is_due, with_sessions
 from orchestrator.store.queries.outbox import Outbox
 from orchestrator.store.queries.usage import Standing, of_account, standing_of, usage_of
 from orchestrator.store.tables import SessionCountRow, SessionRow
@@ -55,22 +59,23 @@ _NOTED = (
     "stop_at_reason",
     "warn_at",
     "warned_seconds",
-    "next_step",
-    "next_step_at",
-    "lease_token",
-    "leased_at",
-    "lease_until",
+    "due",
+    "lease",
     "attempts",
 )
 _NOTE = update(SESSIONS).where(SESSIONS.c.id == bindparam("its_id"))
-_METERED = tuple(SESSIONS.c[field.name] for field in fields(Metered))
+_METER = (
+    select(*(SESSIONS.c[field.name] for field in fields(Metered)))
+    .where(SESSIONS.c.account_id == bindparam("account"), STARTS_OR_RUNS)
+    .order_by(SESSIONS.c.id)
+)
 
 
 class Sessions:
     """Queries and changes of sessions, inside one transaction."""
 
-    def __init__(self, connection: Connection, outbox: Outbox, due: set[Step]) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, writes: Gathering, outbox: Outbox, due: set[Step]) -> None:
+        self._connection, self._writes = connection, writes
         self._outbox = outbox
         self._due = due
 
@@ -78,7 +83,7 @@ class Sessions:
 
     def insert(self, session: Session) -> Session:
         """Add a new session, with its events. A taken name violates a constraint."""
-        self._connection.execute(insert(SESSIONS).values(**values_of(session)))
+        bulk.insert_row(self._connection, SESSIONS, values_of(session))
         self._outbox.add(events.of_session(None, session))
         return session
 
@@ -92,10 +97,10 @@ class Sessions:
         changed = changes(before, after)
         if not changed:
             return after
-        changed["revision"] = before.revision + 1
-        self._connection.execute(update(SESSIONS).where(SESSIONS.c.id == after.id).values(**changed))
+        saved = replace(after, revision=before.revision + 1)
+        self._writes.update(SESSIONS, before, saved, changed)
         self._outbox.add(events.of_session(before, after))
-        return replace(after, revision=before.revision + 1)
+        return saved
 
     def save_all(self, changed: Sequence[tuple[Session, Session]], token: str) -> set[str]:
         """Write the results of pings, from (before, after) pairs, with their events, if token and revision are
@@ -107,7 +112,7 @@ class Sessions:
         as_read = {row.id: row.revision for row in self._connection.execute(locked.with_for_update())}
         kept = [(before, after) for before, after in changed if as_read.get(before.id) == before.revision]
         if kept:
-            noted = [{name: getattr(after, name) for name in _NOTED} for _, after in kept]
+            noted = [values_of(after, _NOTED) for _, after in kept]
             rows = [
                 {"its_id": before.id, "revision": before.revision + 1, **values}
                 for (before, _), values in zip(kept, noted, strict=True)
@@ -150,8 +155,11 @@ class Sessions:
 
     def lock_all(self, session_ids: Collection[str]) -> dict[str, Session]:
         """Return several sessions, locked in the order of their ids."""
-        query = select(SESSIONS).where(SESSIONS.c.id.in_(session_ids)).order_by(SESSIONS.c.id)
-        return {row.id: snapshot(Session, row) for row in self._connection.execute(query.with_for_update())}
+        query = select(SESSIONS).where(among(self._connection, SESSIONS.c.id, session_ids))
+        rows = self._connection.execute(query.order_by(SESSIONS.c.id).with_for_update())
+        found = {session.id: session for session in snapshots(Session, rows)}
+        self._writes.note_locked(SESSIONS, found)
+        return found
 
     def by_name(self, account_id: str, name: str) -> str | None:
         """Return the id of the session that has this name in this account, among the not deleted."""
@@ -161,15 +169,17 @@ class Sessions:
 
     def accounts_of(self, session_ids: Collection[str]) -> dict[str, str]:
         """Return session id → account id, for those that exist."""
-        query = select(SESSIONS.c.id, SESSIONS.c.account_id).where(SESSIONS.c.id.in_(session_ids))
-        return {row.id: row.account_id for row in self._connection.execute(query)}
+        mine = among(self._connection, SESSIONS.c.id, session_ids)
+        rows = self._connection.execute(select(SESSIONS.c.id, SESSIONS.c.account_id).where(mine))
+        return {row.id: row.account_id for row in rows}
 
     def metered(self, account_id: str, limit: int | None = None) -> Sequence[Metered]:
         """Return what an account's starting and running sessions cost, by id, up to `limit`. Under the account's lock
         their states and money do not change."""
-        query = select(*_METERED).where(SESSIONS.c.account_id == account_id, STARTS_OR_RUNS)
-        query = query.order_by(SESSIONS.c.id).limit(limit)
-        return [Metered(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
+        rows = self._connection.execute(
+            _METER.limit(limit) if limit is not None else _METER, {"account": account_id}
+        )
+        return [Metered(**row._mapping) for row in rows]  # noqa: SLF001
 
     def overdue(self, account_id: str, now: datetime, limit: int | None = None) -> Sequence[Session]:
         """Return an account's starting and running sessions with a deadline that has passed, longest overdue first, up
@@ -209,7 +219,7 @@ class Sessions:
         query = select(SESSIONS.c.id).where(mine, in_cleanup_debt(now, debts))
         return frozenset(self._connection.execute(query).scalars())
 
-    def somebody_lives(
+    def has_live_session(
         self, provider: str, credential: str, since: datetime, model_id: str | None = None
     ) -> bool:
         """Return whether a running session under this key, and of this model if given, was alive since then."""
@@ -228,23 +238,24 @@ class Sessions:
         """Return (session, account) of rows due for the step, the longest overdue first; nothing is claimed."""
         query = (
             select(SESSIONS.c.id, SESSIONS.c.account_id)
-            .where(SESSIONS.c.next_step == step, SESSIONS.c.next_step_at <= now)
-            .order_by(SESSIONS.c.next_step_at)
+            .select_from(with_sessions())
+            .where(is_due(step, now))
+            .order_by(STEPS.c.at)
             .limit(limit)
         )
         return [(row.id, row.account_id) for row in self._connection.execute(query)]
 
-    def accounts_to_stop(self, now: datetime, limit: int) -> Sequence[str]:
-        """Return accounts with a session that must stop by now, the longest overdue first. The session's next step does
-        not matter: a stop does not wait for a ping. Postponed stops are left out."""
+    def accounts_to_stop(self, now: datetime, limit: int) -> Sequence[tuple[str, int]]:
+        """Return accounts with sessions that must stop by now, and how many these are, the longest overdue first. A
+        session's next step does not matter: a stop does not wait for a ping. Postponed stops are left out."""
         query = (
-            select(SESSIONS.c.account_id)
+            select(SESSIONS.c.account_id, func.count())
             .where(_stops_by(now), or_(SESSIONS.c.next_step != Step.STOP, SESSIONS.c.next_step_at <= now))
             .group_by(SESSIONS.c.account_id)
             .order_by(func.min(SESSIONS.c.stop_at), SESSIONS.c.account_id)
             .limit(limit)
         )
-        return list(self._connection.execute(query).scalars())
+        return [(row[0], row[1]) for row in self._connection.execute(query)]
 
     def put_off_stops(self, account_id: str, now: datetime, until: datetime) -> None:
         """Postpone all due stops of an account, and count the attempt."""
@@ -286,13 +297,12 @@ class Sessions:
 
     def oldest_due(self) -> dict[Step, datetime]:
         """Return the earliest time of each step that a session waits for."""
-        query = select(SESSIONS.c.next_step, func.min(SESSIONS.c.next_step_at)).where(
-            SESSIONS.c.next_step.is_not(None)
-        )
-        return {row[0]: row[1] for row in self._connection.execute(query.group_by(SESSIONS.c.next_step))}
+        firsts = [select(func.min(STEPS.c.at)).where(STEPS.c.step == step).scalar_subquery() for step in Step]
+        found = self._connection.execute(select(*firsts)).one()
+        return {step: at for step, at in zip(Step, found, strict=True) if at is not None}
 
 
-def named(account_id: str, name: str) -> Select[str]:
+def named(account_id: str | ColumnElement[str], name: str | ColumnElement[str]) -> Select[str]:
     """Select the id of the session that has this name in this account, among the not deleted."""
     mine = SESSIONS.c.account_id == account_id, SESSIONS.c.name == name, SESSIONS.c.deleted_at.is_(None)
     return select(SESSIONS.c.id).where(*mine)

@@ -2,19 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, literal, or_, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import CredentialRow, ModelWaitRow, WaitRow
+from orchestrator.store.tables import ModelWaitRow, WaitRow
 
-CREDENTIALS = table_of(CredentialRow)
 WAITS = table_of(WaitRow)
 MODEL_WAITS = table_of(ModelWaitRow)
-#: The possible last digits of an id.
-_DIGITS = "0123456789abcdef"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,53 +83,3 @@ class Waits:
             )
             for row in self._connection.execute(in_order)
         ]
-
-
-def may_be_asked(
-    provider: ColumnElement[str],
-    ref: ColumnElement[str | None],
-    model: ColumnElement[str],
-    now: datetime,
-    *,
-    row: ColumnElement[str],
-    spread_seconds: float,
-) -> ColumnElement[bool]:
-    """Select, for claims, the rows without a rate limit: on their key, on their model under it, or on a provider
-    without keys. Databases can plan for each condition.
-
-    Rows that waited together go one after another, within `spread_seconds` of the end of the wait: each `row` at a
-    moment of its own, by its id. Otherwise the first second after a Retry-After would bring the next one."""
-    mine = moment_of(row, now, spread_seconds)
-    key = exists().where(
-        CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > mine
-    )
-    whole = exists().where(ref.is_(None), WAITS.c.provider == provider, WAITS.c.until > mine)
-    alone = exists().where(
-        MODEL_WAITS.c.provider == provider,
-        MODEL_WAITS.c.credential == func.coalesce(ref, ""),
-        MODEL_WAITS.c.model_id == model,
-        MODEL_WAITS.c.until > mine,
-    )
-    return and_(~key, ~whole, ~alone)
-
-
-def may_be_used(model_id: str, now: datetime) -> ColumnElement[bool]:
-    """Select credentials for a new placement of this model: not in cooldown, as a whole or with this model."""
-    with_this = MODEL_WAITS.c.model_id == model_id, MODEL_WAITS.c.until > now
-    waits = exists().where(
-        MODEL_WAITS.c.provider == CREDENTIALS.c.provider,
-        MODEL_WAITS.c.credential == CREDENTIALS.c.ref,
-        *with_this,
-    )
-    return and_(or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until <= now), ~waits)
-
-
-def moment_of(row: ColumnElement[str], now: datetime, spread_seconds: float) -> ColumnElement[datetime]:
-    """Return the latest end of a wait at which this row may go. The last digit of the row's random id spreads the rows
-    over `spread_seconds`."""
-    step = timedelta(seconds=spread_seconds) / len(_DIGITS)
-    moments = {
-        digit: literal(now - n * step, CREDENTIALS.c.cool_until.type) for n, digit in enumerate(_DIGITS)
-    }
-    last = func.lower(func.substr(row, func.length(row), 1))
-    return case(moments, value=last, else_=literal(now, CREDENTIALS.c.cool_until.type))

@@ -1,15 +1,16 @@
 """What all processes know of the time."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, Column
+from sqlalchemy import JSON, BigInteger, Column, text
 from sqlmodel import Field
 
 from orchestrator.store.tables.base import Row
 
 
 class ClockRow(Row, table=True):
-    """The fields of `rules.clock.Known`, spans in microseconds; there is one row."""
+    """The fields of `rules.installation.clock.KnownTime`, spans in microseconds; there is one row."""
 
     __tablename__ = "clock"
 
@@ -25,3 +26,4 @@ class ClockRow(Row, table=True):
     corrected_at: datetime | None = None
     shift_microseconds: int = Field(sa_column=Column(BigInteger, nullable=False))
     correct_at: datetime | None = None
+    others: list[dict[str, Any]] = Field(sa_column=Column(JSON, nullable=False, server_default=text("'[]'")))

@@ -25,6 +25,8 @@ class InboxRow(Row, table=True):
     outcome: Mapping[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     parts: Mapping[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
     """The results of the accounts that are done, while the job is under way."""
+    author: str | None = None
+    """The name of the API token that sent it; None for a message from the broker."""
 
 
 class ParkedRow(Row, table=True):

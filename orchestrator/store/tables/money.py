@@ -8,7 +8,8 @@ from sqlalchemy import DDL, CheckConstraint, Column, Index, event, text
 from sqlmodel import Field
 
 from orchestrator.rules.states import Step
-from orchestrator.store.core.columns import Limits, enum, money, one_of, serial
+from orchestrator.rules.values import Budget
+from orchestrator.store.core.columns import Budgets, Limits, enum, money, one_of, serial
 from orchestrator.store.tables.base import Row
 
 #: Amounts that the platform has lost: this index is nearly empty.
@@ -58,6 +59,7 @@ class AccountRow(Row, table=True):
     balance: Decimal = Field(sa_column=money())
     quota: Mapping[str, int | None] = Field(sa_column=Column(Limits(), nullable=True))
     overdraft_limit: Decimal | None = Field(default=None, sa_column=money(nullable=True))
+    budgets: tuple[Budget, ...] = Field(default=(), sa_column=Column(Budgets(), nullable=True))
     charged_under: Decimal | None = Field(default=None, sa_column=money(nullable=True))
     funds_end_at: datetime | None = None
     funds_session_id: str | None = None

@@ -24,6 +24,7 @@ _FORCED = text("forced_at IS NOT NULL")
 _LOST = text("lost_at IS NOT NULL")
 _SUPPOSED = text("candidate IS NOT NULL")
 _OVER = text("ended_at IS NOT NULL")
+_OPENED = text("opened_at IS NOT NULL")
 #: Opens with a result that is not fully known: no handle was learned, or more sessions may have been left.
 UNTOLD = "possible_orphans OR (handle IS NULL AND refused_by IS NULL)"
 _UNTOLD = text(UNTOLD)
@@ -52,6 +53,14 @@ class PlacementRow(Row, table=True):
         ),
         CheckConstraint("state <> 'closed' OR proof IS NOT NULL", name="closed_has_proof"),
         Index("ix_placements_due", "next_step", "next_step_at", postgresql_where=_LIVE, sqlite_where=_LIVE),
+        Index(
+            "ix_placements_due_at_provider",
+            "provider",
+            "next_step",
+            "next_step_at",
+            postgresql_where=_LIVE,
+            sqlite_where=_LIVE,
+        ),
         Index("uq_placements_session_n", "session_id", "n", unique=True),
         Index(
             "uq_placements_serving",
@@ -96,6 +105,9 @@ class PlacementRow(Row, table=True):
         Index("ix_placements_candidate", "candidate", postgresql_where=_SUPPOSED, sqlite_where=_SUPPOSED),
         Index("ix_placements_untold", "provider", "sent_at", postgresql_where=_UNTOLD, sqlite_where=_UNTOLD),
         Index("ix_placements_ended", "provider", "ended_at", postgresql_where=_OVER, sqlite_where=_OVER),
+        Index(
+            "ix_placements_opened", "provider", "opened_at", postgresql_where=_OPENED, sqlite_where=_OPENED
+        ),
         Index("ix_placements_forced", "forced_at", postgresql_where=_FORCED, sqlite_where=_FORCED),
         Index("ix_placements_orphans", "sent_at", postgresql_where=_MORE_THERE, sqlite_where=_MORE_THERE),
         Index("ix_placements_lost", "provider", "lost_at", postgresql_where=_LOST, sqlite_where=_LOST),

@@ -52,7 +52,7 @@ class SessionRow(Row, table=True):
             "state NOT IN ('queued', 'starting', 'running') OR next_step IS NOT NULL", name="live_has_step"
         ),
         CheckConstraint("state <> 'running' OR stop_at IS NOT NULL", name="running_has_deadline"),
-        Index("ix_sessions_due", "next_step", "next_step_at", postgresql_where=_LIVE, sqlite_where=_LIVE),
+        # None names next_step_at, or anything else that a good ping changes: see `next_steps`.
         Index(
             "uq_sessions_account_name",
             "account_id",

@@ -1,6 +1,6 @@
 """Ping due sessions.
 
-ping_due         the flow: claim, send, settle
+ping_due         the flow: claim, send, settle; gives back what has not begun
 claim_pings      claims sessions, no more than can be pinged at once
 send_pings       sends a ping; asks for the platform's own status
 settle_failures  settles failed pings in bulk

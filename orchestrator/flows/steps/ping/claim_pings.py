@@ -1,11 +1,9 @@
 """Claim pings: lease due sessions, no more than can be pinged at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
-from orchestrator.flows.engine.claiming import claim_everywhere
+from orchestrator.flows.engine.provider_steps import Claimed
 from orchestrator.flows.engine.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.engine.unreadable_rows import claim_the_readable
 from orchestrator.flows.upstream import alarms
@@ -24,51 +22,39 @@ LEFT_TO_OTHERS = timedelta(seconds=5)
 NO_ROOM = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClaimedPing:
-    """A session under our lease, and the monotonic instant after which its ping may not begin."""
-
-    session: Session
-    placement: Placement
-    token: str
-    begin_by: float
-
-
-def claim_all(services: Services) -> list[ClaimedPing]:
-    """Lease every due ping that this process has a free slot for."""
-    return claim_everywhere(
-        services, Step.PING, partial(claim_pings, services), lambda one: free_slot(services, one)
-    )
-
-
-def free_slot(services: Services, claimed: ClaimedPing) -> None:
-    """Release the slot of a ping that is over."""
-    services.suspects.release(claimed.placement.provider, may_hang(claimed.session))
-    services.slots.release(Step.PING, claimed.placement.provider)
+#: A session under our lease, with its placement.
+ClaimedPing = Claimed[Session]
 
 
 def claim_pings(services: Services, provider: str, free: int) -> list[ClaimedPing]:
     """Lease due pings at one provider, at most as many as there are free slots."""
-    token = services.database.identity.new_token()
-    begin_by = services.loop.time() + PING_BEGINS_WITHIN
-    claimed = claim_the_readable(
-        services,
-        Step.PING,
-        provider,
-        lambda: services.database.transact(lambda tx: _claimed(services, tx, provider, free, token)),
+    token, began = services.database.identity.new_token(), services.loop.time()
+
+    def claimed(tx: Transaction) -> list[ClaimedPing]:
+        now = tx.now()
+        return [
+            Claimed(
+                placement=placement,
+                context=session,
+                step=Step.PING,
+                token=token,
+                at=session.lease.since if session.lease and session.lease.since else now,
+                begin_by=began + PING_BEGINS_WITHIN,
+                send_by=began + ping_lease(services.policy(provider)),
+            )
+            for session, placement in _claimed(services, tx, provider, free, token, now)
+        ]
+
+    return list(
+        claim_the_readable(services, Step.PING, provider, lambda: services.database.transact(claimed))
     )
-    services.suspects.hold(provider, sum(may_hang(session) for session, _ in claimed))
-    return [
-        ClaimedPing(session=session, placement=placement, token=token, begin_by=begin_by)
-        for session, placement in claimed
-    ]
 
 
 def _claimed(
-    services: Services, tx: Transaction, provider: str, limit: int, token: str
+    services: Services, tx: Transaction, provider: str, limit: int, token: str, now: datetime
 ) -> Sequence[tuple[Session, Placement]]:
     policy = services.policy(provider)
-    now, lease = tx.now(), ping_lease(policy)
+    lease = ping_lease(policy)
     if services.cooldowns.cover(Step.PING, provider, now):
         return []
     room = services.suspects.room(provider, services.config.providers[provider].max_in_flight)
@@ -81,13 +67,13 @@ def _claimed(
         begins_within_seconds=PING_BEGINS_WITHIN * 1.1,
         spread_seconds=spread(policy),
         held_seconds=held_at_most(policy),
-        lacking=services.lacking(provider),
+        lacking=services.lacking(provider, now),
         suspects=room > 0,
     )
     claimed = _leave_what_has_no_room(tx, claimed, room, token, now)
     claimed = _leave_what_it_lacks_the_secret_for(services, tx, claimed, token, now)
     card = services.card(provider)
-    if card is None or not card.native_ping_is_lifecycle:
+    if card is None or not card.lifecycle.ping_can_close:
         return claimed
     rest = policy.credential_rest_seconds
     held = [

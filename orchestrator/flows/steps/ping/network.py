@@ -34,10 +34,9 @@ UNSEEN_AFTER = timedelta(minutes=10)
 AGAIN_AFTER = timedelta(seconds=2)
 
 
-def note_and_judge(services: Services, tx: Transaction, begun: Sequence[Pinged]) -> set[str]:
+def note_and_judge(services: Services, tx: Transaction, begun: Sequence[Pinged], now: datetime) -> set[str]:
     """Save which providers answered pings of running sessions. Give back pings that failed because of the network, and
     return their sessions."""
-    now = tx.now()
     tried = [one for one in begun if one.session.state is State.RUNNING and not one.asleep]
     failed = [one for one in tried if one.probe.verdict is Verdict.TRANSIENT and one.ended is None]
     reached = {one.placement.provider for one in tried if one.probe.verdict is not Verdict.TRANSIENT}

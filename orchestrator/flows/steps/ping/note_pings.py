@@ -1,17 +1,17 @@
 """Note what pings show beyond their own session: about keys, accounts and configurations, and their cost."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from orchestrator.flows.engine import metering
 from orchestrator.flows.engine.services import Services
+from orchestrator.flows.engine.waiting_counts import SentPings
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.steps.ping.send_pings import Pinged
 from orchestrator.flows.upstream import alarms, credentials, local_faults
 from orchestrator.observability import metrics
 from orchestrator.rules.events import ownership_lost
-from orchestrator.rules.sessions.decide import believed
-from orchestrator.rules.states import Step
+from orchestrator.rules.sessions.decide import clamped_retry_after
+from orchestrator.rules.states import State, Step
 from orchestrator.rules.upstream.alarms import HealthyPing, alarm, kind_of
 from orchestrator.rules.values import Session, Verdict
 from orchestrator.store.transaction import Transaction
@@ -34,13 +34,13 @@ def note_answer(work: AccountWork, session: Session, pinged: Pinged) -> None:
         where = placement.provider, placement.credential, session.model_id
         alarms.raise_alarm(work.tx, alarm(kind, *where, probe.detail, work.now))
     if probe.verdict is Verdict.THROTTLED:
-        wait = believed(probe.retry_after_seconds, policy)
+        wait = clamped_retry_after(probe.retry_after_seconds, policy)
         credentials.note_rate_limit(work.tx, placement, wait, work.now, whole_key=probe.whole_key)
 
 
-def end_alarms(services: Services, tx: Transaction, begun: Sequence[Pinged]) -> None:
+def end_alarms(services: Services, tx: Transaction, begun: Sequence[Pinged], now: datetime) -> None:
     """End the alarms that good pings contradict."""
-    alarms.end_with(tx, _well(services, begun))
+    alarms.end_with(tx, _well(services, begun), now)
 
 
 def note_own_faults(services: Services, tx: Transaction, late: Sequence[Pinged]) -> None:
@@ -52,13 +52,24 @@ def note_own_faults(services: Services, tx: Transaction, late: Sequence[Pinged])
             local_faults.alarm(services, tx, provider, fault, one.probe.detail)
 
 
-def meter(services: Services, begun: Sequence[Pinged]) -> None:
-    """Count what the pings of each provider cost, in a transaction of its own, so that no session waits for a meter."""
-    for provider in sorted({pinged.placement.provider for pinged in begun if not pinged.asleep}):
-        probes = [
-            pinged.probe for pinged in begun if pinged.placement.provider == provider and not pinged.asleep
-        ]
-        metering.count_apart(services, provider, probes)
+def meter(services: Services, begun: Sequence[Pinged], now: datetime) -> None:
+    """Count the pings at each provider, later and in a transaction of its own, so that no session waits for a meter."""
+    awake_at: dict[str, list[Pinged]] = {}
+    for pinged in begun:
+        if not pinged.asleep:
+            awake_at.setdefault(pinged.placement.provider, []).append(pinged)
+    sent_at = {
+        provider: SentPings(probes=[one.probe for one in there], began=[*_starts(there, now)])
+        for provider, there in awake_at.items()
+    }
+    services.waiting_counts.add(sent_at)
+
+
+def _starts(pings: Sequence[Pinged], now: datetime) -> Iterator[timedelta]:
+    """Yield how long each session took to start that runs for the first time since one of these pings."""
+    for session in (one.session for one in pings if one.probe.verdict is Verdict.ALIVE):
+        if session.state is State.STARTING and not session.ever_ran:
+            yield now - (session.starting_at or session.created_at)
 
 
 def measure(begun: Sequence[Pinged]) -> None:

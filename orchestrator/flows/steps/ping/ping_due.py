@@ -1,65 +1,88 @@
 """Ping due sessions, hundreds at once, and settle the answers in bulk as `rules/sessions/decide.py` decides."""
 
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import assert_never
 
 from orchestrator.flows.engine import failures
 from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.crowd import AccountBusy
 from orchestrator.flows.engine.loop import CHUNK
-from orchestrator.flows.engine.pipeline import Flow, run_once
+from orchestrator.flows.engine.pipeline import run_once
+from orchestrator.flows.engine.provider_steps import Answer, Claimed, ProviderStep
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import failover, stops
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.lifecycle.due_stops import after_stops, on_session
 from orchestrator.flows.steps.ping import deaths, network, note_pings, settle_failures
-from orchestrator.flows.steps.ping.claim_pings import claim_all, free_slot
-from orchestrator.flows.steps.ping.send_pings import Pinged, as_ping, give_keys_back, send
+from orchestrator.flows.steps.ping.claim_pings import claim_pings
+from orchestrator.flows.steps.ping.send_pings import Pinged, as_ping, give_keys_back, not_begun, send
 from orchestrator.flows.upstream import brake, local_faults
 from orchestrator.flows.upstream.brake import Sign
+from orchestrator.providers.port.driver import Driver
+from orchestrator.providers.port.errors import NotSent
 from orchestrator.rules.admission.places import Spot
+from orchestrator.rules.sessions.busy import may_hang
 from orchestrator.rules.sessions.decide import (
     BecomeRunning,
     Decision,
     GiveUp,
+    NoChange,
     PingAgain,
-    Rest,
     Stop,
     after_ping,
+    after_plain_ping,
     after_platform_status,
     given_back,
-    is_well,
     note_ping,
-    plan_steps,
     without_doubts,
 )
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.upstream.brake import doubted_since, is_confirmed, slowed_where_held
-from orchestrator.rules.values import Session, Verdict
+from orchestrator.rules.values import Session
 from orchestrator.store.queries.pings import GoodPing
 from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
 
-def _claim(services: Services) -> list[Coroutine[Any, Any, Pinged]]:
-    return [send(services, claimed) for claimed in claim_all(services)]
+class PingStep(ProviderStep[Session, Pinged]):
+    """Ping a session. `claim_pings` claims, `send_pings` asks, and this module settles."""
+
+    step = Step.PING
+    chunk = CHUNK
+    paced = True
+
+    def claim(self, services: Services, provider: str, free: int) -> Sequence[Claimed[Session]]:
+        """Lease due pings at one provider."""
+        return claim_pings(services, provider, free)
+
+    async def ask(self, services: Services, driver: Driver, claimed: Claimed[Session]) -> Pinged:
+        """Send one ping."""
+        return await send(services, driver, claimed)
+
+    def settle(self, services: Services, answers: Sequence[Answer[Session, Pinged]]) -> int:
+        """Save the results of pings."""
+        settle_pings(services, [pinged for pinged in map(_result, answers) if pinged is not None])
+        return len(answers)
+
+    def may_be_dropped(self, driver: Driver) -> bool:
+        """Return whether it may be cancelled: a ping that is a lifecycle call may close a session, and is finished
+        before its key is used again."""
+        return not driver.card.lifecycle.ping_can_close
+
+    def hold(self, services: Services, claimed: Claimed[Session]) -> None:
+        """Count a ping that may hang."""
+        services.suspects.hold(claimed.placement.provider, may_hang(claimed.context))
+
+    def note_over(self, services: Services, claimed: Claimed[Session]) -> None:
+        """Count it no more."""
+        services.suspects.release(claimed.placement.provider, may_hang(claimed.context))
 
 
-def settle(services: Services, chunk: Sequence[Pinged]) -> int:
-    """Save the results of pings, and free their slots in any case."""
-    try:
-        _settle(services, chunk)
-    finally:
-        for pinged in chunk:
-            free_slot(services, pinged.claimed)
-    return len(chunk)
-
-
-PING = Flow(claim=_claim, settle=settle, chunk=CHUNK)
+PING = PingStep()
 
 
 def ping_due(services: Services) -> Tally:
@@ -67,7 +90,18 @@ def ping_due(services: Services) -> Tally:
     return run_once(services, PING)
 
 
-def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
+def _result(answer: Answer[Session, Pinged]) -> Pinged | None:
+    """Return the result of a ping; None after an error that no driver should raise: the ping is sent again when its
+    lease ends."""
+    if isinstance(answer.said, NotSent):
+        return not_begun(answer.claimed, str(answer.said))
+    if isinstance(answer.said, Pinged):
+        return answer.said
+    log.error("a ping of session %s has no result: %s", answer.claimed.context.id, answer.said)
+    return None
+
+
+def settle_pings(services: Services, chunk: Sequence[Pinged]) -> None:
     """Settle good pings that change nothing in bulk. Decide every other one on its own, under its locks."""
     begun = [pinged for pinged in chunk if not pinged.probe.not_begun]
     _give_back(services, [pinged for pinged in chunk if pinged.probe.not_begun])
@@ -77,24 +111,19 @@ def _settle(services: Services, chunk: Sequence[Pinged]) -> None:
     def settle_good(tx: Transaction) -> datetime:
         now = tx.now()
         give_keys_back(services, tx, chunk)
-        good = {pinged.token: [] for pinged in begun}  # type: dict[str, list[GoodPing]]
-        for pinged in begun:
-            ping = _good(services, pinged, now)
-            if ping is not None:
-                good[pinged.token].append(ping)
+        good = (_good(services, pinged, now) for pinged in begun)
         written.clear()
-        for token, pings in good.items():
-            written.update(tx.pings.settle_good(pings, token))
-        note_pings.end_alarms(services, tx, begun)
+        written.update(tx.pings.settle_good([ping for ping in good if ping is not None]))
+        note_pings.end_alarms(services, tx, begun, now)
         given_back.clear()
-        given_back.update(network.note_and_judge(services, tx, begun))
+        given_back.update(network.note_and_judge(services, tx, begun, now))
         return now
 
     now = services.database.transact(settle_good)
     _end_cooldowns(services, [pinged for pinged in begun if pinged.session.id not in given_back])
     note_pings.measure(begun)
     _settle_rest(services, [one for one in begun if one.session.id not in written | given_back], now)
-    note_pings.meter(services, begun)
+    note_pings.meter(services, begun, now)
 
 
 def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> None:
@@ -112,8 +141,8 @@ def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> 
 
 
 def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Spot]:
-    """Return what was settled in bulk, or nothing if that fails: each is then settled on its own, and logs its
-    failure."""
+    """Settle failed pings in bulk; return the spot of each session that was settled. If that fails, return nothing:
+    the caller settles each ping on its own."""
     try:
         return settle_failures.settle(services, chunk)
     except Exception as error:  # noqa: BLE001  (each logs its own failure)
@@ -128,15 +157,16 @@ def _end_cooldowns(services: Services, begun: Sequence[Pinged]) -> None:
 
 
 def _give_back(services: Services, late: Sequence[Pinged]) -> None:
-    """Give back pings that never began: they are due again at once, with the fallback step they learned. If this
-    machine was at fault, other workers ping first."""
+    """Give back pings that were never sent: they are due again at once. Save the ping variant that they found. If
+    this machine was at fault, begin a cooldown here, so that other workers ping first."""
     if not late:
         return
 
     def give_back(tx: Transaction) -> None:
         now = tx.now()
+        for token in sorted({pinged.token for pinged in late}):
+            tx.pings.release([one.session.id for one in late if one.token == token], token, now)
         for pinged in late:
-            tx.pings.release([pinged.session.id], pinged.token, now)
             _remember_variant(tx, pinged)
         note_pings.note_own_faults(services, tx, late)
 
@@ -149,32 +179,24 @@ def _give_back(services: Services, late: Sequence[Pinged]) -> None:
 def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
     """Return the bulk settlement of this ping; None if more than the time of the last ping changes."""
     session, probe = pinged.session, pinged.probe
-    if session.state is not State.RUNNING or probe.verdict is not Verdict.ALIVE or pinged.asleep:
-        return None
-    if pinged.placement.asleep_since is not None:  # it woke up, and that must be saved
-        return None
-    if not is_well(session):
+    if pinged.asleep or pinged.placement.asleep_since is not None:  # that it woke up must be saved
         return None
     if probe.key_refused is not None:  # the key is to be paused
         return None
     if probe.variant not in (None, pinged.placement.ping_variant):
         return None
     policy = services.policy(session.provider)
-    noted = note_ping(session, as_ping(probe), policy, now)
-    decision = after_ping(noted, policy, now, services.jitter())
-    if not isinstance(decision, PingAgain):
+    following = after_plain_ping(session, as_ping(probe), policy, now, services.jitter())
+    if following is None:
         return None
-    planned = plan_steps(noted, policy, now, ping_at=decision.at)
-    assert planned.next_step is not None
-    assert planned.next_step_at is not None
     return GoodPing(
         session_id=session.id,
+        token=pinged.token,
         revision=session.revision,
         at=now,
         latency_ms=probe.latency_ms,
-        ping_at=decision.at,
-        next_step=planned.next_step,
-        next_step_at=planned.next_step_at,
+        ping_at=following.ping_at,
+        due=following.due,
     )
 
 
@@ -212,7 +234,9 @@ def _settle_one(services: Services, pinged: Pinged) -> Sign | None:
             return None
         work, session = found
         sign = None
-        if session.lease_token == pinged.token:  # otherwise a stop or another ping took the session over
+        if (
+            session.lease is not None and session.lease.token == pinged.token
+        ):  # otherwise a stop or another ping took the session over
             _remember_variant(tx, pinged)
             _remember_sleep(tx, pinged, work.now)
             note_pings.note_answer(work, session, pinged)
@@ -247,7 +271,7 @@ def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> Sign | No
                 return Sign.FROZEN
         case GiveUp(detail=detail):
             give_up(work, session, noted, detail)
-        case Rest():
+        case NoChange():
             work.keep(session, _free(session, ping_at=session.ping_at))
         case unknown:
             assert_never(unknown)
@@ -256,7 +280,7 @@ def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> Sign | No
 
 def _pings_natively(services: Services, pinged: Pinged) -> bool:
     card = services.card(pinged.placement.provider)
-    return card is not None and card.native_ping_is_lifecycle
+    return card is not None and card.lifecycle.ping_can_close
 
 
 def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:

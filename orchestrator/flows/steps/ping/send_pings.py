@@ -1,13 +1,12 @@
 """Send claimed pings, and ask for the platform's own status where it may change the result."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from orchestrator.flows.engine.services import PING_BEGINS_WITHIN, Services
-from orchestrator.flows.steps.ping.claim_pings import ClaimedPing, free_slot
+from orchestrator.flows.steps.ping.claim_pings import ClaimedPing
 from orchestrator.flows.steps.targets import target_of
 from orchestrator.providers.port.driver import Driver, Life, Probe, Status, Target
 from orchestrator.rules.sessions.pings import Ping, may_be_the_last
@@ -43,7 +42,7 @@ class Pinged:
     @property
     def session(self) -> Session:
         """The session, as it was claimed."""
-        return self.claimed.session
+        return self.claimed.context
 
     @property
     def placement(self) -> Placement:
@@ -60,54 +59,34 @@ def give_keys_back(services: Services, tx: Transaction, pinged: Sequence[Pinged]
     """Release the leases that native pings hold on their keys."""
     for one in pinged:
         card = services.card(one.placement.provider)
-        if card is not None and card.native_ping_is_lifecycle:
+        if card is not None and card.lifecycle.ping_can_close:
             rest = services.policy(one.placement.provider).credential_rest_seconds
             tx.credentials.release(
                 one.placement.provider, one.placement.credential, one.token, tx.now(), rest
             )
 
 
-async def send(services: Services, claimed: ClaimedPing) -> Pinged:
-    """Send one ping. Ask for the platform's own status if that may end the session or make the ping unnecessary. The
-    slot is held until the ping is settled."""
-    try:
-        return await _sent_or_dropped(services, claimed)
-    except BaseException:  # there will be nothing to settle
-        free_slot(services, claimed)
-        raise
-
-
-async def _sent_or_dropped(services: Services, claimed: ClaimedPing) -> Pinged:
-    card = services.drivers[claimed.placement.provider].card
-    if services.slots.closed:
-        return _not_begun(claimed)
-    if card.native_ping_is_lifecycle:  # it may close a session: finish it before its key is used again
-        return await _sent(services, claimed)
-    try:
-        with services.loop.may_be_dropped():
-            return await _sent(services, claimed)
-    except asyncio.CancelledError:  # this worker leaves: another worker pings the session again
-        return _not_begun(claimed)
-
-
-def _not_begun(claimed: ClaimedPing) -> Pinged:
-    probe = Probe(verdict=Verdict.TRANSIENT, latency_ms=0, detail="this worker leaves", not_begun=True)
+def not_begun(claimed: ClaimedPing, why: str) -> Pinged:
+    """Return the result of a ping that was not sent."""
+    probe = Probe(verdict=Verdict.TRANSIENT, latency_ms=0, detail=why, not_begun=True)
     return Pinged(claimed=claimed, probe=probe)
 
 
-async def _sent(services: Services, claimed: ClaimedPing) -> Pinged:
-    session, placement, begin_by = claimed.session, claimed.placement, claimed.begin_by
-    driver = services.drivers[placement.provider]
-    asked = target_of(services, placement, begin_by, to_ping=False, now=session.leased_at)
-    if driver.card.sleeps and session.state is State.RUNNING:  # the ping of a starting session wakes it
+async def send(services: Services, driver: Driver, claimed: ClaimedPing) -> Pinged:
+    """Send one ping. Ask for the platform's own status if that may end the session or make the ping unnecessary."""
+    session, placement, begin_by = claimed.context, claimed.placement, claimed.begin_by
+    asked = target_of(services, placement, begin_by, to_ping=False, now=claimed.at)
+    if (
+        driver.card.status.sleeps and session.state is State.RUNNING
+    ):  # the ping of a starting session wakes it
         life = (await driver.status(asked)).life
         if life is Life.ASLEEP or (life is Life.UNKNOWN and placement.asleep_since is not None):
             spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
             return Pinged(claimed=claimed, probe=spared, asleep=True)
         begin_by = await _still_to_begin(services, claimed)
-    target = target_of(services, placement, begin_by, to_ping=True, now=session.leased_at)
+    target = target_of(services, placement, begin_by, to_ping=True, now=claimed.at)
     probe = await _probed(driver, target)
-    status = await _platforms_word(services, driver, session, asked, probe)
+    status = await _reported_status(services, driver, claimed, asked, probe)
     life, said = status.life, status.detail or status.life.value
     canary_answers = await _canary(services, session, probe)
     return Pinged(
@@ -135,7 +114,7 @@ async def _still_to_begin(services: Services, claimed: ClaimedPing) -> float:
     renewed = services.loop.time() + PING_BEGINS_WITHIN
 
     def renew(tx: Transaction) -> bool:
-        return tx.pings.renew(claimed.session.id, claimed.token, tx.now())
+        return tx.pings.renew(claimed.context.id, claimed.token, tx.now())
 
     held = await services.loop.beside(services.database.transact, renew)
     return renewed if held else claimed.begin_by
@@ -151,20 +130,20 @@ async def _probed(driver: Driver, target: Target) -> Probe:
         return Probe(verdict=Verdict.TRANSIENT, latency_ms=0, detail=detail)
 
 
-async def _platforms_word(
-    services: Services, driver: Driver, session: Session, asked: Target, probe: Probe
+async def _reported_status(
+    services: Services, driver: Driver, claimed: ClaimedPing, asked: Target, probe: Probe
 ) -> Status:
     """Return the platform's own status, if it has one and the ping may be the last."""
-    if not driver.card.tells_status or probe.not_begun or not _may_end(services, session, probe):
+    if not driver.card.status.can_ask or probe.not_begun or not _may_end(services, claimed, probe):
         return Status(life=Life.UNKNOWN)
     return await driver.status(asked)
 
 
-def _may_end(services: Services, session: Session, probe: Probe) -> bool:
+def _may_end(services: Services, claimed: ClaimedPing, probe: Probe) -> bool:
     """Return whether the ping may end the session. Judge that at the latest time at which the ping can be settled."""
-    assert session.leased_at is not None
+    session = claimed.context
     policy = services.policy(session.provider)
-    settled_by = session.leased_at + timedelta(seconds=policy.ping_timeout_seconds)
+    settled_by = claimed.at + timedelta(seconds=policy.ping_timeout_seconds)
     return may_be_the_last(session, as_ping(probe), policy, settled_by)
 
 

@@ -40,8 +40,8 @@ def _only_failed(pinged: Pinged) -> bool:
     if pinged.session.state is not State.RUNNING or pinged.asleep or placement.asleep_since is not None:
         return False
     findings = (probe.key_refused, probe.foreign_handle, pinged.ended)
-    same_rung = probe.variant in (None, placement.ping_variant)
-    return probe.verdict is Verdict.TRANSIENT and same_rung and all(one is None for one in findings)
+    same_variant = probe.variant in (None, placement.ping_variant)
+    return probe.verdict is Verdict.TRANSIENT and same_variant and all(one is None for one in findings)
 
 
 def _noted(

@@ -1,0 +1,12 @@
+"""What commands share.
+
+sending, reading     send a job and wait for its outcome; read the database
+waiting, following   wait for a state of a session; follow events
+watching             show the same again and again
+options, documents   options, and the files that commands read
+spans                durations, as people write them
+output, fitting      lines, JSON, tables; how a table fits into a terminal
+times, short_ids     instants and spans; ids that tell rows apart
+person, known        who is at the terminal; which id people mean, and what a shell completes
+usage, failures      errors of the user, and of everything else; exit codes
+"""

@@ -1,0 +1,216 @@
+"""Add, change, delete and replay webhooks; those of `orchestrator.toml` are taken over as a worker starts."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from orchestrator.flows.engine.services import Services
+from orchestrator.rules.events import rfc3339
+from orchestrator.rules.values import Delivery, Webhook
+from orchestrator.rules.webhooks import CANNOT_SIGN, key_in, replayed
+from orchestrator.settings.configuration import WebhookConfiguration
+from orchestrator.settings.secrets import SecretStore
+from orchestrator.store.database import Database
+from orchestrator.store.queries.webhooks import Backlog
+from orchestrator.store.transaction import Transaction
+
+
+class InTheFile(Exception):
+    """The webhook stands in `orchestrator.toml`, where it must be changed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookReport:
+    """A webhook with what did not arrive there."""
+
+    webhook: Webhook
+    backlog: Backlog
+
+
+def put_webhook(database: Database, name: str, given: WebhookConfiguration, *, active: bool) -> Webhook:
+    """Add the webhook, or change it. A new one receives what happens from now on. Raises InTheFile."""
+
+    def put(tx: Transaction) -> Webhook:
+        known = tx.webhooks.get(name, lock=True)
+        if known is not None and known.from_file:
+            raise InTheFile(name)
+        return _written(tx, name, given, known, tx.now(), active=active, from_file=False)
+
+    return database.transact(put)
+
+
+def unfit_secrets(secrets: SecretStore, refs: Iterable[str]) -> list[str]:
+    """Return a sentence for each secret that this process has and that cannot sign: workers may have others."""
+    found = ((ref, secrets.get(ref)) for ref in refs)
+    unfit = [ref for ref, secret in found if secret is not None and key_in(secret) is None]
+    return [
+        f"{ref} {CANNOT_SIGN}; it holds none here: workers that have the same send nothing" for ref in unfit
+    ]
+
+
+def delete_webhook(database: Database, name: str) -> bool:
+    """Delete the webhook and what waits for it; return whether there was one. Raises InTheFile."""
+
+    def delete(tx: Transaction) -> bool:
+        known = tx.webhooks.get(name, lock=True)
+        if known is not None and known.from_file:
+            raise InTheFile(name)
+        return tx.webhooks.delete(name)
+
+    return database.transact(delete)
+
+
+def replay(database: Database, name: str, event_ids: Collection[str] = ()) -> Sequence[Delivery]:
+    """Send dead letters again: those of these events, or all. An event that is no dead letter is sent once more, if it
+    is still kept. Return what will be sent. Raises LookupError with the id of an event that is not kept."""
+
+    def again(tx: Transaction) -> Sequence[Delivery]:
+        now = tx.now()
+        dead = tx.webhooks.dead_letters(name)
+        if event_ids:
+            known = {one.event_id: one for one in dead}
+            dead = [known.get(event_id) or _kept(tx, name, event_id, now) for event_id in event_ids]
+        chosen = [replayed(one, now) for one in dead]
+        tx.webhooks.put(chosen)
+        webhook = tx.webhooks.get(name, lock=True)
+        if webhook is not None and chosen:
+            tx.webhooks.save(webhook, replace(webhook, next_at=min(webhook.next_at, now)))
+        return chosen
+
+    return database.transact(again)
+
+
+def reports(database: Database) -> Sequence[WebhookReport]:
+    """Return every webhook with what did not arrive there."""
+    with database.reading() as tx:
+        return [
+            WebhookReport(webhook=one, backlog=tx.webhooks.backlog(one.name)) for one in tx.webhooks.listed()
+        ]
+
+
+def report_of(tx: Transaction, name: str) -> WebhookReport | None:
+    """Return one webhook with what did not arrive there; None if no webhook has this name."""
+    webhook = tx.webhooks.get(name)
+    return None if webhook is None else WebhookReport(webhook=webhook, backlog=tx.webhooks.backlog(name))
+
+
+def as_json(report: WebhookReport) -> dict[str, Any]:
+    """Return a webhook as people and other services read it: its secrets by reference."""
+    webhook, backlog = report.webhook, report.backlog
+    return {
+        "name": webhook.name,
+        "url": webhook.url,
+        "secrets": list(webhook.secret_refs),
+        "events": list(webhook.event_types),
+        "accounts": list(webhook.account_ids),
+        "active": webhook.active,
+        "from_file": webhook.from_file,
+        "waiting": backlog.waiting,
+        "oldest_waiting_at": rfc3339(backlog.oldest),
+        "dead": backlog.dead,
+        "failures": webhook.failures,
+        "next_at": rfc3339(webhook.next_at),
+        "last_answer": webhook.last_answer,
+        "last_sent_at": rfc3339(webhook.last_sent_at),
+        "created_at": rfc3339(webhook.created_at),
+    }
+
+
+def delivery_as_json(delivery: Delivery) -> dict[str, Any]:
+    """Return an event for a webhook that was given up, or is sent again."""
+    return {
+        "webhook": delivery.webhook,
+        "event_id": delivery.event_id,
+        "type": delivery.type,
+        "subject": delivery.subject,
+        "time": rfc3339(delivery.time),
+        "tries": delivery.tries,
+        "last_answer": delivery.last_answer,
+        "dead_at": rfc3339(delivery.dead_at),
+    }
+
+
+def sync_webhooks(services: Services) -> None:
+    """Take over the webhooks of the configuration. One that left the file is deleted, with what waits for it."""
+    given = services.config.webhooks
+    with services.database.reading() as tx:
+        known = {one.name: one for one in tx.webhooks.listed()}
+    same = all(name in known and _is(known[name], one) for name, one in given.items())
+    if same and not any(one.from_file and name not in given for name, one in known.items()):
+        return
+
+    def sync(tx: Transaction) -> None:
+        now = tx.now()
+        for name in sorted({one.name for one in tx.webhooks.listed() if one.from_file} - set(given)):
+            tx.webhooks.delete(name)
+        for name, one in sorted(given.items()):
+            _written(tx, name, one, tx.webhooks.get(name, lock=True), now, active=True, from_file=True)
+
+    services.database.transact(sync)
+
+
+def _is(known: Webhook, given: WebhookConfiguration) -> bool:
+    return (
+        known.from_file
+        and known.active
+        and given
+        == WebhookConfiguration(
+            url=known.url,
+            secret_refs=known.secret_refs,
+            event_types=known.event_types,
+            account_ids=known.account_ids,
+        )
+    )
+
+
+def _written(
+    tx: Transaction,
+    name: str,
+    given: WebhookConfiguration,
+    known: Webhook | None,
+    now: datetime,
+    *,
+    active: bool,
+    from_file: bool,
+) -> Webhook:
+    before = known or Webhook(
+        name=name,
+        url=given.url,
+        secret_refs=given.secret_refs,
+        place=tx.webhooks.newest_place(),
+        next_at=now,
+        created_at=now,
+    )
+    webhook = replace(
+        before,
+        url=given.url,
+        secret_refs=given.secret_refs,
+        event_types=given.event_types,
+        account_ids=given.account_ids,
+        active=active,
+        from_file=from_file,
+        next_at=now,
+    )
+    if known is None:
+        tx.webhooks.insert(webhook)
+    else:
+        tx.webhooks.save(known, webhook)
+    return webhook
+
+
+def _kept(tx: Transaction, name: str, event_id: str, now: datetime) -> Delivery:
+    event = tx.webhooks.find_event(event_id)
+    if event is None:
+        raise LookupError(event_id)
+    return Delivery(
+        webhook=name,
+        seq=event.seq,
+        event_id=event.id,
+        type=event.type,
+        subject=event.subject,
+        time=event.time,
+        data=event.data,
+        since=now,
+        next_at=now,
+    )

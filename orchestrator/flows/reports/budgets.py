@@ -1,0 +1,42 @@
+"""An account's budgets as people and other services read them."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from orchestrator.flows.reports.views import as_text
+from orchestrator.rules.billing import money
+from orchestrator.rules.billing.budgets import first_day
+from orchestrator.rules.values import ZERO, Account, Budget
+from orchestrator.store.transaction import Transaction
+
+
+def read_budgets(tx: Transaction, account: Account, now: datetime) -> dict[str, Any]:
+    """Return the account's budgets, and what is used of each by now."""
+    running = tx.sessions.metered(account.id) if account.budgets else ()
+    return budgets_of(tx, account, sum((money.uncharged(one, now) for one in running), ZERO), now)
+
+
+def budgets_of(tx: Transaction, account: Account, uncharged: Decimal, now: datetime) -> dict[str, Any]:
+    """Return the same. `uncharged`: what running sessions have used and is not charged yet."""
+    return {
+        "account_id": account.id,
+        "currency": account.currency,
+        "budgets": [_budget(tx, account, one, uncharged, now) for one in account.budgets],
+    }
+
+
+def _budget(
+    tx: Transaction, account: Account, budget: Budget, uncharged: Decimal, now: datetime
+) -> dict[str, Any]:
+    since, most = first_day(budget.period, now), budget.max_burn_per_hour
+    used = tx.costs.of_account(account.id, since) + uncharged
+    return {
+        "period": budget.period.value,
+        "since": since.isoformat(),
+        "amount": as_text(budget.amount),
+        "used": as_text(used),
+        "left": as_text(max(ZERO, budget.amount - used)),
+        "reached_percent": budget.reached if budget.since == since else 0,
+        "max_burn_per_hour": None if most is None else as_text(most),
+    }

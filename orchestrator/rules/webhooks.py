@@ -1,0 +1,104 @@
+"""Which events a webhook receives, when a failed delivery is tried again, when it is given up, and what may sign."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import urlsplit
+
+from orchestrator.rules.upstream.addresses import is_loopback
+from orchestrator.rules.upstream.backoff import backoff
+from orchestrator.rules.values import Delivery, Webhook
+
+#: A receiver has this long to answer. Seconds (as the Standard Webhooks advise: 15 to 30 at most).
+ANSWERS_WITHIN = 10.0
+#: A delivery is tried again after the first, doubled up to the last. Seconds.
+FIRST, LAST = 5.0, 3600.0
+#: A receiver that fails is left alone for at most this long. Seconds.
+LONGEST_REST = 300.0
+#: A delivery that fails so long after its event becomes a dead letter.
+GIVEN_UP_AFTER = timedelta(hours=24)
+#: So many secrets may sign at once: two, while receivers change over.
+MOST_SECRETS = 2
+#: How the Standard Webhooks write a secret, and how many bytes it has.
+_PREFIX, _KEY_BYTES = "whsec_", range(24, 65)
+#: What is said of the reference of another one.
+CANNOT_SIGN = "must hold a secret of the Standard Webhooks: whsec_ and 24 to 64 bytes in base64"
+_NO_HOST = "must be a URL with a host"
+
+
+def url_fault(url: str) -> str | None:
+    """Return why events may not be sent to this URL; None if they may."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return _NO_HOST
+    if not parts.hostname:
+        return _NO_HOST
+    if "@" in parts.netloc or parts.fragment:
+        return "must hold no user, password or fragment"
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)):
+        return None
+    return "must begin with https:// (http:// is for receivers on this machine)"
+
+
+def pattern_fault(pattern: str) -> str | None:
+    """Return what is wrong with a pattern of event types; None if nothing is."""
+    if pattern == "*" or pattern.startswith("orchestrator."):
+        return None
+    return "must be a type of event, such as orchestrator.session.stopped or orchestrator.account.*"
+
+
+def key_in(secret: str) -> bytes | None:
+    """Return the key that this secret is; None if it is too weak, or other libraries would read other bytes."""
+    if not secret.startswith(_PREFIX):
+        return None
+    try:
+        key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except ValueError:
+        return None
+    return key if len(key) in _KEY_BYTES else None
+
+
+def receives(webhook: Webhook, event_type: str, subject: str, data: Mapping[str, Any]) -> bool:
+    """Return whether the webhook receives this event."""
+    if webhook.event_types and not any(fnmatchcase(event_type, pattern) for pattern in webhook.event_types):
+        return False
+    return not webhook.account_ids or _account_of(event_type, subject, data) in webhook.account_ids
+
+
+def after_pass(webhook: Webhook, *, arrived: int, answer: str | None, now: datetime) -> Webhook:
+    """Return the webhook after a pass. `answer`: the last failure; None if everything arrived."""
+    if answer is not None and not arrived:
+        rest = timedelta(seconds=backoff(FIRST, webhook.failures, LONGEST_REST))
+        return replace(webhook, failures=webhook.failures + 1, next_at=now + rest, last_answer=answer)
+    sent_at = now if arrived else webhook.last_sent_at
+    return replace(webhook, failures=0, next_at=now, last_answer=answer, last_sent_at=sent_at)
+
+
+def after_failure(delivery: Delivery, answer: str, now: datetime) -> Delivery:
+    """Return the delivery after a try that failed."""
+    wait = timedelta(seconds=backoff(FIRST, delivery.tries, LAST))
+    given_up = now - delivery.since >= GIVEN_UP_AFTER
+    return replace(
+        delivery,
+        tries=delivery.tries + 1,
+        next_at=now + wait,
+        last_answer=answer,
+        dead_at=now if given_up else None,
+    )
+
+
+def replayed(delivery: Delivery, now: datetime) -> Delivery:
+    """Return the delivery, to be tried at once and for a day."""
+    return replace(delivery, since=now, tries=0, next_at=now, dead_at=None)
+
+
+def _account_of(event_type: str, subject: str, data: Mapping[str, Any]) -> str | None:
+    if event_type.startswith("orchestrator.account."):
+        return subject
+    account = data.get("account_id")
+    return account if isinstance(account, str) else None

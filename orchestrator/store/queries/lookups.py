@@ -1,0 +1,131 @@
+"""Named queries that find rows by the beginning of their id, or by their name: what a person types."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, select, true
+
+from orchestrator.store.core.rows import table_of
+from orchestrator.store.tables import (
+    AccountRow,
+    ArchivedSessionRow,
+    DeliveryRow,
+    ModelRow,
+    ParkedRow,
+    PlacementRow,
+    SessionRow,
+    TokenRow,
+    WebhookRow,
+)
+
+
+class Kind(StrEnum):
+    """What an id belongs to."""
+
+    SESSION = "session"
+    ENDED_SESSION = "ended session"
+    """Deleted, or archived."""
+    ORPHAN = "orphan"
+    FORMER_PROVIDER = "former provider"
+    """It has placements, and may have left the configuration."""
+    ACCOUNT = "account"
+    MODEL = "model"
+    TOKEN = "token"  # noqa: S105
+    WEBHOOK = "webhook"
+    MESSAGE = "message"
+    DEAD_LETTER = "dead letter"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRow:
+    """A row that may be meant."""
+
+    id: str
+    name: str
+
+
+class _Place(NamedTuple):
+    table: Table
+    id: str
+    name: str
+    where: ColumnElement[bool]
+
+
+@cache
+def _places() -> Mapping[Kind, Sequence[_Place]]:
+    """Return where the rows of each kind are, and what an id and a name are there."""
+    sessions, placements = table_of(SessionRow), table_of(PlacementRow)
+    deleted = sessions.c.deleted_at.is_not(None)
+    return {
+        Kind.SESSION: [_Place(sessions, "id", "name", ~deleted)],
+        Kind.ENDED_SESSION: [
+            _Place(sessions, "id", "name", deleted),
+            _Place(table_of(ArchivedSessionRow), "id", "name", true()),
+        ],
+        Kind.ORPHAN: [_Place(placements, "id", "id", placements.c.session_id.is_(None))],
+        Kind.FORMER_PROVIDER: [_Place(placements, "provider", "provider", true())],
+        Kind.ACCOUNT: [_Place(table_of(AccountRow), "id", "id", true())],
+        Kind.MODEL: [_Place(table_of(ModelRow), "id", "id", true())],
+        Kind.TOKEN: [_Place(table_of(TokenRow), "id", "name", true())],
+        Kind.WEBHOOK: [_Place(table_of(WebhookRow), "name", "name", true())],
+        Kind.MESSAGE: [_Place(table_of(ParkedRow), "id", "id", true())],
+        Kind.DEAD_LETTER: [_Place(table_of(DeliveryRow), "event_id", "event_id", true())],
+    }
+
+
+#: Behind the beginning of an id, this comes after all that an id may go on with.
+_LAST = "z" * 65
+
+
+def begins(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    """Match texts that begin so, letter by letter: LIKE ignores the case on SQLite."""
+    return func.substr(column, 1, len(text)) == text
+
+
+def id_begins(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    """Match ids that begin so, by their index. Only for ids: letters, digits and `. _ : / -`, at most 64 of them."""
+    # Whatever the database's order of letters, what begins so comes between these two.
+    return and_(column >= text, column <= text + _LAST, begins(column, text))
+
+
+class Lookups:
+    """Queries by what a person types, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def has(self, kind: Kind, text: str) -> bool:
+        """Return whether a row has exactly this id."""
+        return bool(self._found(kind, lambda place: place.table.c[place.id] == text, 1))
+
+    def named(self, kind: Kind, name: str, limit: int) -> Sequence[NamedRow]:
+        """Return the rows of exactly this name."""
+        return self._found(kind, lambda place: place.table.c[place.name] == name, limit)
+
+    def beginning(self, kind: Kind, text: str, limit: int) -> Sequence[NamedRow]:
+        """Return the rows with an id that begins so, by id."""
+        return self._found(kind, lambda place: id_begins(place.table.c[place.id], text), limit)
+
+    def completing(self, kind: Kind, text: str, limit: int) -> Sequence[NamedRow]:
+        """Return the rows with an id or a name that begins so, by id."""
+
+        def either(place: _Place) -> ColumnElement[bool]:
+            return begins(place.table.c[place.id], text) | begins(place.table.c[place.name], text)
+
+        return self._found(kind, either, limit)
+
+    def _found(
+        self, kind: Kind, condition: Callable[[_Place], ColumnElement[bool]], limit: int
+    ) -> Sequence[NamedRow]:
+        found: list[NamedRow] = []
+        for place in _places()[kind]:
+            its_id, name = place.table.c[place.id], place.table.c[place.name]
+            query = select(its_id.label("its_id"), name.label("its_name")).where(
+                place.where, condition(place)
+            )
+            rows = self._connection.execute(query.distinct().order_by(its_id).limit(limit))
+            found += [NamedRow(row.its_id, row.its_name) for row in rows]
+        return found[:limit]

@@ -1,0 +1,320 @@
+"""Who may: tokens, scopes, one account; and what errors say."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from orchestrator.api.app import document
+from orchestrator.api.authentication import MOST_FAILURES, WITHIN, Failures
+from orchestrator.api.bodies import MOST_BYTES
+from orchestrator.api.problems import STATUS, ApiCode
+from orchestrator.rules.refusals import ErrorCode
+from orchestrator.rules.values import Scope
+from orchestrator.store.core.error_classes import ErrorClass
+from orchestrator.store.database import StoreOutage
+from tests.api.stage import Api, answered
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield (method, path, operation) of every route, from the OpenAPI document."""
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+def test_without_a_token_only_probes_are_answered(api: Api) -> None:
+    anonymous = httpx.Client(base_url=api.url, trust_env=False)
+    assert anonymous.get("/healthz").json() == {"status": "ok"}
+    assert anonymous.get("/readyz").json() == {"status": "ok"}
+    probes = {"/healthz", "/readyz"}
+    others = [(method, path) for method, path, _ in operations() if path not in probes]
+    assert len(others) > 30
+    asked = [*others, ("GET", "/openapi.json"), ("GET", "/nowhere"), ("GET", "/healthz/"), ("GET", "/")]
+    for method, path in asked:
+        response = anonymous.request(method, re.sub(r"\{\w+\}", "x", path))
+        assert response.status_code in {401, 429}, (method, path)
+        assert answered(response, response.status_code)["code"] in {"unauthenticated", "too_many_failures"}
+    anonymous.close()
+
+
+@pytest.mark.parametrize("header", ["", "Basic eA==", "Bearer", "Bearer x", "Bearer orch_0_0", "Bearer \xff"])
+def test_a_wrong_token_is_refused_and_not_repeated(api: Api, header: str) -> None:
+    with httpx.Client(base_url=api.url, trust_env=False) as client:
+        response = client.get("/v1/sessions", headers={b"Authorization": header.encode("latin-1")})
+    assert answered(response, 401)["code"] == "unauthenticated"
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    assert "orch_0_0" not in response.text
+
+
+def test_a_revoked_token_is_refused_at_once(api: Api) -> None:
+    text = api.token(Scope.READ)
+    client = api.client_with(text)
+    assert client.get("/sessions").status_code == 200
+    api.world.services.database.transact(lambda tx: tx.tokens.revoke(text.split("_")[1], tx.now()))
+    assert answered(client.get("/sessions"), 401)["code"] == "unauthenticated"
+
+
+def test_failures_are_limited_and_valid_tokens_are_not(api: Api) -> None:
+    wrong = api.client_with("orch_0_0")
+    for _ in range(MOST_FAILURES):
+        answered(wrong.get("/sessions"), 401)
+    limited = wrong.get("/sessions")
+    assert answered(limited, 429)["code"] == "too_many_failures"
+    assert 0 < int(limited.headers["retry-after"]) <= WITHIN + 1
+    api.get("/sessions")
+
+
+def test_failures_are_forgotten_after_a_while() -> None:
+    now = [0.0]
+    failures = Failures(lambda: now[0])
+    assert [failures.note("a") for _ in range(MOST_FAILURES)] == [None] * MOST_FAILURES
+    now[0] = WITHIN / 2
+    assert failures.note("a") == WITHIN / 2
+    assert failures.note("b") is None
+    now[0] = WITHIN
+    assert failures.note("a") is None
+
+
+def test_every_route_needs_a_scope_and_is_refused_without_it(api: Api) -> None:
+    reveal = api.client(Scope.REVEAL)
+    for method, path, operation in operations():
+        if path.startswith("/v1"):
+            [[scope]] = [one["token"] for one in operation["security"]]
+            assert Scope(scope) in {Scope.READ, Scope.OPERATE, Scope.ADMIN}
+            response = reveal.request(method, api.url + re.sub(r"\{\w+\}", "x", path), json={})
+            assert answered(response, 403)["code"] == "forbidden", (method, path)
+
+
+def test_reading_changes_nothing_and_operating_no_account(api: Api) -> None:
+    read, operate = api.client(Scope.READ), api.client(Scope.OPERATE)
+    session = {"account_id": "acme", "model_id": "llama"}
+    assert answered(read.post("/sessions", json=session), 403)["detail"].endswith("scope operate")
+    credit = {"amount": "1", "currency": "USD", "key": "k"}
+    assert answered(operate.post("/accounts/acme/credits", json=credit), 403)["detail"].endswith(
+        "scope admin"
+    )
+    assert api.world.balance() == 100
+
+
+# one account's token
+
+
+@pytest.fixture
+def two_accounts(api: Api) -> Api:
+    """Return the API with sessions of `acme`, and an account `secretco` with a session, a queued one and a model."""
+    answered(api.operator.put("/accounts/secretco", json={"plan": "payg", "currency": "USD"}))
+    api.post("/accounts/secretco/credits", {"amount": "50", "currency": "USD", "key": "secretkey"})
+    api.world.put_model(
+        "secretmodel",
+        {"alpha": "llama-3"},
+        source="private",
+        owner="secretco",
+        files_uploaded=True,
+        tags=["ready"],
+    )
+    api.create(account_id="secretco", model_id="llama", session_id="secretsession", name="secretname")
+    api.create(account_id="secretco", session_id="secretother", name="secretname2", start=False)
+    api.create(account_id="acme", session_id="mine", name="mine")
+    api.world.settle()
+    return api
+
+
+#: What names something of the other account in a path, and in a body.
+FOREIGN = {
+    "session_id": "secretsession",
+    "account_id": "secretco",
+    "model_id": "secretmodel",
+    "name": "alpha",
+    "period": "month",
+    "task_id": "secretjob",
+}
+BODIES: dict[str, Any] = {
+    "/v1/sessions": {"account_id": "secretco", "model_id": "llama"},
+    "/v1/interactions": {"batch": [{"session_id": "secretsession", "count": 1}]},
+    "/v1/sessions:close": {"account_id": "secretco"},
+    "/v1/sessions/{session_id}/extend": {"max_duration_seconds": 7200},
+}
+
+
+def test_a_token_of_one_account_sees_and_changes_nothing_of_another_over_every_route(
+    two_accounts: Api,
+) -> None:
+    api = two_accounts
+    api.post("/sessions/secretother/start", key="secretjob")
+    before = _state(api)
+    mine = api.client(Scope.OPERATE, Scope.REVEAL, account="acme")
+    asked = 0
+    for method, path, operation in operations():
+        if not path.startswith("/v1"):
+            continue
+        filled = re.sub(r"\{(\w+)\}", lambda name: FOREIGN[name[1]], path)
+        queries = [
+            {},
+            *({"account": "secretco"} for one in operation.get("parameters", []) if one["name"] == "account"),
+        ]
+        for query in queries:
+            body = BODIES.get(path, {}) if method in {"POST", "PUT", "DELETE"} else None
+            response = mine.request(method, api.url + filled, params=query, json=body)
+            asked += 1
+            about_another = "{" in path or query or body
+            wanted = {403, 404} if about_another else {200, 403}
+            assert response.status_code in wanted, (method, path, query, response.text)
+            told = json.dumps({**response.json(), "detail": "", "details": {}})
+            assert "secret" not in told.replace("secret_ref", ""), (method, path, query, told)
+    assert asked > 35
+    assert _state(api) == before
+
+
+def test_what_is_unknown_and_what_is_anothers_are_answered_alike(two_accounts: Api) -> None:
+    api = two_accounts
+    mine = api.client(Scope.OPERATE, Scope.REVEAL, account="acme")
+    for path, foreign, unknown in (
+        ("/sessions/{}", "secretsession", "nosuchsession"),
+        ("/sessions/{}/explain", "secretsession", "nosuchsession"),
+        ("/sessions/{}/endpoint", "secretsession", "nosuchsession"),
+        ("/sessions/{}/events", "secretsession", "nosuchsession"),
+        ("/accounts/{}", "secretco", "nosuchco"),
+        ("/accounts/{}/ledger", "secretco", "nosuchco"),
+        ("/accounts/{}/forecast", "secretco", "nosuchco"),
+        ("/costs?account={}", "secretco", "nosuchco"),
+        ("/accounts/{}/budgets", "secretco", "nosuchco"),
+        ("/models/{}", "secretmodel", "nosuchmodel"),
+        ("/jobs/{}", "secretjob", "nosuchjob"),
+    ):
+        one, other = mine.get(path.format(foreign)), mine.get(path.format(unknown))
+        assert one.status_code == other.status_code == 404
+        assert one.text.replace(foreign, "X") == other.text.replace(unknown, "X")
+    for verb in ("start", "close", "extend", "ping"):
+        body = {"max_duration_seconds": 7200} if verb == "extend" else {}
+        one = mine.post(f"/sessions/secretsession/{verb}", json=body)
+        other = mine.post(f"/sessions/nosuchsession/{verb}", json=body)
+        assert one.status_code == other.status_code == 404
+        assert one.text.replace("secretsession", "X") == other.text.replace("nosuchsession", "X")
+
+
+def test_a_token_of_one_account_does_what_is_its_own(two_accounts: Api) -> None:
+    mine = two_accounts.client(Scope.OPERATE, Scope.REVEAL, account="acme")
+    created = answered(mine.post("/sessions", json={"model_id": "llama", "name": "own"}), 201)
+    assert created["account_id"] == "acme"
+    assert {one["name"] for one in answered(mine.get("/sessions"))["items"]} == {"mine", "own"}
+    assert [one["id"] for one in answered(mine.get("/accounts"))["items"]] == ["acme"]
+    assert "secretmodel" not in {one["id"] for one in answered(mine.get("/models"))["items"]}
+    assert answered(mine.get("/sessions/mine/endpoint", params={"reveal": True}))["secret"] == "sk-alpha"
+    assert answered(mine.post("/sessions/mine/close"))["state"] == "stopping"
+
+
+def test_a_key_of_one_account_tells_nothing_of_another_accounts(two_accounts: Api) -> None:
+    api = two_accounts
+    api.post("/sessions/secretsession/ping", key="shared")
+    mine = api.client(Scope.OPERATE, account="acme")
+    response = mine.post("/sessions/mine/ping", headers={"Idempotency-Key": "shared"})
+    assert answered(response)["id"] == "mine"
+    assert answered(mine.get("/jobs/shared"))["outcome"]["result"]["id"] == "mine"
+    assert api.get("/jobs/acme shared")["outcome"]["result"]["id"] == "mine"
+    api.post("/sessions/secretsession/ping", key="acme:guessed")
+    assert answered(mine.get("/jobs/guessed"), 404)["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"model_id": "llama", "session_id": "secretsession"}, 403),
+        ({"model_id": "llama", "credential": "env:ALPHA"}, 403),
+        (
+            {
+                "model_id": "llama",
+                "attach": {"endpoint_url": "http://h", "secret_ref": "env:A", "model": "m"},
+            },
+            403,
+        ),
+        ({"model_id": "secretmodel"}, 404),
+        ({"model_id": "nosuchmodel"}, 404),
+        ({"model_id": "a\x00b"}, 422),
+    ],
+)
+def test_a_token_of_one_account_reaches_no_further_with_a_new_session(
+    two_accounts: Api, body: Any, status: int
+) -> None:
+    mine = two_accounts.client(Scope.OPERATE, account="acme")
+    answered(mine.post("/sessions", json=body), status)
+
+
+def _state(api: Api) -> Any:
+    """Return all that the other account has."""
+    sessions = [one for one in api.get("/sessions")["items"] if one["account_id"] == "secretco"]
+    return (
+        sessions,
+        api.get("/accounts/secretco"),
+        api.get("/models/secretmodel"),
+        api.all_pages("/accounts/secretco/ledger"),
+    )
+
+
+# errors
+
+
+def test_every_code_has_a_status_and_none_is_a_servers_error() -> None:
+    assert set(STATUS) == {str(code) for code in [*ErrorCode, *ApiCode]}
+    assert {code: status for code, status in STATUS.items() if status >= 500} == {"unavailable": 503}
+
+
+def test_what_is_no_request_is_answered_as_a_problem(api: Api) -> None:
+    json_of = {"Content-Type": "application/json"}
+
+    def sent(method: str, path: str, content: Any, headers: Any = json_of) -> Any:
+        response = api.operator.request(method, path, content=content, headers=headers)
+        return answered(response, response.status_code)["code"], response.status_code
+
+    assert sent("GET", "/nowhere", b"") == ("not_found", 404)
+    assert sent("PATCH", "/sessions", b"") == ("method_not_allowed", 405)
+    assert sent("POST", "/sessions", b"{") == ("malformed", 400)
+    assert sent("POST", "/sessions", b"") == ("malformed", 400)
+    assert sent("POST", "/sessions", b"\xff\xfe") == ("malformed", 400)
+    assert sent("POST", "/sessions", b"[" * 100_000) == ("malformed", 400)
+    assert sent("POST", "/sessions", b'{"nodes":' + b"9" * 5000 + b"}") == ("malformed", 400)
+    assert sent("POST", "/sessions", b"[]") == ("invalid_request", 422)
+    assert sent("POST", "/sessions", b'{"nodes": NaN}') == ("invalid_request", 422)
+    assert sent("POST", "/sessions", b"x=1", {"Content-Type": "text/plain"}) == (
+        "unsupported_media_type",
+        415,
+    )
+    assert sent("POST", "/sessions", b"x" * (MOST_BYTES + 1)) == ("too_large", 413)
+    chunks = (b"x" * 65536 for _ in range(MOST_BYTES // 65536 + 2))
+    assert sent("POST", "/sessions", chunks) == ("too_large", 413)
+    assert sent("GET", "/sessions/%00", b"") == ("invalid_request", 422)
+    assert sent("GET", "/sessions/a%2Fb", b"") in {("not_found", 404), ("invalid_request", 422)}
+    long_key = {**json_of, "Idempotency-Key": "k" * 256}
+    assert sent("POST", "/sessions", b"{}", long_key) == ("invalid_request", 422)
+
+
+def test_a_defect_of_ours_is_answered_without_what_it_was(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("sk-secret in a message")
+
+    monkeypatch.setattr("orchestrator.flows.reports.views.of_sessions", fail)
+    response = api.operator.get("/sessions")
+    assert answered(response, 500)["code"] == "internal_error"
+    assert "sk-secret" not in response.text
+    assert "GET /v1/sessions failed" in caplog.text
+
+
+def test_a_database_that_is_down_is_answered_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreOutage(ErrorClass.DOWN, OSError("password"))
+
+    monkeypatch.setattr("orchestrator.flows.reports.views.of_sessions", fail)
+    response = api.operator.get("/sessions")
+    assert answered(response, 503)["code"] == "unavailable"
+    assert response.headers["retry-after"] == "1"
+    assert "password" not in response.text
+    monkeypatch.setattr(api.process.services.database, "reading", fail)
+    assert answered(api.operator.get("/sessions"), 503)["code"] == "unavailable"
+    with httpx.Client(base_url=api.url, trust_env=False) as anonymous:
+        assert anonymous.get("/healthz").status_code == 200
+        assert anonymous.get("/readyz").status_code == 503

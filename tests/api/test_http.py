@@ -1,0 +1,129 @@
+"""Corner cases of HTTP: methods, HEAD, bodies that are no JSON, misspelt parameters, a database that others lock."""
+
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from orchestrator.store.database import Database
+from tests.api.stage import Api, answered
+from tests.world import World
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PATCH", "/sessions", "GET, POST, HEAD"),
+        ("OPTIONS", "/sessions/x", "GET, DELETE, HEAD"),
+        ("DELETE", "/accounts/acme", "GET, PUT, HEAD"),
+        ("GET", "/sessions/x/close", "POST"),
+        ("POST", "/alarms", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_answered_with_those_that_are_allowed(
+    api: Api, method: str, path: str, allowed: str
+) -> None:
+    response = api.operator.request(method, path)
+    assert answered(response, 405)["code"] == "method_not_allowed"
+    assert response.headers["allow"] == allowed
+
+
+def test_head_is_get_without_the_body(api: Api) -> None:
+    session_id = api.create()
+    for path in ("/sessions", f"/sessions/{session_id}", "/accounts/acme", "/accounts/none", "/nowhere"):
+        got, head = api.operator.get(path), api.operator.head(path)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        for name in ("content-type", "content-length", "etag"):
+            assert head.headers.get(name) == got.headers.get(name)
+    with httpx.Client(base_url=api.url, trust_env=False) as anyone:
+        assert anyone.head("/healthz").status_code == anyone.head("/readyz").status_code == 200
+        assert anyone.head("/v1/sessions").status_code == 401
+
+
+def test_what_scrapes_the_api_reads_where_metrics_are(api: Api) -> None:
+    with httpx.Client(base_url=api.url, trust_env=False) as anyone:
+        assert "ORCHESTRATOR_METRICS_PORT" in answered(anyone.get("/metrics"), 404)["detail"]
+
+
+def test_head_of_a_stream_ends_with_its_headers(api: Api) -> None:
+    head = api.operator.head("/events", headers={"Accept": "text/event-stream"})
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"].startswith("text/event-stream")
+    api.create()
+    assert api.process.feed._listeners == 0, "nothing listens any more"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "expected"),
+    [
+        (b'{"account_id": }', 400, "the body is not JSON: line 1, column 16: Expecting value"),
+        (b'{"a": 1,\n "b" 2}', 400, "the body is not JSON: line 2, column 6: "),
+        (b'{"name": "\xff"}', 400, "the body is not JSON: it is not UTF-8 text (byte 10)"),
+        (b"[" * 200_000, 400, "the body is nested too deeply"),
+        (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, 400, "the body is nested too deeply"),
+        (b'{"nodes": ' + b"9" * 5_000 + b"}", 400, "the body has a number with too many digits"),
+        (
+            b'{"account_id": "acme", "model_id": "llama", "metadata": {"x": NaN}}',
+            422,
+            "metadata.x: must be a finite",
+        ),
+        (
+            b'{"account_id": "acme", "model_id": "llama", "stop": {"max_cost": Infinity}}',
+            422,
+            "stop.max_cost: ",
+        ),
+        (
+            b'{"account_id": "acme", "model_id": "llama", "metadata": {"x": 1e999}}',
+            422,
+            "metadata.x: must be a finite",
+        ),
+        (
+            b'{"account_id": "acme", "model_id": "llama", "metadata": ' + b'{"a":' * 90 + b"1" + b"}" * 91,
+            422,
+            "is nested more than 32 deep",
+        ),
+    ],
+)
+def test_a_body_that_is_no_request_says_why(api: Api, body: bytes, status: int, expected: str) -> None:
+    problem = answered(api.operator.post("/sessions", content=body, headers=JSON), status)
+    assert expected in problem["detail"]
+    assert api.get("/sessions")["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/sessions?colour=red"), ("POST", "/sessions?colour=red"), ("GET", "/audit?limit=1")],
+)
+def test_an_unknown_parameter_is_refused_and_nothing_done(api: Api, method: str, path: str) -> None:
+    body = {"account_id": "acme", "model_id": "llama"} if method == "POST" else None
+    [fault] = answered(api.operator.request(method, path, json=body), 422)["faults"]
+    assert fault["loc"] == "query"
+    assert "has the unknown parameter" in fault["msg"]
+    assert api.get("/sessions")["items"] == []
+
+
+def test_a_change_waits_for_a_locked_database_and_no_longer_than_documented(
+    world: World, sqlite_url: str
+) -> None:
+    quick = Database(sqlite_url, clock=world.clock, gives_up_after=1.0)
+    world.services = replace(world.services, database=quick)
+    with Api(world) as api, closing(sqlite3.connect(str(quick.file), isolation_level=None)) as other:
+        body = {"account_id": "acme", "model_id": "llama"}
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        refused = api.operator.post("/sessions", json=body, headers={"Idempotency-Key": "order-1"})
+        waited = time.monotonic() - began
+        assert answered(refused, 503)["code"] == "unavailable"
+        assert int(refused.headers["retry-after"]) >= 1
+        assert 0.9 < waited < 15
+        assert api.get("/sessions")["items"] == [], "who only reads does not wait"
+        other.execute("ROLLBACK")
+        again = api.operator.post("/sessions", json=body, headers={"Idempotency-Key": "order-1"})
+        assert "idempotency-replayed" not in again.headers
+        assert answered(again, 201)["state"] == "starting"
+    quick.dispose()

@@ -1,0 +1,5 @@
+"""Tests of this folder look at accounts with a long past."""
+
+import pytest
+
+pytestmark = pytest.mark.slow

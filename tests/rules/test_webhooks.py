@@ -1,0 +1,131 @@
+"""Which events a webhook receives, and when a failed delivery is tried again and given up."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from orchestrator.rules import webhooks
+from orchestrator.rules.values import Delivery, Webhook
+from tests.rules.builders import HOUR, MINUTE, SECOND, T0
+
+HOOK = Webhook(
+    name="shop", url="https://example.com/hook", secret_refs=("env:S",), place=0, next_at=T0, created_at=T0
+)
+SESSION, ACCOUNT = "orchestrator.session.stopped", "orchestrator.account.credited"
+
+
+def delivery(**changes: Any) -> Delivery:
+    """Return a delivery of an event that happened at T0."""
+    one = Delivery(
+        webhook="shop",
+        seq=1,
+        event_id="e",
+        type=SESSION,
+        subject="s",
+        time=T0,
+        data={},
+        since=T0,
+        next_at=T0,
+    )
+    return replace(one, **changes)
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("https://example.com/hook?a=b", None),
+        ("http://127.0.0.1:9000/", None),
+        ("http://localhost:9000/", None),
+        ("http://example.com/", "must begin with https:// (http:// is for receivers on this machine)"),
+        ("ftp://example.com/", "must begin with https:// (http:// is for receivers on this machine)"),
+        ("https://", "must be a URL with a host"),
+        ("https://[::1", "must be a URL with a host"),
+        ("https://example.com:port/", "must be a URL with a host"),
+        ("https://user:password@example.com/", "must hold no user, password or fragment"),
+        ("https://example.com/#part", "must hold no user, password or fragment"),
+    ],
+)
+def test_where_events_may_be_sent(url: str, fault: str | None) -> None:
+    assert webhooks.url_fault(url) == fault
+
+
+@pytest.mark.parametrize(
+    ("pattern", "right"),
+    [("*", True), (SESSION, True), ("orchestrator.session.*", True), ("session.*", False), ("", False)],
+)
+def test_patterns_of_types(pattern: str, right: bool) -> None:
+    assert (webhooks.pattern_fault(pattern) is None) is right
+
+
+@pytest.mark.parametrize(
+    ("types", "accounts", "event", "received"),
+    [
+        ((), (), (SESSION, "s", {"account_id": "acme"}), True),
+        ((SESSION,), (), (SESSION, "s", {}), True),
+        (("orchestrator.account.*", SESSION), (), (SESSION, "s", {}), True),
+        (("orchestrator.account.*",), (), (SESSION, "s", {}), False),
+        ((), ("acme",), (SESSION, "s", {"account_id": "acme"}), True),
+        ((), ("acme",), (SESSION, "s", {"account_id": "other"}), False),
+        ((), ("acme",), (ACCOUNT, "acme", {}), True),
+        ((), ("acme",), (ACCOUNT, "other", {}), False),
+        ((), ("acme",), ("orchestrator.provider.braked", "acme", {}), False),
+        ((), ("acme",), (SESSION, "s", {"account_id": 7}), False),
+    ],
+)
+def test_which_events_are_received(
+    types: tuple[str, ...], accounts: tuple[str, ...], event: tuple[str, str, Any], received: bool
+) -> None:
+    hook = replace(HOOK, event_types=types, account_ids=accounts)
+    assert webhooks.receives(hook, *event) is received
+
+
+def test_a_failed_delivery_is_tried_later_and_later_until_a_day_has_passed() -> None:
+    one, now, waits = delivery(), T0, []
+    while one.dead_at is None:
+        one = webhooks.after_failure(one, "no", now)
+        waits.append(one.next_at - now)
+        now = one.next_at
+    assert waits[:4] == [5 * SECOND, 10 * SECOND, 20 * SECOND, 40 * SECOND]
+    assert max(waits) == HOUR
+    assert 20 <= one.tries == len(waits) <= 40
+    assert one.dead_at - one.since >= timedelta(hours=24)
+    assert one.last_answer == "no"
+
+
+def test_a_replay_begins_a_new_day() -> None:
+    dead = delivery(tries=9, dead_at=T0, last_answer="no")
+    again = webhooks.replayed(dead, T0 + 48 * HOUR)
+    assert (again.tries, again.dead_at, again.since) == (0, None, T0 + 48 * HOUR)
+    assert webhooks.after_failure(again, "no", T0 + 49 * HOUR).dead_at is None
+
+
+def test_a_receiver_that_fails_is_left_alone_for_a_while_and_then_forgiven() -> None:
+    hook = HOOK
+    rests = []
+    for _ in range(10):
+        hook = webhooks.after_pass(hook, arrived=0, answer="no", now=T0)
+        rests.append(hook.next_at - T0)
+    assert rests[:3] == [5 * SECOND, 10 * SECOND, 20 * SECOND]
+    assert rests[-1] == 5 * MINUTE
+    partly = webhooks.after_pass(hook, arrived=1, answer="no", now=T0)
+    assert (partly.failures, partly.next_at, partly.last_answer, partly.last_sent_at) == (0, T0, "no", T0)
+    well = webhooks.after_pass(partly, arrived=0, answer=None, now=T0 + MINUTE)
+    assert (well.last_answer, well.last_sent_at) == (None, T0)
+
+
+@pytest.mark.parametrize(
+    ("secret", "size"),
+    [
+        ("whsec_" + "YWJj" * 8, 24),
+        ("whsec_" + "YWJj" * 21, 63),
+        pytest.param("YWJj" * 8, None, id="no prefix"),
+        pytest.param("whsec_" + "YWJj" * 7, None, id="too short"),
+        pytest.param("whsec_" + "YWJj" * 22, None, id="too long"),
+        pytest.param("whsec_" + "YWJj" * 8 + " ~", None, id="not base64"),
+    ],
+)
+def test_a_secret_signs_only_as_the_standard_writes_it(secret: str, size: int | None) -> None:
+    key = webhooks.key_in(secret)
+    assert (None if key is None else len(key)) == size

@@ -1,0 +1,54 @@
+"""Rows are found by what a person types: a whole id, a name, a beginning; letter by letter on both databases."""
+
+from dataclasses import replace
+
+from orchestrator.rules.states import State
+from orchestrator.store.database import Database
+from orchestrator.store.queries.lookups import Kind, NamedRow
+from orchestrator.store.queries.pages import SessionFilter
+from tests.rules.builders import T0
+from tests.store.stage import a_closing, a_created, a_running, an_account, keep
+
+
+def test_sessions_are_found_by_id_by_name_and_by_beginning(database: Database) -> None:
+    keep(
+        database,
+        replace(a_created(1), id="Batch_1", name="first"),
+        replace(a_created(2), id="Batch_2", name="second"),
+        replace(a_created(3), id="batchX3", name="Batch_1"),
+        replace(a_created(4), id="Batch_4", name="gone", deleted_at=T0),
+    )
+    with database.reading() as tx:
+        rows = tx.lookups
+        assert rows.has(Kind.SESSION, "Batch_1")
+        assert not rows.has(Kind.SESSION, "batch_1"), "the case counts"
+        assert not rows.has(Kind.SESSION, "Batch_4"), "deleted"
+        assert rows.has(Kind.ENDED_SESSION, "Batch_4")
+        assert rows.named(Kind.SESSION, "Batch_1", 9) == [NamedRow("batchX3", "Batch_1")]
+        found = [one.id for one in rows.beginning(Kind.SESSION, "Batch_", 9)]
+        assert found == ["Batch_1", "Batch_2"], "an underscore is an underscore"
+        assert [one.id for one in rows.beginning(Kind.SESSION, "", 2)] == sorted(["Batch_1", "Batch_2"])
+        assert [one.id for one in rows.completing(Kind.SESSION, "sec", 9)] == ["Batch_2"]
+        assert rows.beginning(Kind.SESSION, "%", 9) == []
+
+
+def test_other_rows_are_found_too(database: Database) -> None:
+    keep(database, an_account("zeta"))
+    keep(database, replace(a_closing(1), session_id=None, id="orphan-1"))
+    with database.reading() as tx:
+        rows = tx.lookups
+        assert [one.id for one in rows.beginning(Kind.ACCOUNT, "z", 9)] == ["zeta"]
+        assert [one.id for one in rows.beginning(Kind.ORPHAN, "orph", 9)] == ["orphan-1"]
+        assert rows.beginning(Kind.FORMER_PROVIDER, "al", 9) == [NamedRow("alpha", "alpha")]
+        for kind in Kind:
+            assert rows.named(kind, "nothing", 9) == []
+
+
+def test_what_a_list_leaves_out_is_counted(database: Database) -> None:
+    keep(database, a_running(1), a_created(2), replace(a_created(3), deleted_at=T0))
+    with database.reading() as tx:
+        assert tx.pages.count_sessions(SessionFilter()) == 2
+        assert tx.pages.count_sessions(SessionFilter(states=(State.RUNNING,))) == 1
+        assert tx.pages.count_sessions(SessionFilter(account_id="nobody")) == 0
+        assert tx.pages.count_sessions(SessionFilter(provider="alpha")) == 1
+        assert tx.accounts.count() == len(tx.accounts.listed())
