@@ -20,6 +20,11 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 REPLACEMENT = "\ufffd"
 
 
+def numbered(count: int, one: str, many: str = "") -> str:
+    """Return the count with its noun: `1 session`, `2 sessions`; `many` is a plural that does not just add an s."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def is_line(text: str) -> bool:
     """Return whether `text` has neither control characters nor direction overrides, and no line breaks."""
     return (text.isascii() and text.isprintable()) or not any(map(is_unsafe, text))

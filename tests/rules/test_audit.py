@@ -510,8 +510,8 @@ def test_sessions_at_rest_are_as_many_as_were_counted() -> None:
     assert account_problems(an_account(), at_rest=AtRest(counted=there, there=there)) == []
     miscounted = {"stopped at alpha": 2, "failed": 1, "created": 1}
     assert account_problems(an_account(), at_rest=AtRest(counted=miscounted, there=there)) == [
-        Violation(Invariant.COUNTS, "acme", "0 sessions are failed, 1 were counted"),
-        Violation(Invariant.COUNTS, "acme", "3 sessions are stopped at alpha, 2 were counted"),
+        Violation(Invariant.COUNTS, "acme", "sessions that are failed: 0, counted: 1"),
+        Violation(Invariant.COUNTS, "acme", "sessions that are stopped at alpha: 3, counted: 2"),
     ]
 
 

@@ -17,6 +17,7 @@ from orchestrator.rules.text import (
     is_line,
     is_text,
     is_unsafe,
+    numbered,
 )
 
 #: Any text, including what Python may hold and UTF-8 may not.
@@ -135,3 +136,17 @@ def test_handles_that_can_be_stored_and_sent_back(handle: str, usable: bool) -> 
 )
 def test_a_cell_of_csv_is_no_formula(value: object, cell: object) -> None:
     assert csv_cell(value) == cell
+
+
+@pytest.mark.parametrize(
+    ("count", "many", "said"),
+    [
+        (0, "", "0 sessions"),
+        (1, "", "1 session"),
+        (2, "", "2 sessions"),
+        (1, "X", "1 session"),
+        (2, "X", "2 X"),
+    ],
+)
+def test_a_count_is_shown_with_its_noun(count: int, many: str, said: str) -> None:
+    assert numbered(count, "session", many) == said

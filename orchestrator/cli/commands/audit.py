@@ -12,6 +12,7 @@ from orchestrator.cli.shared.options import AsJson
 from orchestrator.cli.shared.output import coloured, print_json, progress, show, table
 from orchestrator.cli.shared.short_ids import id_cells
 from orchestrator.rules.audit.invariants import MEANING, Invariant, Violation
+from orchestrator.rules.text import numbered
 
 if TYPE_CHECKING:
     from orchestrator.flows.audit.audit_store import AuditReport
@@ -71,7 +72,7 @@ def _as_json(report: "AuditReport", found: Counter[Invariant], *, full: bool) ->
 
 def _tables(report: "AuditReport", found: Counter[Invariant]) -> Sequence[Any]:
     rows = [(check.value, _count(found[check]), MEANING[check]) for check in Invariant]
-    looked = f"looked at {report.sessions} sessions and {report.accounts} accounts"
+    looked = f"looked at {numbered(report.sessions, 'session')} and {numbered(report.accounts, 'account')}"
     left = "; more has changed than one look reads: run it again, or with --full" if report.behind else ""
     parts: list[Any] = [table(_CHECKS, rows), looked + left]
     if report.found:

@@ -14,6 +14,7 @@ from orchestrator.cli.shared.person import person
 from orchestrator.cli.shared.reading import reading
 from orchestrator.cli.shared.usage import Misused
 from orchestrator.rules.close_plans import PlanChanged, plan_in
+from orchestrator.rules.text import numbered
 
 if TYPE_CHECKING:
     from orchestrator.client import JobClient
@@ -122,7 +123,7 @@ def _show_plan(request: "CloseMany", *, as_json: bool) -> None:
     show(
         pairs(
             [
-                ("would close", f"{found['count']} session{'s' * (found['count'] != 1)}"),
+                ("would close", f"{numbered(found['count'], 'session')}"),
                 ("cost so far", _money(found["cost"])),
                 ("stops burning per hour", _money(found["burn_per_hour"])),
                 ("accounts", ", ".join(accounts[:5]) + more),

@@ -14,6 +14,7 @@ from orchestrator.cli.shared.output import print_json, progress, say, show
 from orchestrator.cli.shared.reading import found_account, opened, reading
 from orchestrator.cli.views import cost_tables
 from orchestrator.rules.billing.costs import CostsBy
+from orchestrator.rules.text import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,7 +105,7 @@ def export(
         pages = focus_export.focus_pages(database, first, last, account)
         with progress(f"writing {out}"):
             number = _written(out, pages, as_parquet=format_ is ExportFormat.FOCUS_PARQUET)
-    say(f"{out}: {number} rows, from {first} to {last - timedelta(days=1)}")
+    say(f"{out}: {numbered(number, 'row')}, from {first} to {last - timedelta(days=1)}")
 
 
 def _written(out: Path, pages: "Iterable[Rows]", *, as_parquet: bool) -> int:

@@ -20,8 +20,9 @@ from orchestrator.settings.environment import API_PORT
 from orchestrator.settings.sockets import private_socket, socket_url
 from orchestrator.settings.urls import derived_result_url
 
-#: Seconds that a process has to be there, and to leave after a signal; after a second, the platform leaves at once.
-START, LEAVE, LEAVE_AT_ONCE = 30.0, 12.0, 5.0
+#: Seconds that a process has to be there (3 on an idle machine of two cores), and to leave after a signal; after a
+#: second signal, the platform leaves at once.
+START, LEAVE, LEAVE_AT_ONCE = 90.0, 12.0, 5.0
 #: Seconds between two looks whether it is there, and for one answer of it.
 _LOOK, _ANSWER = 0.05, 2.0
 

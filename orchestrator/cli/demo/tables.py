@@ -12,6 +12,7 @@ from rich.text import Text
 
 from orchestrator.cli.demo.checks import ProviderView, Summary
 from orchestrator.cli.shared.fitting import Column, Fitted
+from orchestrator.rules.text import numbered
 
 _COLOURS: Mapping[str, str] = {
     "queued": "yellow",
@@ -41,7 +42,9 @@ def of_sessions(sessions: Sequence[dict[str, Any]], seconds: float) -> Renderabl
         shown += [_cells(session) for session in rows if session["state"] != "created"]
         kept = [row for row in rows if row["state"] == "created"]
         if kept:
-            shown.append((account, f"{len(kept)} sessions", kept[0]["model_id"], "", "created", "", "", ""))
+            shown.append(
+                (account, f"{numbered(len(kept), 'session')}", kept[0]["model_id"], "", "created", "", "", "")
+            )
     return Group(Fitted(_COLUMNS, shown), Text(f"{seconds:.0f} s", "dim"))
 
 

@@ -9,6 +9,7 @@ from orchestrator.cli.shared.failures import Complaint
 from orchestrator.cli.shared.reading import reading
 from orchestrator.rules.durations import duration_text
 from orchestrator.rules.installation import liveness
+from orchestrator.rules.text import numbered
 from orchestrator.rules.values import Worker
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def workers(_settings: "Settings") -> str:
             f"no process does {', '.join(missing)}: start one (`orchestrator worker`, or `{one}`)"
         )
     working = [one for one in liveness.alive(rows, now) if one.kind in liveness.KINDS]
-    alive = f"{len(working)} processes on {len({one.host for one in working})} hosts"
+    hosts = numbered(len({one.host for one in working}), "host")
+    alive = f"{numbered(len(working), 'process', 'processes')} on {hosts}"
     return f"{alive}; being restarted: {', '.join(restarting)}" if restarting else alive
 
 
@@ -39,7 +41,7 @@ def restarts(_settings: "Settings") -> str:
     if loops:
         raise Complaint(
             "\n".join(
-                f"{one.kind} on {one.host} died {one.deaths} times in ten minutes"
+                f"{one.kind} on {one.host} died {numbered(one.deaths, 'time')} in ten minutes"
                 f" (last fault: {one.last_fault or 'none was reported'}): look into its log"
                 for one in loops
             )

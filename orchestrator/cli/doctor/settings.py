@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from orchestrator.cli.doctor.check import Doubt
 from orchestrator.cli.shared.failures import Complaint
 from orchestrator.cli.shared.reading import reading
+from orchestrator.rules.text import numbered
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
@@ -15,7 +16,7 @@ def configuration(settings: "Settings") -> str:
     from orchestrator import wiring
 
     configuration = wiring.read_configuration(settings)
-    return f"{settings.config}: {len(configuration.providers)} providers"
+    return f"{settings.config}: {numbered(len(configuration.providers), 'provider')}"
 
 
 def file(settings: "Settings") -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.cli.shared.output import coloured, table
 from orchestrator.cli.shared.times import away
 from orchestrator.rules.durations import duration_text
+from orchestrator.rules.text import numbered
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,7 +60,7 @@ def _row(one: Mapping[str, Any], now: datetime) -> Sequence[Any]:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    words = (("stops", "end earlier"), ("spares", "later or not"), ("refuses", "would be refused"))
+    words = (("stops", "to end earlier"), ("spares", "to end later or not"), ("refuses", "to be refused"))
     said = [f"{counts[effect]} {word}" for effect, word in words if counts[effect]]
     return ", ".join(said) or "nothing changes for any session"
 
@@ -67,7 +68,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 def _looked_at(report: Mapping[str, Any], now: datetime) -> str:
     back = duration_text((now - datetime.fromisoformat(report["events_since"])).total_seconds())
     more = "" if report["complete"] else "; there are more than one look reads"
-    looked = f"looked at {report['sessions']} sessions and the events of {back}{more}"
+    looked = f"looked at {numbered(report['sessions'], 'session')} and the events of {back}{more}"
     return looked + _legend(report) if report["findings"] else looked
 
 

@@ -13,6 +13,7 @@ from orchestrator.flows.operations.checks import TIMEOUT, Subject, Tried, not_tr
 from orchestrator.flows.steps.targets import target_of
 from orchestrator.providers.port.driver import Driver, Life, Probe, Secret, Target
 from orchestrator.providers.port.errors import ProviderError
+from orchestrator.rules.text import numbered
 from orchestrator.rules.values import Verdict
 from orchestrator.rules.values.amounts import money_text
 
@@ -73,7 +74,7 @@ def _pinged(target: Target, probe: Probe) -> Tried:
 
 def _price(probe: Probe) -> Tried:
     parts = [f"{money_text(Decimal(probe.cost_usd))} USD"] if probe.cost_usd else []
-    parts += [f"{probe.tokens} tokens"] if probe.tokens else []
+    parts += [f"{numbered(probe.tokens, 'token')}"] if probe.tokens else []
     if not parts:
         return Tried(what="price of the ping", works=None, said="the platform does not report it")
     return Tried(what="price of the ping", works=True, said=", ".join(parts))

@@ -9,6 +9,7 @@ from orchestrator.flows.operations import remedies
 from orchestrator.providers.port.card import Card
 from orchestrator.providers.port.driver import Driver
 from orchestrator.providers.port.errors import CannotAsk, ProviderError
+from orchestrator.rules.text import numbered
 
 #: The time limit of one try. Seconds.
 TIMEOUT = 30.0
@@ -70,7 +71,7 @@ def card_facts(card: Card) -> Iterator[str]:
     if card.identity.exclusive_credentials:
         yield "one session for each credential"
     if card.lifecycle.max_nodes is not None:
-        yield f"at most {card.lifecycle.max_nodes} nodes"
+        yield f"at most {numbered(card.lifecycle.max_nodes, 'node')}"
     if card.lifecycle.shortest_duration_seconds:
         yield f"asked for at least {card.lifecycle.shortest_duration_seconds} s"
     if card.lifecycle.minimum_billing_seconds:

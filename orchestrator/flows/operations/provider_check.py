@@ -82,7 +82,7 @@ def _key_check(subject: Subject, ref: str | None) -> Callable[[], Awaitable[str]
         if isinstance(driver, ChecksKey):
             return await driver.check(services.secret(ref))
         if ref is not None and driver.card.status.can_list:
-            return f"{len(await driver.list(services.secret(ref)))} sessions or instances listed"
+            return f"sessions or instances listed: {len(await driver.list(services.secret(ref)))}"
         if driver.card.lifecycle.attaches:
             raise CannotAsk("each session brings a secret of its own")
         if driver.card.status.by_name:

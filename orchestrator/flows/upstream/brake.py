@@ -14,6 +14,7 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.rules.admission.places import Spot
 from orchestrator.rules.events import Event, rfc3339
+from orchestrator.rules.text import numbered
 from orchestrator.rules.upstream import brake as rule
 from orchestrator.rules.values import Brake, Session
 from orchestrator.store.queries.brakes import scope_of
@@ -135,7 +136,7 @@ def _why(
     if not rule.is_at_fault(health, policy.brake_min_sessions):
         return None
     died = f", {health.died} died within {window.total_seconds():.0f} s" if health.died else ""
-    return f"{health.doubtful} sessions are in doubt{died}, {health.well} answer"
+    return f"{numbered(health.doubtful, 'session')} in doubt{died}, answering: {health.well}"
 
 
 def _note_recovered(services: Services, provider: str, credential: str | None, times: int) -> None:

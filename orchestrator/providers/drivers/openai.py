@@ -18,6 +18,7 @@ from orchestrator.providers.shared.driver_type import DriverType
 from orchestrator.providers.shared.lifecycle import ask_reading, listed_models
 from orchestrator.providers.shared.looks import LOOK_PATH, SERVER_LOOKS
 from orchestrator.providers.shared.options import DriverOptions
+from orchestrator.rules.text import numbered
 
 #: Answers that say "no such list here"; the first good ping is the proof then.
 _NO_LIST = frozenset({404, 405, 501})
@@ -56,7 +57,7 @@ class OpenAIDriver(AlwaysOn):
         return (
             "no list of models"
             if answer.status in _NO_LIST
-            else f"{len(listed_models(answer, self._options.rules))} models listed"
+            else f"{numbered(len(listed_models(answer, self._options.rules)), 'model')} listed"
         )
 
     async def _check(self, model: str, secret: Secret | None) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.rules.text import numbered
 from orchestrator.rules.values import Account, Plan
 
 #: The limits that an account may have of its own, by their names in a plan.
@@ -101,7 +102,7 @@ def check_total(terms: AccountTerms, usage: Usage) -> Refusal | None:
     if limit is None or usage.total < limit:
         return None
     message = (
-        f"The account has {usage.total} sessions and {terms.origin('max_sessions')} allows {limit}: "
+        f"The account has {numbered(usage.total, 'session')} and {terms.origin('max_sessions')} allows {limit}: "
         "delete one that has ended."
     )
     return Refusal(ErrorCode.QUOTA_TOTAL_EXCEEDED, message, limit=limit, used=usage.total)
@@ -111,7 +112,7 @@ def check_concurrent(terms: AccountTerms, usage: Usage) -> Refusal | None:
     """Refuse if no slot is free, or if the account's queue holds earlier sessions."""
     limit = terms.plan.max_concurrent
     if limit is not None and usage.concurrent >= limit:
-        held = f"{usage.concurrent} sessions of the account are starting, running or stopping"
+        held = f"Starting, running or stopping: {numbered(usage.concurrent, 'session')} of the account,"
         origin = terms.origin("max_concurrent")
         return Refusal(
             ErrorCode.QUOTA_CONCURRENT_EXCEEDED,

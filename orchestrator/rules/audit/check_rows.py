@@ -288,7 +288,7 @@ def _counts(facts: AccountFacts) -> Iterator[str]:
     counted, there = (facts.at_rest.counted, facts.at_rest.there) if facts.at_rest else ({}, {})
     for what in sorted(counted.keys() | there.keys()):
         if counted.get(what, 0) != there.get(what, 0):
-            yield f"{there.get(what, 0)} sessions are {what}, {counted.get(what, 0)} were counted"
+            yield f"sessions that are {what}: {there.get(what, 0)}, counted: {counted.get(what, 0)}"
 
 
 def _groups(facts: AccountFacts) -> Iterator[str]:

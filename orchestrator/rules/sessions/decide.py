@@ -20,6 +20,7 @@ from orchestrator.rules.sessions.pings import (
 )
 from orchestrator.rules.sessions.stops import next_stop
 from orchestrator.rules.states import State, Step, StopReason
+from orchestrator.rules.text import numbered
 from orchestrator.rules.values import Due, Policy, Session, Verdict
 from orchestrator.rules.values.copies import replace
 from orchestrator.rules.warnings import next_warning
@@ -225,7 +226,7 @@ def _interval(policy: Policy, jitter: float) -> float:
 def _failing(session: Session, policy: Policy, now: datetime) -> Decision:
     seconds = _since(session.failing_since or now, now)
     if session.failures >= policy.dead_after_failures and seconds >= policy.dead_after_seconds:
-        times = "1 failed ping" if session.failures == 1 else f"{session.failures} failed pings in a row"
+        times = numbered(session.failures, "failed ping", "failed pings in a row")
         return _end(session, now, f"{times} over {seconds:.0f} s, the last: {session.last_ping_detail}")
     return _again(now, _backoff(session, policy))
 

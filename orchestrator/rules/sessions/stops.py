@@ -10,6 +10,7 @@ from orchestrator.rules.billing.meters import HORIZON
 from orchestrator.rules.billing.money import FundsEnd, cost_limit_at
 from orchestrator.rules.sessions.busy import under_way_until
 from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.text import numbered
 from orchestrator.rules.values import Policy, Session
 from orchestrator.rules.values.amounts import money_text
 from orchestrator.rules.values.zero import ZERO
@@ -173,7 +174,7 @@ def _interactions(session: Session) -> Iterator[Candidate]:
     if limit is None or session.limit_reached_at is None or session.interactions < limit[0]:
         return  # not these: the session was extended since
     owner = "its own" if limit[1] is StopReason.MAX_INTERACTIONS else "the model's"
-    detail = f"{session.interactions} interactions reported, {owner} limit is {limit[0]}"
+    detail = f"{numbered(session.interactions, 'interaction')} reported, {owner} limit is {limit[0]}"
     yield Candidate(limit[1], session.limit_reached_at, detail)
 
 

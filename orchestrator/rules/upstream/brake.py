@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from orchestrator.rules.sessions.pings import is_unwell_too_long
+from orchestrator.rules.text import numbered
 from orchestrator.rules.values import Brake, Policy, Session, Verdict
 
 #: With fewer sessions than this, all of them must be ill, and at least `brake_min_sessions`.
@@ -71,7 +72,7 @@ def why_over(seen: Recovery, wanted: int) -> str | None:
     if seen.doubtful == 0:
         return "no session there is in doubt any more"
     if seen.recovered >= min(wanted, seen.doubtful):
-        return f"{seen.recovered} sessions passed a ping again, {seen.doubtful} are still in doubt"
+        return f"{numbered(seen.recovered, 'session')} passed a ping again, still in doubt: {seen.doubtful}"
     if seen.running < MANY and seen.answers:
         return f"one of {seen.running} sessions there passed a ping"
     return None

@@ -42,6 +42,7 @@ from orchestrator.providers.port.errors import (
 )
 from orchestrator.providers.shared.driver_type import DriverType
 from orchestrator.providers.shared.lifecycle import ask_reading, finding_out, listed_models
+from orchestrator.rules.text import numbered
 from orchestrator.rules.values import Verdict
 
 #: This many pings in a row must say that it is gone, before that is a proof.
@@ -109,7 +110,9 @@ class MorpheusDriver:
 
     async def check(self, secret: Secret | None) -> str:
         await self._slot.look(_needed(secret), self._options.read_timeout_seconds)
-        return f"{len(await self._listed(_needed(secret)))} models listed, session calls are there"
+        return (
+            f"{numbered(len(await self._listed(_needed(secret))), 'model')} listed, session calls are there"
+        )
 
     async def lists(self, model: str, secret: Secret | None) -> str:
         return f"listed as {await self._listed_as(model, _needed(secret))}"

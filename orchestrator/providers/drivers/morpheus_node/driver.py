@@ -45,6 +45,7 @@ from orchestrator.providers.port.errors import (
 from orchestrator.providers.port.faults import rule
 from orchestrator.providers.shared.driver_type import DriverType
 from orchestrator.providers.shared.lifecycle import closed_or_ended, finding_out, not_closed
+from orchestrator.rules.text import numbered
 from orchestrator.rules.values import Verdict
 
 #: Seconds for a look at a session that was just opened: its id is not saved yet.
@@ -138,7 +139,7 @@ class MorpheusNodeDriver:
 
     async def check(self, secret: Secret | None) -> str:
         sessions, now = await self._wallet.sessions(secret)
-        return f"{sum(one.ended(now) is None for one in sessions)} sessions open"
+        return f"{numbered(sum(one.ended(now) is None for one in sessions), 'session')} open"
 
     async def check_owner(self, handle: str, secret: Secret | None) -> str:
         session, _ = await self._chain.get(handle, secret)
