@@ -97,6 +97,10 @@ def test_a_test_shows_what_the_receiver_answers(hooked: httpx.Client, shop: Rece
     assert (tried["arrived"], tried["answer"]) == (False, "the receiver answered 401")
 
 
+#: What is put of a webhook.
+TERMS = ("url", "secrets", "events", "accounts", "active")
+
+
 def test_dead_letters_are_listed_and_sent_again(api: Api, hooked: httpx.Client, shop: Receiver) -> None:
     shop.answer = lambda _event: 500
     credit(api.world, "one")
@@ -111,6 +115,12 @@ def test_dead_letters_are_listed_and_sent_again(api: Api, hooked: httpx.Client, 
     shop.answer = lambda _event: 204
     unknown = hooked.post("/webhooks/shop/replay", json={"events": ["nothing"]})
     assert code_of(unknown) == (404, "not_found")
+    terms = {key: value for key, value in hooked.get("/webhooks/shop").json().items() if key in TERMS}
+    hooked.put("/webhooks/shop", json={**terms, "accounts": ["other"]}).raise_for_status()
+    excluded = hooked.post("/webhooks/shop/replay", json={"events": [dead["event_id"]]})
+    assert code_of(excluded) == (409, "conflict")
+    assert "does not receive" in excluded.json()["detail"]
+    hooked.put("/webhooks/shop", json=terms).raise_for_status()
     [again] = hooked.post("/webhooks/shop/replay").json()["items"]
     assert (again["event_id"], again["dead_at"]) == (dead["event_id"], None)
     deliver(api.world)

@@ -137,6 +137,24 @@ def test_an_event_that_is_not_kept_cannot_be_replayed(cli: Cli, world: World) ->
     assert (said.code, "no event with this id is kept: nothing" in said.err) == (3, True)
 
 
+def test_an_event_that_the_webhook_does_not_receive_is_not_replayed(cli: Cli, world: World) -> None:
+    cli(
+        "webhook",
+        "put",
+        "shop",
+        "--url",
+        "https://shop.example/hook",
+        "--secret",
+        "env:HOOK",
+        "--account",
+        "x",
+    )
+    with world.services.database.reading() as tx:
+        [event, *_] = tx.outbox.tail(limit=1)
+    said = cli("webhook", "replay", "shop", "--event", event.id)
+    assert (said.code, "the webhook shop does not receive" in said.err) == (1, True), said.err
+
+
 @pytest.mark.parametrize(("minutes", "is_red"), [(10, False), (20, True)])
 def test_doctor_names_a_receiver_that_has_not_taken_an_event_for_long(
     cli: Cli, world: World, minutes: int, is_red: bool

@@ -13,7 +13,7 @@ from orchestrator.flows.operations.deliver_webhooks import (
     LEASE,
     deliver_webhooks,
 )
-from orchestrator.flows.operations.webhooks import InTheFile, put_webhook, replay, sync_webhooks
+from orchestrator.flows.operations.webhooks import InTheFile, NotReceived, put_webhook, replay, sync_webhooks
 from orchestrator.rules.values import Webhook
 from orchestrator.rules.webhooks import FIRST, GIVEN_UP_AFTER, LONGEST_REST
 from orchestrator.settings.configuration import WebhookConfiguration
@@ -177,6 +177,40 @@ def test_any_event_that_is_kept_can_be_sent_once_more(world: World, shop: Receiv
     assert [event["id"] for event in shop.taken] == [shop.taken[0]["id"]] * 2
     with pytest.raises(LookupError):
         replay(world.services.database, "shop", ["no such event"])
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [
+        pytest.param({"event_types": ("orchestrator.session.running",)}, id="another type"),
+        pytest.param({"account_ids": ("other",)}, id="another account"),
+    ],
+)
+def test_an_event_that_the_filter_excludes_is_not_replayed(
+    world: World, shop: Receiver, narrowed: dict[str, tuple[str, ...]]
+) -> None:
+    """Neither by its id nor with everything that was given up: an account's events stay with its receivers."""
+    put(world, "shop", shop.url, event_types=("orchestrator.session.stopped",))
+    live_and_end(world)
+    deliver(world)
+    event_id = shop.taken[0]["id"]
+    put(world, "shop", shop.url, **narrowed)
+    with pytest.raises(NotReceived, match=f"shop does not receive the event {event_id}.*stopped of .*change"):
+        replay(world.services.database, "shop", [event_id])
+    deliver(world)
+    assert len(shop.taken) == 1
+
+
+def test_what_was_given_up_and_is_excluded_by_now_stays_given_up(world: World, shop: Receiver) -> None:
+    put(world, "shop", shop.url, event_types=("orchestrator.session.stopped",))
+    live_and_end(world)
+    shop.answer = lambda _event: 400
+    for _ in range(50):
+        deliver(world)
+        world.jump(HOUR)
+    put(world, "shop", shop.url, event_types=("orchestrator.session.running",))
+    assert list(replay(world.services.database, "shop")) == []
+    assert backlog(world) == (0, 1)
 
 
 def test_a_receiver_that_hangs_delays_no_other(world: World, shop: Receiver) -> None:

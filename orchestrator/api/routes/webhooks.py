@@ -152,8 +152,8 @@ async def list_dead_letters(request: Request, name: Name) -> JSONResponse:
     ),
 )
 async def replay_webhook(request: Request, name: Name) -> JSONResponse:
-    """Send events again: those that are named, which may be any that are still kept, or everything that was given
-    up."""
+    """Send events again: those that are named, which may be any that are still kept, or everything that was given up.
+    An event that the webhook's filter excludes is refused: 409."""
     body = await body_of(request, required=False)
     wanted, process = model_of(ReplayWebhook, body), process_of(request)
     await process.read(lambda tx: _found(tx, name))
@@ -164,6 +164,8 @@ async def replay_webhook(request: Request, name: Name) -> JSONResponse:
         except LookupError as error:
             message = f"no event with this id is kept: {error.args[0]}"
             raise Problem(ApiCode.NOT_FOUND, message, details={"event_id": error.args[0]}) from None
+        except flow.NotReceived as error:
+            raise Problem(ErrorCode.CONFLICT, str(error), details={"event_id": error.event_id}) from None
         return {"items": [flow.delivery_as_json(one) for one in sent]}
 
     arguments = {"name": name, "events": wanted.events}

@@ -181,7 +181,7 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Send events again that were given up, or any event that is still kept."""
-    from orchestrator.flows.operations.webhooks import delivery_as_json
+    from orchestrator.flows.operations.webhooks import NotReceived, delivery_as_json
     from orchestrator.flows.operations.webhooks import replay as replay_events
 
     with opened() as database:
@@ -193,6 +193,8 @@ def replay(
             raise Complaint(
                 f"{unknown}; `orchestrator webhook list --dead` has those given up", NOT_FOUND
             ) from None
+        except NotReceived as error:
+            raise Complaint(str(error), REFUSED) from None
     if as_json:
         return print_json([delivery_as_json(one) for one in sent])
     return print_line(f"{len(sent)} of its events are sent again")

@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.flows.engine.services import Services
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.values import Delivery, Webhook
-from orchestrator.rules.webhooks import CANNOT_SIGN, key_in, replayed
+from orchestrator.rules.webhooks import CANNOT_SIGN, key_in, receives, replayed
 from orchestrator.settings.configuration import WebhookConfiguration
 from orchestrator.settings.secrets import SecretStore
 from orchestrator.store.database import Database
@@ -18,6 +18,16 @@ from orchestrator.store.transaction import Transaction
 
 class InTheFile(Exception):
     """The webhook stands in `orchestrator.toml`, where it must be changed."""
+
+
+class NotReceived(Exception):
+    """The webhook does not receive this event: its types or accounts exclude it."""
+
+    def __init__(self, event: Delivery) -> None:
+        self.event_id = event.event_id
+        what = f"the event {event.event_id} ({event.type} of {event.subject})"
+        remedy = "its events or accounts exclude it; change these first"
+        super().__init__(f"the webhook {event.webhook} does not receive {what}: {remedy}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,19 +72,25 @@ def delete_webhook(database: Database, name: str) -> bool:
 
 
 def replay(database: Database, name: str, event_ids: Collection[str] = ()) -> Sequence[Delivery]:
-    """Send dead letters again: those of these events, or all. An event that is no dead letter is sent once more, if it
-    is still kept. Return what will be sent. Raises LookupError with the id of an event that is not kept."""
+    """Send dead letters again: those of these events, or all that the webhook still receives. An event that is no dead
+    letter is sent once more, if it is still kept. Return what will be sent. Raises LookupError with the id of an event
+    that is not kept, NotReceived for one that the webhook's filter excludes."""
 
     def again(tx: Transaction) -> Sequence[Delivery]:
-        now = tx.now()
+        now, webhook = tx.now(), tx.webhooks.get(name, lock=True)
+        if webhook is None:
+            return ()
         dead = tx.webhooks.dead_letters(name)
         if event_ids:
             known = {one.event_id: one for one in dead}
-            dead = [known.get(event_id) or _kept(tx, name, event_id, now) for event_id in event_ids]
-        chosen = [replayed(one, now) for one in dead]
+            wanted = [known.get(event_id) or _kept(tx, name, event_id, now) for event_id in event_ids]
+        else:
+            wanted = [one for one in dead if _is_received(webhook, one)]
+        if excluded := [one for one in wanted if not _is_received(webhook, one)]:
+            raise NotReceived(excluded[0])
+        chosen = [replayed(one, now) for one in wanted]
         tx.webhooks.put(chosen)
-        webhook = tx.webhooks.get(name, lock=True)
-        if webhook is not None and chosen:
+        if chosen:
             tx.webhooks.save(webhook, replace(webhook, next_at=min(webhook.next_at, now)))
         return chosen
 
@@ -197,6 +213,10 @@ def _written(
     else:
         tx.webhooks.save(known, webhook)
     return webhook
+
+
+def _is_received(webhook: Webhook, delivery: Delivery) -> bool:
+    return receives(webhook, delivery.type, delivery.subject, delivery.data)
 
 
 def _kept(tx: Transaction, name: str, event_id: str, now: datetime) -> Delivery:
