@@ -94,6 +94,22 @@ def test_a_new_period_begins_without_thresholds() -> None:
     assert list(newly_reached([old], new)) == [50]
 
 
+def test_a_clock_that_is_put_back_over_midnight_announces_nothing_again() -> None:
+    midnight = datetime(2026, 2, 1, tzinfo=UTC)
+    today = after(a_budget(DAY), "85", midnight)
+    back = after(today, "99", midnight - timedelta(minutes=1))
+    assert back == today, "the announced period is kept"
+    assert budgets.reached_by_now(back, midnight - timedelta(minutes=1)) == 80
+    again = after(back, "85", midnight + timedelta(minutes=1))
+    assert (list(newly_reached([back], again)), again) == ([], today)
+    more = after(again, "95", midnight + timedelta(minutes=2))
+    assert list(newly_reached([again], more)) == [95]
+    later = after(more, "50", midnight + timedelta(days=1))
+    assert (later.since, later.reached) == (date(2026, 2, 2), 50)
+    assert budgets.reached_by_now(more, midnight + timedelta(days=1)) == 0
+    assert budgets.reached_by_now(a_budget(DAY), midnight) == 0
+
+
 def test_the_next_threshold_of_any_budget_is_looked_for() -> None:
     both = [after(a_budget(), "60"), after(a_budget(DAY, "10"), "4")]
     assert left_to_next(both, {MONTH: Decimal(60), DAY: Decimal(4)}) == 1

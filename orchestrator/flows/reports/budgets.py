@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.flows.reports.views import as_text
 from orchestrator.rules.billing import money
-from orchestrator.rules.billing.budgets import first_day
+from orchestrator.rules.billing.budgets import first_day, reached_by_now
 from orchestrator.rules.values import ZERO, Account, Budget
 from orchestrator.store.transaction import Transaction
 
@@ -37,6 +37,6 @@ def _budget(
         "amount": as_text(budget.amount),
         "used": as_text(used),
         "left": as_text(max(ZERO, budget.amount - used)),
-        "reached_percent": budget.reached if budget.since == since else 0,
+        "reached_percent": reached_by_now(budget, now),
         "max_burn_per_hour": None if most is None else as_text(most),
     }

@@ -38,8 +38,14 @@ def announced(
     budgets: Sequence[Budget], charged: Charged, uncharged: Decimal, now: datetime
 ) -> tuple[Budget, ...]:
     """Return the budgets with the thresholds that are reached by now. One that was reached stays so for its period,
-    whatever is given back."""
+    whatever is given back. In a period before that of the last announcement, as after a clock was put back, nothing is
+    reached."""
     return tuple(_announced(budget, charged[budget.period] + uncharged, now) for budget in budgets)
+
+
+def reached_by_now(budget: Budget, now: datetime) -> int:
+    """Return the highest threshold that was announced in the period that `now` is in, or in a later one."""
+    return budget.reached if _announced_since(budget, first_day(budget.period, now)) else 0
 
 
 def left_to_next(budgets: Sequence[Budget], charged: Charged) -> Decimal | None:
@@ -102,8 +108,13 @@ def without(budgets: Sequence[Budget], period: BudgetPeriod) -> tuple[Budget, ..
 
 def _announced(budget: Budget, used: Decimal, now: datetime) -> Budget:
     since = first_day(budget.period, now)
-    before = budget.reached if budget.since == since else 0
-    return replace(budget, since=since, reached=max(before, _reached(budget, used)))
+    if budget.since is not None and since < budget.since:
+        return budget
+    return replace(budget, since=since, reached=max(reached_by_now(budget, now), _reached(budget, used)))
+
+
+def _announced_since(budget: Budget, since: date) -> bool:
+    return budget.since is not None and budget.since >= since
 
 
 def _reached(budget: Budget, used: Decimal) -> int:
