@@ -110,6 +110,18 @@ def test_a_clock_that_is_put_back_over_midnight_announces_nothing_again() -> Non
     assert budgets.reached_by_now(a_budget(DAY), midnight) == 0
 
 
+@pytest.mark.parametrize("used", ["-7", "0"])
+def test_what_was_given_back_of_earlier_periods_counts_as_nothing_used(used: str) -> None:
+    """A budget of nothing allows nothing, whatever came back; and more may be charged before the next threshold."""
+    assert after(a_budget(), used).reached == 0
+    assert after(a_budget(amount="0"), used).reached == 100
+    refusal = budgets.check_budgets([a_budget(amount="0")], {MONTH: Decimal(used)}, ZERO, "USD")
+    assert refusal is not None
+    assert (refusal.code, refusal.details["used"]) == (ErrorCode.BUDGET_EXCEEDED, "0.00")
+    assert budgets.check_budgets([a_budget()], {MONTH: Decimal(used)}, ZERO, "USD") is None
+    assert left_to_next([a_budget()], {MONTH: Decimal(used)}) == 50 - Decimal(used)
+
+
 def test_the_next_threshold_of_any_budget_is_looked_for() -> None:
     both = [after(a_budget(), "60"), after(a_budget(DAY, "10"), "4")]
     assert left_to_next(both, {MONTH: Decimal(60), DAY: Decimal(4)}) == 1

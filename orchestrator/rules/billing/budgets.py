@@ -1,6 +1,7 @@
 """Budgets of an account: which thresholds are reached, and what a budget allows to be admitted.
 
-What is used of a budget: what was charged in its period, and what running sessions have used and is not charged yet."""
+What is used of a budget: what was charged in its period, and what running sessions have used and is not charged yet.
+It is below zero where more was given back of earlier periods; thresholds take that as zero."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from decimal import Decimal
 from typing import assert_never
 
 from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.rules.values import ZERO
 from orchestrator.rules.values.amounts import money_text
 from orchestrator.rules.values.budgets import THRESHOLDS, Budget, BudgetPeriod
 
@@ -63,7 +65,7 @@ def check_budgets(
 ) -> Refusal | None:
     """Refuse a start where a budget is used up."""
     for budget in budgets:
-        used = charged[budget.period] + uncharged
+        used = max(charged[budget.period] + uncharged, ZERO)
         if used >= budget.amount:
             whole, by_now = money_text(budget.amount), money_text(used)
             message = (
@@ -118,4 +120,4 @@ def _announced_since(budget: Budget, since: date) -> bool:
 
 
 def _reached(budget: Budget, used: Decimal) -> int:
-    return max((one for one in THRESHOLDS if used * 100 >= budget.amount * one), default=0)
+    return max((one for one in THRESHOLDS if max(used, ZERO) * 100 >= budget.amount * one), default=0)
