@@ -165,6 +165,25 @@ def test_budgets_are_put_shown_and_taken_away(any_api: Api) -> None:
     )
 
 
+def test_a_budget_that_changed_since_it_was_read_is_not_overwritten(any_api: Api) -> None:
+    api, path = any_api, "/accounts/acme/budgets"
+    body = {"amount": "5", "currency": "USD"}
+    empty = api.operator.get(path).headers["etag"]
+    mine = api.operator.put(f"{path}/month", json=body, headers={"If-Match": empty})
+    assert mine.headers["etag"] == api.operator.get(path).headers["etag"] != empty
+    late = api.operator.put(f"{path}/month", json={"currency": "USD"}, headers={"If-Match": empty})
+    assert answered(late, 412)["code"] == "precondition_failed"
+    assert api.get(path)["budgets"][0]["amount"] == "5.00"
+    api.world.run_session()
+    api.world.pass_time(3 * MINUTE)
+    spent = api.operator.get(path)
+    assert spent.json()["budgets"][0]["used"] != "0.00"
+    assert spent.headers["etag"] == mine.headers["etag"], "what is spent is no part of what is put"
+    answered(api.operator.put(f"{path}/day", json=body, headers={"If-Match": spent.headers["etag"]}))
+    nobody = api.operator.put("/accounts/nobody/budgets/day", json=body, headers={"If-Match": empty})
+    assert answered(nobody, 412)["code"] == "precondition_failed"
+
+
 def test_providers_are_shown_checked_and_released(api: Api) -> None:
     assert [one["name"] for one in api.get("/providers")["items"]] == ["alpha", "beta", "morph"]
     alpha = api.get("/providers/alpha")

@@ -66,6 +66,16 @@ def test_a_form_of_a_budget_acts_once_and_names_who_sent_it(site: Stage, admin: 
     assert admin.http.post(f"{ACCOUNT}/budgets/week", data=form).status_code == 422
 
 
+def test_of_two_who_change_a_budget_at_once_the_second_is_told(site: Stage, admin: Person) -> None:
+    admin.press(ACCOUNT, DAY, amount="5")
+    other = site.person(Scope.ADMIN, name="ben")
+    form = form_in(other.page(ACCOUNT), DAY) | {"amount": "9"}
+    admin.press(ACCOUNT, DAY, amount="7")
+    late = other.http.post(DAY, data=form)
+    assert (late.status_code, "has changed since it was read" in late.text) == (412, True)
+    assert site.get(f"{ACCOUNT}/budgets")["budgets"][0]["amount"] == "7.00"
+
+
 def test_a_read_only_console_shows_budgets_without_their_form(world: World) -> None:
     terms = {"account_id": "acme", "period": "day", "amount": "5", "currency": "USD"}
     world.done("account.budget", **terms)

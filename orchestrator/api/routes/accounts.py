@@ -17,7 +17,7 @@ from orchestrator.client import cost_resources, requests, resources
 from orchestrator.flows.lifecycle.account_work import lock_account
 from orchestrator.flows.reports import account_view, budgets, views
 from orchestrator.flows.reports.cursors import decoded, encoded
-from orchestrator.rules.values import Account, Scope
+from orchestrator.rules.values import ZERO, Account, Scope
 from orchestrator.store.transaction import Transaction
 
 router = APIRouter(tags=["accounts"])
@@ -132,7 +132,7 @@ async def debit_account(request: Request, account_id: AccountId) -> JSONResponse
 
 @router.get(
     "/accounts/{account_id}/budgets",
-    **describes(Scope.READ, cost_resources.BudgetsResource, errors=(404,)),
+    **describes(Scope.READ, cost_resources.BudgetsResource, errors=(404,), versioned=True),
 )
 async def get_budgets(request: Request, account_id: AccountId) -> JSONResponse:
     """Return the account's budgets, and what is used of each by now."""
@@ -141,7 +141,8 @@ async def get_budgets(request: Request, account_id: AccountId) -> JSONResponse:
     def read(tx: Transaction) -> Mapping[str, Any]:
         return budgets.read_budgets(tx, _found(tx, account_id), tx.now())
 
-    return JSONResponse(await process_of(request).read(read))
+    view = await process_of(request).read(read)
+    return JSONResponse(view, headers={"ETag": etag_of(budgets.that_is_put(view))})
 
 
 @router.put(
@@ -149,19 +150,34 @@ async def get_budgets(request: Request, account_id: AccountId) -> JSONResponse:
     **describes(
         Scope.ADMIN,
         cost_resources.BudgetsResource,
-        errors=(404,),
+        errors=(404, 412),
         body=requests.BudgetAccount,
         without=("account_id", "period"),
         job=True,
+        versioned=True,
         example={"amount": "250.00", "currency": "USD", "max_burn_per_hour": "5.00"},
     ),
 )
 async def budget_account(request: Request, account_id: AccountId, period: BudgetPeriod) -> JSONResponse:
-    """Give the account a budget for each day or month (UTC), change it, or, without an amount, take it away."""
-    body = await _body(request)
+    """Give the account a budget for each day or month (UTC), change it, or, without an amount, take it away. The `ETag`
+    is that of all the account's budgets."""
+    body, services = await _body(request), process_of(request).services
     if "period" in body:
         raise invalid(fault("period", "the path names the period: leave it out of the body"))
-    return await carry_out(request, "account.budget", {**body, "account_id": account_id, "period": period})
+
+    def current(tx: Transaction) -> Mapping[str, Any] | None:
+        locked = lock_account(services, tx, account_id)
+        return (
+            None if locked is None else budgets.that_is_put(budgets.budgets_of(tx, locked[0], ZERO, tx.now()))
+        )
+
+    return await carry_out(
+        request,
+        "account.budget",
+        {**body, "account_id": account_id, "period": period},
+        precondition=unchanged(request, current),
+        versioned=budgets.that_is_put,
+    )
 
 
 @router.get(

@@ -40,7 +40,7 @@ async def account(request: Request, account_id: AccountId) -> Response:
     answer = await ask(request, "GET", f"/accounts/{account_id}")
     forecast = await get(request, f"/accounts/{account_id}/forecast")
     ledger = await get(request, f"/accounts/{account_id}/ledger", {"limit": DRAWN})
-    budgets = await get(request, f"/accounts/{account_id}/budgets")
+    budgets = await ask(request, "GET", f"/accounts/{account_id}/budgets")
     return await page(
         request,
         "account.html",
@@ -51,7 +51,8 @@ async def account(request: Request, account_id: AccountId) -> Response:
         balance=drawing.line(_balances(ledger["items"]), "Balance over time", "good"),
         since=ledger["items"][-1]["at"] if ledger["items"] else None,
         quotas=QUOTAS,
-        budgets={budget["period"]: budget for budget in budgets["budgets"]},
+        budgets={budget["period"]: budget for budget in budgets.content["budgets"]},
+        budget_version=budgets.headers["etag"],
     )
 
 

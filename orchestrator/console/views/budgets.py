@@ -10,7 +10,7 @@ from orchestrator.api.parameters import AccountId
 from orchestrator.api.problems import fault, invalid
 from orchestrator.api.routes.accounts import BudgetPeriod
 from orchestrator.console.access import ADMIN
-from orchestrator.console.backend import change
+from orchestrator.console.backend import ask
 from orchestrator.console.forms import Form, form_of, given
 
 router = APIRouter()
@@ -18,12 +18,14 @@ router = APIRouter()
 
 @router.post("/accounts/{account_id}/budgets/{period}", dependencies=ADMIN)
 async def put_budget(request: Request, account_id: AccountId, period: BudgetPeriod) -> Response:
-    """Put the budget of this period, or take it away where that button was pressed."""
+    """Put the budget of this period, or take it away where that button was pressed, unless another person has changed
+    the account's budgets meanwhile."""
     form = await form_of(request)
     path = f"/accounts/{account_id}"
     taken_away = form.is_set("remove")
     terms = given(currency=form.text("currency")) if taken_away else _terms(form)
-    await change(request, "PUT", f"{path}/budgets/{period}", terms, key=form.key)
+    version = {"If-Match": form.values.get("version", "")}
+    await ask(request, "PUT", f"{path}/budgets/{period}", body=terms, key=form.key, headers=version)
     return RedirectResponse(f"{path}?done={'unbudgeted' if taken_away else 'budgeted'}", 303)
 
 

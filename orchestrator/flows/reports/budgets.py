@@ -1,5 +1,6 @@
 """An account's budgets as people and other services read them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,9 @@ from orchestrator.rules.billing import money
 from orchestrator.rules.billing.budgets import first_day, reached_by_now
 from orchestrator.rules.values import ZERO, Account, Budget
 from orchestrator.store.transaction import Transaction
+
+#: What follows from the time, and from what was spent.
+_FOLLOWS = frozenset({"since", "used", "left", "reached_percent"})
 
 
 def read_budgets(tx: Transaction, account: Account, now: datetime) -> dict[str, Any]:
@@ -24,6 +28,12 @@ def budgets_of(tx: Transaction, account: Account, uncharged: Decimal, now: datet
         "currency": account.currency,
         "budgets": [_budget(tx, account, one, uncharged, now) for one in account.budgets],
     }
+
+
+def that_is_put(view: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of the budgets that people and other services put; the rest follows from what is spent."""
+    kept = [{name: value for name, value in one.items() if name not in _FOLLOWS} for one in view["budgets"]]
+    return {"account_id": view["account_id"], "budgets": kept}
 
 
 def _budget(
