@@ -9,6 +9,8 @@ import pytest
 from orchestrator.flows.operations.deliver_events import deliver_events, with_the_log
 from orchestrator.observability import metrics
 from orchestrator.rules.states import State
+from orchestrator.store.database import StoreUnavailable
+from orchestrator.store.queries.leases import Leases
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, World
 
@@ -130,6 +132,30 @@ def test_a_delivery_ends_with_a_batch_that_is_not_full(world: World) -> None:
     sink = Busy()
     first, second = (deliver_events(world.services, [sink]).settled for _ in range(2))
     assert (first, second) == (1, 1), "what came meanwhile is left to the next run"
+
+
+def test_a_lease_that_cannot_be_given_back_hides_no_error_of_a_sink(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Down(_Sink):
+        """The broker is down, and then the database too."""
+
+        def send(self, events: Sequence[Mapping[str, Any]]) -> None:
+            monkeypatch.setattr(Leases, "give_back", fails)
+            raise ConnectionError("the broker is down")
+
+    def fails(*_: object) -> None:
+        raise StoreUnavailable("the database is down")
+
+    world.create_session(start=False)
+    with pytest.raises(ConnectionError, match="the broker is down"):
+        deliver_events(world.services, [Down()])
+    assert "cannot give back the lease deliver_events (StoreUnavailable)" in caplog.text
+    monkeypatch.undo()
+    world.jump(MINUTE)
+    sink = _Sink()
+    deliver_events(world.services, [sink])
+    assert sink.got, "delivery goes on once the lease has expired"
 
 
 class _DownAtFirst(_Sink):

@@ -56,9 +56,28 @@ def deliver_events(services: Services, sinks: Sequence[Sink]) -> Tally:
                 sink.send(events)
             delivered += len(batch)
             batch = _next(services, holder, batch)
-    finally:  # a sink that raises must not keep other workers from trying
-        services.database.transact(lambda tx: tx.leases.give_back(LEASE, holder))
+    except BaseException:  # a sink that raises must not keep other workers from trying
+        _try_to_give_back(services, holder)
+        raise
+    _give_back(services, holder)
     return Tally(claimed=delivered, settled=delivered)
+
+
+def _try_to_give_back(services: Services, holder: str) -> None:
+    """Give the lease back. A failure is logged, so that it does not hide the one before it."""
+    try:
+        _give_back(services, holder)
+    except Exception as error:  # noqa: BLE001
+        log.warning(
+            "cannot give back the lease %s (%s): delivery goes on when it has expired, within %g s",
+            LEASE,
+            type(error).__name__,
+            LEASE_SECONDS,
+        )
+
+
+def _give_back(services: Services, holder: str) -> None:
+    services.database.transact(lambda tx: tx.leases.give_back(LEASE, holder))
 
 
 def _next(services: Services, holder: str, sent: Sequence[WaitingEvent]) -> Sequence[WaitingEvent]:
