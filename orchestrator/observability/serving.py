@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -18,6 +19,11 @@ log = logging.getLogger(__name__)
 #: Ports that are tried, from the configured one on: so many processes of one host may have the same setting.
 PORTS = 20
 
+#: Requests that are answered at once, each in a thread; others wait for their turn.
+MOST_THREADS = 8
+#: A client that neither sends its request nor reads the answer for so long is cut off. Seconds.
+CLIENT_WITHIN = 10.0
+
 Probe = Callable[[], str | None]
 """Returns None if all is well, otherwise what is not, as a sentence."""
 
@@ -25,13 +31,44 @@ Probe = Callable[[], str | None]
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._free = threading.BoundedSemaphore(MOST_THREADS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, once one is free. The system queues, and then refuses, what comes meanwhile."""
+        self._free.acquire()
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, then let the next request in."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """Log why a request was not answered, unless its client left or was cut off."""
+        error = sys.exception()
+        if not isinstance(error, TimeoutError | ConnectionError):
+            log.warning("a request for metrics or a probe failed (%s)", type(error).__name__)
+
 
 class _Server6(_Server):
     address_family = socket.AF_INET6
 
 
 class _Quiet(WSGIRequestHandler):
-    """Logs no requests."""
+    """Logs no requests, and cuts off clients that are too slow."""
+
+    def setup(self) -> None:
+        """Bound the time that a client may keep its thread."""
+        super().setup()
+        self.connection.settimeout(CLIENT_WITHIN)
 
     def log_message(self, *_arguments: Any) -> None:
         """Log nothing."""

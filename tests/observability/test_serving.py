@@ -4,10 +4,12 @@ import json
 import logging
 import multiprocessing
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -16,7 +18,7 @@ from orchestrator.observability import serving
 from orchestrator.processes.health import STUCK_AFTER, liveness, readiness
 from orchestrator.store.database import Database
 from orchestrator.tasks.liveness import BEATS
-from tests.waiting import free_port
+from tests.waiting import eventually, free_port
 
 HERE = "127.0.0.1"
 
@@ -71,6 +73,41 @@ def test_a_probe_answers_200_or_503_with_the_reason() -> None:
     assert answer(port, "/healthz") == (200, '{"status": "ok"}')
     status, body = answer(port, "/readyz")
     assert (status, json.loads(body)["detail"]) == (503, "the database is away")
+
+
+def test_connections_that_send_nothing_hold_few_threads_and_not_for_long(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serving, "MOST_THREADS", 2)
+    monkeypatch.setattr(serving, "CLIENT_WITHIN", 0.5)
+    before = set(threading.enumerate())
+    port = serve(free_port(), healthz=lambda: None)
+    with ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(socket.create_connection((HERE, port)))
+        eventually(lambda: len(answering(before)) == 2, "both threads are in use")
+        assert answer(port, "/healthz")[0] == 200, "it waited for its turn"
+        assert len(answering(before)) <= 2
+    assert caplog.text == ""
+
+
+def answering(before: set[threading.Thread]) -> list[threading.Thread]:
+    """Return the threads that answer requests."""
+    return [one for one in threading.enumerate() if one not in before and one.name != "metrics"]
+
+
+def test_a_probe_that_fails_is_logged_and_frees_its_thread(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serving, "MOST_THREADS", 1)
+
+    def fails() -> str | None:
+        raise ValueError("a secret")
+
+    port = serve(free_port(), healthz=lambda: None, readyz=fails)
+    for _ in range(3):
+        assert answer(port, "/readyz")[0] == 500
+        assert answer(port, "/healthz")[0] == 200
 
 
 def test_a_process_whose_heartbeat_stands_still_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
