@@ -32,6 +32,22 @@ def test_sessions_are_found_by_id_by_name_and_by_beginning(database: Database) -
         assert rows.beginning(Kind.SESSION, "%", 9) == []
 
 
+def test_what_begins_like_an_id_or_a_name_is_completed_letter_by_letter(database: Database) -> None:
+    names = ["café", "cafe", "Cafe", "caf%", "cafés", "cag", "caf\u00e9\U0001f600", "zz"]
+    rows = [replace(a_created(n), id=f"s{n}", name=name) for n, name in enumerate(names, 1)]
+    keep(database, *rows, replace(a_created(9), id="cafe-1", name="x"))
+    keep(database, replace(a_created(10), id="s10", name="café gone", deleted_at=T0))
+    with database.reading() as tx:
+        for typed in ("café", "caf", "Caf", "caf%", "c", "", "s1", "none"):
+            expected = {one.id for one in rows if one.id.startswith(typed) or one.name.startswith(typed)}
+            expected |= {"cafe-1"} if "cafe-1".startswith(typed) or "x".startswith(typed) else set()
+            found = tx.lookups.completing(Kind.SESSION, typed, 20)
+            assert sorted(one.id for one in found) == sorted(expected), typed
+        assert len(tx.lookups.completing(Kind.SESSION, "caf", 2)) == 2
+        by_name = [one.name for one in tx.lookups.completing(Kind.SESSION, "caf", 20) if one.id != "cafe-1"]
+        assert by_name == sorted(by_name)
+
+
 def test_other_rows_are_found_too(database: Database) -> None:
     keep(database, an_account("zeta"))
     keep(database, replace(a_closing(1), session_id=None, id="orphan-1"))

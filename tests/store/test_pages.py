@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -190,6 +191,29 @@ def test_what_a_person_begins_to_type_is_found_by_the_index_of_ids_beside_many(m
     assert "pk_sessions" in plan, plan
 
 
+@pytest.mark.parametrize("begins", ["name-9999", "many-9999", "n", ""])
+def test_a_shell_completes_names_by_their_index_beside_many(many: Database, begins: str) -> None:
+    with many.reading() as tx, statements(many) as seen:
+        found = tx.lookups.completing(Kind.SESSION, begins, 20)
+        tx.lookups.named(Kind.SESSION, "many-7", 2)
+    assert all(one.id.startswith(begins) or one.name.startswith(begins) for one in found)
+    assert found
+    *completed, named = [plan_of(many, *each) for each in seen]
+    if len(begins) > 1:
+        assert not any("Seq Scan on sessions" in plan for plan in completed), completed
+        assert "ix_sessions_name" in completed[1], completed
+    assert "Seq Scan on sessions" not in named, named
+    began = time.monotonic()
+    with many.reading() as tx:
+        tx.lookups.completing(Kind.SESSION, begins, 20)
+    assert time.monotonic() - began < 0.3
+
+
+def plan_of(database: Database, statement: str, parameters: Any) -> str:
+    with database.engine.connect() as connection:
+        return "\n".join(connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars())
+
+
 @pytest.mark.parametrize("begins", ["AB-", "ab-", "a%", "a_", "a", "zz"])
 def test_a_beginning_is_compared_letter_by_letter(database: Database, begins: str) -> None:
     known = ["AB-1", "ab-1", "ab-2", "ab.z", "abz", "a%b", "a_b", "zz", "zzz"]
@@ -263,6 +287,8 @@ def test_sqlite_uses_an_index_for_each_list(on_sqlite: Database) -> None:
             Pages(tx.connection).sessions(wanted, 5, Behind(T0, "x"), look_at=10)
         tx.pages.queue(5)
         tx.pages.ids_beginning("session", 2)
+        tx.lookups.completing(Kind.SESSION, "session", 2)
+        tx.lookups.named(Kind.SESSION, "session", 2)
     with on_sqlite.engine.connect() as connection:
         for statement, parameters in seen:
             plan = [

@@ -76,6 +76,8 @@ def _places() -> Mapping[Kind, Sequence[_Place]]:
     }
 
 
+#: No letter comes after this one.
+_HIGHEST = "\U0010ffff"
 #: Behind the beginning of an id, this comes after all that an id may go on with.
 _LAST = "z" * 65
 
@@ -89,6 +91,13 @@ def id_begins(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
     """Match ids that begin so, by their index. Only for ids: letters, digits and `. _ : / -`, at most 64 of them."""
     # Whatever the database's order of letters, what begins so comes between these two.
     return and_(column >= text, column <= text + _LAST, begins(column, text))
+
+
+def name_begins(column: ColumnElement[str], text: str, dialect: str) -> ColumnElement[bool]:
+    """Match names that begin so, by an index of their letters: `text_pattern_ops` on PostgreSQL."""
+    not_less, not_more = (">=", "<=") if dialect == "sqlite" else ("~>=~", "~<=~")
+    between = and_(column.bool_op(not_less)(text), column.bool_op(not_more)(text + _HIGHEST))
+    return and_(between, begins(column, text))
 
 
 class Lookups:
@@ -110,12 +119,20 @@ class Lookups:
         return self._found(kind, lambda place: id_begins(place.table.c[place.id], text), limit)
 
     def completing(self, kind: Kind, text: str, limit: int) -> Sequence[NamedRow]:
-        """Return the rows with an id or a name that begins so, by id."""
+        """Return the rows with an id that begins so, by id, then rows with such a name."""
+        found = [*self.beginning(kind, text, limit), *self._name_beginning(kind, text, limit)]
+        return list(dict.fromkeys(found))[:limit]
 
-        def either(place: _Place) -> ColumnElement[bool]:
-            return begins(place.table.c[place.id], text) | begins(place.table.c[place.name], text)
-
-        return self._found(kind, either, limit)
+    def _name_beginning(self, kind: Kind, text: str, limit: int) -> Sequence[NamedRow]:
+        """Return rows with a name that begins so, by name. Of more than `limit`, some: to sort all would read all."""
+        dialect, found = self._connection.dialect.name, list[NamedRow]()
+        for place in _places()[kind]:
+            its_id, name = place.table.c[place.id], place.table.c[place.name]
+            if name is not its_id:
+                mine = (place.where, name_begins(name, text, dialect))
+                rows = self._connection.execute(select(its_id, name).where(*mine).limit(limit))
+                found += [NamedRow(row[0], row[1]) for row in rows]
+        return sorted(found, key=lambda one: one.name)
 
     def _found(
         self, kind: Kind, condition: Callable[[_Place], ColumnElement[bool]], limit: int

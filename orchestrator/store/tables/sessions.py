@@ -69,6 +69,13 @@ class SessionRow(Row, table=True):
             postgresql_where=_KEPT,
             sqlite_where=_KEPT,
         ),
+        Index(  # whatever the order of letters is, by the letters themselves: for beginnings of names
+            "ix_sessions_name",
+            "name",
+            postgresql_ops={"name": "text_pattern_ops"},
+            postgresql_where=_KEPT,
+            sqlite_where=_KEPT,
+        ),
         Index("ix_sessions_state_created", "state", "created_at", postgresql_where=_KEPT, sqlite_where=_KEPT),
         Index("ix_sessions_stop_at", "stop_at", postgresql_where=_LIVE, sqlite_where=_LIVE),
         Index("ix_sessions_running", "provider", "credential", postgresql_where=_RUNS, sqlite_where=_RUNS),
