@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.store.queries.alarms import Alarms
     from orchestrator.store.queries.archive import Archive
     from orchestrator.store.queries.audit import Audit
+    from orchestrator.store.queries.audit_costs import CostAudit
     from orchestrator.store.queries.audit_findings import Findings
     from orchestrator.store.queries.audit_live import LiveAudit
     from orchestrator.store.queries.brakes import Brakes
@@ -128,6 +129,7 @@ class Transaction:
     retention: Family[Retention] = Family("retention.Retention")
     archive: Family[Archive] = Family("archive.Archive")
     audit: Family[Audit] = Family("audit.Audit")
+    cost_audit: Family[CostAudit] = Family("audit_costs.CostAudit")
     live_audit: Family[LiveAudit] = Family("audit_live.LiveAudit")
     findings: Family[Findings] = Family("audit_findings.Findings")
     minutes: Family[Minutes] = Family("minutes.Minutes")

@@ -103,6 +103,13 @@ def _forget_a_group(c: Connection, _scene: Scene) -> None:
     assert c.execute(text(counted)).rowcount == 1
 
 
+def _miscount_a_day(c: Connection, _scene: Scene) -> None:
+    counted = (
+        "UPDATE daily_costs SET amount = amount + 1000000 WHERE account_id = 'acme' AND model_id = 'llama'"
+    )
+    assert c.execute(text(counted)).rowcount == 1
+
+
 def _forget_a_step(c: Connection, _scene: Scene) -> None:
     one = "SELECT id FROM sessions WHERE state = 'running' ORDER BY id LIMIT 1"
     assert c.execute(text(f"DELETE FROM next_steps WHERE session_id = ({one})")).rowcount == 1
@@ -249,6 +256,7 @@ PLANTED: dict[str, tuple[Invariant, Plant]] = {
             pays="- (SELECT sum(amount) FROM archived_books)",
         ),
     ),
+    "a day that was miscounted": (Invariant.DAILY_COSTS, _miscount_a_day),
     "a loss": (Invariant.WRITTEN_OFF, _write_off(HOUR)),
 }
 
@@ -318,19 +326,24 @@ def test_a_loss_stands_for_a_day(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "sums"),
     [
-        pytest.param("DELETE FROM archived_ledger", id="an entry is missing"),
-        pytest.param("UPDATE archived_ledger SET amount = amount + 1", id="an entry has another amount"),
-        pytest.param("UPDATE archived_ledger SET note = 'x'", id="an entry has another note"),
-        pytest.param("DELETE FROM archived_sessions WHERE id = :id", id="the session is missing"),
+        pytest.param("DELETE FROM archived_ledger", True, id="an entry is missing"),
+        pytest.param(
+            "UPDATE archived_ledger SET amount = amount + 1", True, id="an entry has another amount"
+        ),
+        pytest.param("UPDATE archived_ledger SET note = 'x'", False, id="an entry has another note"),
+        pytest.param("DELETE FROM archived_sessions WHERE id = :id", False, id="the session is missing"),
     ],
 )
-def test_what_is_missing_or_changed_in_the_archive_is_found(scene: Scene, statement: str) -> None:
-    """Faults that only a full audit of the whole archive finds."""
+def test_what_is_missing_or_changed_in_the_archive_is_found(
+    scene: Scene, statement: str, *, sums: bool
+) -> None:
+    """Faults that only a full audit of the whole archive finds; with other amounts, its day differs too."""
     with scene.world.services.database.engine.begin() as connection:
         _of_the_archive(statement)(connection, scene)
-    assert {finding.check for finding in audit_everything(scene.world.services).found} == {Invariant.ARCHIVE}
+    expected = {Invariant.ARCHIVE, Invariant.DAILY_COSTS} if sums else {Invariant.ARCHIVE}
+    assert {finding.check for finding in audit_everything(scene.world.services).found} == expected
 
 
 def test_every_check_has_its_violation() -> None:

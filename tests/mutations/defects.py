@@ -364,5 +364,19 @@ DEFECTS: Sequence[Defect] = (
         found_by=("pytest", "tests/store/test_pings.py"),
         found_as="test_a_settlement_leaves_alone_what_moved_meanwhile",
     ),
+    Defect(
+        name="charge-not-in-daily-costs",
+        what="a charge does not reach the costs of its day",
+        edits=[
+            Edit(
+                within="_OF_SESSIONS",
+                beside="_of_all",
+                sound="\"('charge', 'reversal', 'write_off')\"",
+                broken="\"('reversal', 'write_off')\"",
+            ),
+        ],
+        found_by=("pytest", "tests/audit/test_daily_costs.py", "-k", "every_charge and sqlite"),
+        found_as="test_every_charge_reaches_the_costs_of_its_day[sqlite]",
+    ),
     *MISJUDGEMENTS,
 )

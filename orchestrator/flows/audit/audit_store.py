@@ -5,13 +5,14 @@ So the cost of a run follows what happens, not what is stored; `audit_everything
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, timedelta
 
 from orchestrator.flows.audit.auditor import CHUNK, Auditor
 from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.leases import held
 from orchestrator.flows.engine.services import Services
-from orchestrator.rules.audit.invariants import Violation, turned
+from orchestrator.rules.audit.check_costs import CostDay, cost_day
+from orchestrator.rules.audit.invariants import Invariant, Violation, turned
 from orchestrator.store.queries.audit import Changed
 from orchestrator.store.queries.audit_findings import RAN
 from orchestrator.store.transaction import Transaction
@@ -22,12 +23,19 @@ LEASE, LEASE_SECONDS = "audit", 300.0
 PAGE, PAGES = 2000, 20
 #: Rows checked in turn in each run, changed or not.
 SESSIONS_IN_TURN, ACCOUNTS_IN_TURN, ARCHIVED_IN_TURN = 500, 100, 100
+#: Days of accounts with costs that are checked in each run: in turn, of those that ended since, and with an entry that
+#: was not counted.
+COST_DAYS, UNCOUNTED = 100, 100
+#: Entries of the days that are checked in turn, together. A day with more is checked once it is over, and by full
+#: audits.
+COST_ENTRIES = 5_000
 #: Open violations that are checked again in each run.
 STANDING = 1000
 #: Once an event or entry is this old, no older one can appear any more: no transaction lasts so long.
 SETTLED_AFTER = timedelta(seconds=60)
 #: The feeds, and the turns.
 EVENTS, ENTRIES, SESSIONS, ACCOUNTS, ARCHIVED = "events", "entries", "sessions", "accounts", "archived"
+COSTS, CLOSED_COSTS = "costs", "closed_costs"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +82,7 @@ def audit_everything(
         progress(_report(auditor))
     for ids in _pages(services, lambda tx, after: tx.audit.accounts_after(after, CHUNK)):
         auditor.look_at((), ids)
+        _look_at_all_costs(services, auditor, ids)
         progress(_report(auditor))
     for ids in _pages(services, lambda tx, after: tx.archive.after(after, CHUNK)):
         auditor.look_at_archived(ids)
@@ -103,6 +112,8 @@ class _AuditRun:
         sessions, accounts, archived = self._in_turn()
         self.auditor.look_at({*subjects, *sessions}, {*subjects, *accounts})
         self.auditor.look_at_archived({*subjects, *archived})
+        self.auditor.look_at_costs(self._standing_costs(), around=True)
+        self.auditor.look_at_costs({*self._costs_in_turn(), *self._closed_costs()})
         self._look_at_changes()
 
     def keep(self, tx: Transaction) -> None:
@@ -126,6 +137,30 @@ class _AuditRun:
         self._cursors[ARCHIVED] = archived[-1] if len(archived) == ARCHIVED_IN_TURN else ""
         return sessions, accounts, archived
 
+    def _standing_costs(self) -> Sequence[CostDay]:
+        mine = [finding.subject for finding in self._standing if finding.check is Invariant.DAILY_COSTS]
+        return [day for subject in mine if (day := cost_day(subject)) is not None]
+
+    def _costs_in_turn(self) -> Sequence[CostDay]:
+        """Return the next days, account by account; begin again after the end."""
+        first = CostDay("", date.min)
+        place = cost_day(self._cursors.get(COSTS, "")) or first
+        with self._services.database.reading() as tx:
+            days = tx.cost_audit.days_after(place, COST_DAYS, COST_ENTRIES)
+            days = days or tx.cost_audit.days_after(first, COST_DAYS, COST_ENTRIES)
+        self._cursors[COSTS] = days[-1].subject if days else ""
+        return days
+
+    def _closed_costs(self) -> Sequence[CostDay]:
+        """Return the next days that are over, beginning with yesterday: those before it are checked in turn."""
+        with self._services.database.reading() as tx:
+            today = tx.now().astimezone(UTC).date()
+            first = CostDay("", today - timedelta(days=1))
+            place = cost_day(self._cursors.get(CLOSED_COSTS, "")) or first
+            days = tx.cost_audit.closed_days_after(place, today, COST_DAYS, COST_ENTRIES)
+        self._cursors[CLOSED_COSTS] = (days[-1] if days else place).subject
+        return days
+
     def _look_at_changes(self) -> None:
         event, entry = (int(self._cursors.get(feed, 0)) for feed in (EVENTS, ENTRIES))
         for _ in range(PAGES):
@@ -133,7 +168,9 @@ class _AuditRun:
                 settled = tx.now() - SETTLED_AFTER
                 announced = tx.audit.told_since(event, settled, PAGE)
                 posted = tx.audit.posted_since(entry, settled, PAGE)
+                uncounted = tx.cost_audit.uncounted(entry, posted.last, UNCOUNTED)
             self.auditor.look_at({*announced.sessions, *posted.sessions}, posted.accounts)
+            self.auditor.look_at_costs(uncounted, around=True)
             self._note(EVENTS, announced)
             self._note(ENTRIES, posted)
             event, entry = announced.last, posted.last
@@ -145,6 +182,14 @@ class _AuditRun:
         """Set where the next run begins: at an instant before which no more entries can appear."""
         if page.settled > int(self._cursors.get(feed, 0)):
             self._cursors[feed] = str(page.settled)
+
+
+def _look_at_all_costs(services: Services, auditor: Auditor, account_ids: Sequence[str]) -> None:
+    """Compare every day of these accounts."""
+    with services.database.reading() as tx:
+        days, uncounted = tx.cost_audit.days_of(account_ids), tx.cost_audit.uncounted_of(account_ids, PAGE)
+    auditor.look_at_costs(uncounted, around=True)
+    auditor.look_at_costs(days)
 
 
 def _pages(

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from orchestrator.flows.engine.services import Services, close_lease, open_lease, ping_lease
 from orchestrator.rules.audit.check_archive import ArchivedFacts, judge_archived
+from orchestrator.rules.audit.check_costs import CostDay, judge_costs
 from orchestrator.rules.audit.check_rows import judge_account, judge_placement, judge_session
 from orchestrator.rules.audit.invariants import (
     AccountFacts,
@@ -88,6 +89,15 @@ class Auditor:
         """Check these sessions against the archive; ids that are not archived are skipped."""
         for ids in _chunks(sessions):
             self._look(ids, self._look_at_archived)
+
+    def look_at_costs(self, days: Collection[CostDay], *, around: bool = False) -> None:
+        """Compare the costs of these days with the ledger, each read at one moment. `around`: an entry may be in no
+        cost."""
+        for day in sorted(days):
+            with self._services.database.reading(at_one_moment=True) as tx:
+                facts = tx.cost_audit.facts(day, around=around)
+            if facts is not None:
+                self._add(judge_costs(facts))
 
     def _look(self, ids: Sequence[str], look: Look) -> Collection[str]:
         """Check a page, read at one moment. If a row of it cannot be read, check each half by itself, down to that

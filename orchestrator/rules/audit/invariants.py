@@ -42,6 +42,7 @@ class Invariant(StrEnum):
     ROWS = "rows"
     COUNTS = "counts"
     ARCHIVE = "archive"
+    DAILY_COSTS = "daily_costs"
 
 
 MEANING: Mapping[Invariant, str] = MappingProxyType(
@@ -69,6 +70,7 @@ MEANING: Mapping[Invariant, str] = MappingProxyType(
         Invariant.ROWS: "every row can be read",
         Invariant.COUNTS: "the database's counts of sessions, and of what running ones cost, are right",
         Invariant.ARCHIVE: "what left the live tables is archived as it was, and its sum opens the ledger",
+        Invariant.DAILY_COSTS: "a day's costs by account, model and provider are what its ledger entries add up to",
     }
 )
 
