@@ -51,10 +51,10 @@ class Run:
         return f"{name}-{len(self._made)}"
 
 
-def peer(module: str, *arguments: object) -> dict[str, Any]:
-    """Run a peer in a process of its own; return what it says."""
+def peer(module: str, *arguments: object, given: str = "") -> dict[str, Any]:
+    """Run a peer in a process of its own; return what it says. `given`: its input."""
     command = [sys.executable, "-m", f"tests.bench.peers.{module}", *map(str, arguments)]
-    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=_ROOT, input=given, capture_output=True, text=True, check=True)
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return said
 
