@@ -4,14 +4,14 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.api.authentication import Authentication, Failures
+from orchestrator.api.authentication import Authentication, Failures, RecentTokens
 from orchestrator.api.documents import document_of
 from orchestrator.api.problems import ApiCode, Problem, answer, fault, invalid, unavailable, unexpected
 from orchestrator.api.process import ApiProcess
@@ -60,8 +60,10 @@ _METHODS = ("GET", "POST", "PUT", "DELETE")
 _CODES = {404: ApiCode.NOT_FOUND, 405: ApiCode.METHOD_NOT_ALLOWED}
 
 
-def create_app(process: ApiProcess, failures: Failures | None = None) -> FastAPI:
-    """Return the application of this process."""
+def create_app(
+    process: ApiProcess, failures: Failures | None = None, recent: RecentTokens | None = None
+) -> FastAPI:
+    """Return the application of this process. `failures`, `recent`: what it remembers of tokens."""
     app = answering(process)
     document = document_of(app)
 
@@ -69,7 +71,7 @@ def create_app(process: ApiProcess, failures: Failures | None = None) -> FastAPI
     async def openapi() -> JSONResponse:
         return JSONResponse(document)
 
-    app.add_middleware(Authentication, failures=failures)
+    app.add_middleware(Authentication, failures=failures, recent=recent)
     app.add_middleware(LastResort)
     app.add_middleware(Heads)
     return app
@@ -97,10 +99,8 @@ def _with_routes() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.include_router(health.router)
-    version_1 = APIRouter(prefix="/v1")
     for noun in _NOUNS:
-        version_1.include_router(noun.router)
-    app.include_router(version_1)
+        app.include_router(noun.router, prefix="/v1")
     return app
 
 

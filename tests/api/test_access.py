@@ -8,15 +8,24 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.api.app import document
-from orchestrator.api.authentication import MOST_FAILURES, WITHIN, Failures
+from orchestrator.api.app import create_app, document
+from orchestrator.api.authentication import (
+    MOST_FAILURES,
+    MOST_TOKENS,
+    REMEMBERED,
+    WITHIN,
+    Failures,
+    RecentTokens,
+)
 from orchestrator.api.bodies import MOST_BYTES
 from orchestrator.api.problems import STATUS, ApiCode
+from orchestrator.flows.operations.tokens import create_token
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.values import Scope
 from orchestrator.store.core.error_classes import ErrorClass
 from orchestrator.store.database import StoreOutage
 from tests.api.stage import Api, answered
+from tests.world import World
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -50,12 +59,34 @@ def test_a_wrong_token_is_refused_and_not_repeated(api: Api, header: str) -> Non
     assert "orch_0_0" not in response.text
 
 
-def test_a_revoked_token_is_refused_at_once(api: Api) -> None:
-    text = api.token(Scope.READ)
-    client = api.client_with(text)
-    assert client.get("/sessions").status_code == 200
-    api.world.services.database.transact(lambda tx: tx.tokens.revoke(text.split("_")[1], tx.now()))
-    assert answered(client.get("/sessions"), 401)["code"] == "unauthenticated"
+def test_a_revoked_token_is_refused_once_it_is_read_again(world: World) -> None:
+    now = [0.0]
+    with Api(world, lambda process: create_app(process, recent=RecentTokens(lambda: now[0]))) as api:
+        text = api.token(Scope.READ)
+        client = api.client_with(text)
+        answered(client.get("/sessions"))
+        database = world.services.database
+        database.transact(lambda tx: tx.tokens.revoke(text.split("_")[1], tx.now()))
+        now[0] = REMEMBERED * 0.99
+        answered(client.get("/sessions"))
+        now[0] = REMEMBERED
+        assert answered(client.get("/sessions"), 401)["code"] == "unauthenticated"
+
+
+def test_a_token_is_remembered_for_a_moment_and_of_many_the_newest_are(world: World) -> None:
+    now = [0.0]
+    recent = RecentTokens(lambda: now[0])
+    made = [create_token(world.services.database, f"t{n}", {Scope.READ}) for n in range(2)]
+    recent.keep(made[0].text, made[0].token, recent.now())
+    assert recent.find(made[0].text) == made[0].token
+    assert recent.find(made[1].text) is None
+    assert recent.find(made[0].text[:-1]) is None
+    for n in range(MOST_TOKENS):
+        recent.keep(f"orch_{n}_x", made[1].token, recent.now())
+    assert recent.find(made[0].text) is None
+    assert recent.find("orch_0_x") == made[1].token
+    now[0] = REMEMBERED
+    assert recent.find("orch_0_x") is None
 
 
 def test_failures_are_limited_and_valid_tokens_are_not(api: Api) -> None:
