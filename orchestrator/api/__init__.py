@@ -12,6 +12,7 @@ jobs           carries out a job, and answers with its outcome
 versions       `ETag` and `If-Match`
 positions      a place in the order of events, as clients keep it
 feed           one reader of the outbox for all listeners
+listening_tokens  the tokens of open streams, which end with them
 parameters     path and query parameters that routes share
 documents      the OpenAPI document
 routes         every path, by its noun

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from orchestrator.api.listening_tokens import ListeningTokens
 from orchestrator.api.positions import Position
 from orchestrator.flows.engine.failures import log_failure
 from orchestrator.flows.reports.cloud_events import cloud_event
@@ -65,20 +66,23 @@ class Feed:
         self._listeners = 0
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
+        self.tokens = ListeningTokens()
         self.position: Position | None = None
         self.reads = 0
         """How often the database was read."""
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        """Read events while this lasts. `position` is known inside."""
+    async def listening(self, token_id: str | None = None) -> AsyncIterator[None]:
+        """Read events while this lasts. `position` is known inside. `token_id`: whose stream it is, to be ended with
+        the token."""
         self._listeners += 1
         try:
             async with self._starting:
                 if self._reader is None or self._reader.done():
                     self.position = await self._read(_present)
                     self._reader = asyncio.create_task(self._run())
-            yield
+            with self.tokens.with_stream_of(token_id):
+                yield
         finally:
             self._listeners -= 1
             if not self._listeners and self._reader is not None:
@@ -120,10 +124,15 @@ class Feed:
                 await asyncio.sleep(AFTER_FAILURE)
                 continue
             self._keep(found)
+            if self.tokens.take_news():
+                self._ring()
             await asyncio.sleep(0 if len(found) == BATCH else EVERY)
 
     def _next(self, tx: Transaction) -> Sequence[FeedEvent]:
         assert self.position is not None
+        asked = self.tokens.to_check()
+        if asked:
+            self.tokens.checked(asked, tx.tokens.valid(asked, tx.now()))
         return events_behind(tx, self.position, BATCH)
 
     def _keep(self, found: Sequence[FeedEvent]) -> None:

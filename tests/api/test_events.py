@@ -13,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from orchestrator.api import feed
+from orchestrator.api import feed, listening_tokens
 from orchestrator.api.positions import GIVE_UP_AFTER, MOST_GAPS, Position, position_of
 from orchestrator.api.process import ApiProcess
 from orchestrator.api.routes.events import _stream
@@ -251,6 +251,36 @@ def test_nothing_is_read_while_nothing_listens(api: Api) -> None:
     reads = api.process.feed.reads
     time.sleep(0.5)
     assert api.process.feed.reads == reads
+
+
+def test_a_stream_ends_with_its_token(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening_tokens, "CHECKED_EVERY", 0.1)
+    text = api.token(Scope.READ)
+    with events_of(api.operator) as others, events_of(api.client_with(text)) as messages:
+        api.create(start=False)
+        assert next(messages)["event"] == "orchestrator.session.created"
+        api.world.services.database.transact(lambda tx: tx.tokens.revoke(text.split("_")[1], tx.now()))
+        ended = [one for one in messages if "event" in one]  # it ends: nothing else does
+        assert ended == []
+        api.create(start=False)
+        assert kinds(others, 2) == ["created", "created"]
+
+
+def test_a_token_is_checked_while_it_has_a_stream() -> None:
+    now = [0.0]
+    tokens = listening_tokens.ListeningTokens(lambda: now[0])
+    with tokens.with_stream_of("a"), tokens.with_stream_of(None):
+        assert tokens.to_check() == ()
+        now[0] = listening_tokens.CHECKED_EVERY
+        with tokens.with_stream_of("a"), tokens.with_stream_of("b"):
+            assert set(tokens.to_check()) == {"a", "b"}
+            tokens.checked(["a", "b"], ["b"])
+            assert (tokens.take_news(), tokens.take_news()) == (True, False)
+        assert (tokens.has_ended("a"), tokens.has_ended("b"), tokens.has_ended(None)) == (True, False, False)
+        assert tokens.to_check() == ()
+        now[0] *= 2
+        assert tokens.to_check() == ("a",)
+    assert tokens.to_check() == ()
 
 
 def test_a_reader_that_fails_once_goes_on(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

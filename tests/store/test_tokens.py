@@ -63,6 +63,10 @@ def test_an_expired_or_revoked_token_is_refused(database: Database) -> None:
     assert authenticate(later, revoked.text) is not None
     database.transact(lambda tx: tx.tokens.revoke(revoked.token.id, tx.now()))
     assert authenticate(later, revoked.text) is None
+    lives = create_token(database, "c", {Scope.READ}, lasts=2 * SECOND)
+    with later.reading() as tx:
+        asked = {expires.token.id, revoked.token.id, lives.token.id, "unknown"}
+        assert tx.tokens.valid(asked, tx.now()) == {lives.token.id}
     later.transact(lambda tx: tx.tokens.revoke(revoked.token.id, tx.now()))
     assert get(database, revoked.token.id).revoked_at == T0, "the first revocation stays"
     assert database.transact(lambda tx: tx.tokens.revoke("unknown", tx.now())) is None

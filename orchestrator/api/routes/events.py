@@ -81,7 +81,9 @@ async def list_events(
         await process.read(lambda tx: _still_kept(tx, position))
     if STREAM in request.headers.get("accept", ""):
         headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-        return StreamingResponse(_stream(process, wanted, position), media_type=STREAM, headers=headers)
+        return StreamingResponse(
+            _stream(process, wanted, position, caller.token.id), media_type=STREAM, headers=headers
+        )
     return JSONResponse(await process.read(lambda tx: _page(tx, wanted, position or Position(0), limit)))
 
 
@@ -100,10 +102,13 @@ def _page(
 
 
 async def _stream(
-    process: ApiProcess, wanted: Callable[[FeedEvent], bool], position: Position | None
+    process: ApiProcess,
+    wanted: Callable[[FeedEvent], bool],
+    position: Position | None,
+    token_id: str | None = None,
 ) -> AsyncGenerator[str, None]:
-    """Yield what the client has not read, then what comes."""
-    async with process.feed.listening():
+    """Yield what the client has not read, then what comes, until the token ends."""
+    async with process.feed.listening(token_id):
         if position is not None:
             await _until_there(process, position)
         count, joined = process.feed.here(), process.feed.position
@@ -113,7 +118,7 @@ async def _stream(
             async for event in _missed(process, position, joined):
                 if wanted(event):
                     yield event.message
-        async for message in _live(process, count, wanted):
+        async for message in _live(process, count, wanted, token_id):
             yield message
 
 
@@ -142,10 +147,12 @@ def _behind(tx: Transaction, position: Position) -> tuple[datetime, list[FeedEve
     return tx.now(), events_behind(tx, position, BATCH)
 
 
-async def _live(process: ApiProcess, count: int, wanted: Callable[[FeedEvent], bool]) -> AsyncIterator[str]:
+async def _live(
+    process: ApiProcess, count: int, wanted: Callable[[FeedEvent], bool], token_id: str | None
+) -> AsyncIterator[str]:
     """Yield events as the feed reads them. While none comes, say where the stream is."""
     feed = process.feed
-    while not process.leaving.is_set():
+    while not process.leaving.is_set() and not feed.tokens.has_ended(token_id):
         try:
             fresh = feed.since(count)
         except TooSlow:

@@ -27,10 +27,10 @@ async def live(request: Request) -> StreamingResponse:
 
 
 async def _changes(process: ApiProcess, caller: Caller) -> AsyncIterator[str]:
-    async with process.feed.listening():
+    async with process.feed.listening(caller.token.id):
         count = process.feed.here()
         yield ": joined\n\n"
-        while not process.leaving.is_set():
+        while not process.leaving.is_set() and not process.feed.tokens.has_ended(caller.token.id):
             await process.feed.wait(AT_LEAST_EVERY)
             seen, count = count, process.feed.here()
             yield "event: changed\ndata: 1\n\n" if _concerns(process, caller, seen) else ": quiet\n\n"

@@ -1,6 +1,6 @@
 """Named queries over the tokens of the HTTP API."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
@@ -26,6 +26,12 @@ class Tokens:
         """Return the token under this id, revoked and expired ones included."""
         row = self._connection.execute(select(TOKENS).where(TOKENS.c.id == token_id)).first()
         return snapshot(ApiToken, row) if row else None
+
+    def valid(self, token_ids: Collection[str], now: datetime) -> Collection[str]:
+        """Return those of these tokens that are neither revoked nor expired."""
+        lives = or_(TOKENS.c.expires_at.is_(None), TOKENS.c.expires_at > now)
+        mine = (TOKENS.c.id.in_(token_ids), TOKENS.c.revoked_at.is_(None))
+        return set(self._connection.scalars(select(TOKENS.c.id).where(*mine, lives)))
 
     def listed(self) -> Sequence[ApiToken]:
         """Return every token, newest first."""
