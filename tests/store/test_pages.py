@@ -5,17 +5,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from orchestrator.flows.reports import installation_reports, leftovers, views
+from orchestrator.client.close_many import CloseMany
+from orchestrator.flows.jobs.close_many import planned
+from orchestrator.flows.reports import account_view, installation_reports, leftovers, views
+from orchestrator.flows.reports.budgets import read_budgets
+from orchestrator.flows.reports.costs import costs
 from orchestrator.flows.reports.history import last_hour
 from orchestrator.flows.reports.overview import overview
+from orchestrator.rules.billing.costs import CostsBy
 from orchestrator.rules.states import State
-from orchestrator.rules.values import Model, ModelSource, Session
+from orchestrator.rules.values import Account, Budget, BudgetPeriod, Model, ModelSource, Session
+from orchestrator.settings import Configuration
 from orchestrator.store.core.rows import table_of
 from orchestrator.store.database import Database
 from orchestrator.store.queries.lookups import Kind
@@ -37,6 +44,8 @@ from tests.store.stage import (
 )
 
 MANY = 100_000
+#: Seconds in which a page is read, and how often that is tried.
+QUICK, TRIES = 0.3, 5
 _OTHERS = {
     "id": "'many-' || n",
     "name": "'name-' || n",
@@ -75,6 +84,18 @@ def ids(tx: Transaction, wanted: SessionFilter, limit: int, **how: int) -> list[
         behind = page.behind
         if behind is None:
             return found
+
+
+def seconds(database: Database, read: Callable[[Transaction], object]) -> float:
+    """Return how long the quickest of some reads takes: other work on the machine slows some of them down."""
+
+    def once() -> float:
+        began = time.monotonic()
+        with database.reading() as tx:
+            read(tx)
+        return time.monotonic() - began
+
+    return min(once() for _ in range(TRIES))
 
 
 def _put(tx: Transaction, model: Model) -> bool:
@@ -163,10 +184,7 @@ def test_each_list_uses_an_index_and_is_quick_beside_many(many: Database, wanted
         for statement, parameters in seen:
             plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars())
             assert "Seq Scan on sessions" not in plan, plan
-    began = time.monotonic()
-    with many.reading() as tx:
-        tx.pages.sessions(wanted, 50)
-    assert time.monotonic() - began < 0.3
+    assert seconds(many, lambda tx: tx.pages.sessions(wanted, 50)) < QUICK
 
 
 def test_a_session_is_found_by_the_beginning_of_its_id_beside_many(many: Database) -> None:
@@ -235,6 +253,19 @@ def test_the_queue_uses_an_index_beside_many(many: Database) -> None:
     assert "Seq Scan" not in plan
 
 
+CONFIG = Configuration()
+
+
+def _costs(tx: Transaction, *, by: CostsBy, account_id: str | None = None) -> object:
+    return costs(tx, T0, by, (T0 - timedelta(days=90)).date(), account_id, 50)
+
+
+def _acme(tx: Transaction) -> Account:
+    account = tx.accounts.get("acme")
+    assert account is not None
+    return replace(account, budgets=(Budget(period=BudgetPeriod.MONTH, amount=Decimal(100)),))
+
+
 #: What pages of the API and the console read besides lists of sessions.
 REPORTS: Mapping[str, Callable[[Transaction], object]] = {
     "the overview": lambda tx: overview(tx, T0),
@@ -252,6 +283,13 @@ REPORTS: Mapping[str, Callable[[Transaction], object]] = {
     "events": lambda tx: tx.outbox.tail(after=0, limit=500),
     "a ledger": lambda tx: tx.ledger.lines("acme", 50),
     "a job": lambda tx: tx.inbox.known("order-1"),
+    **{f"costs by {by}": partial(_costs, by=by) for by in CostsBy},
+    **{f"an account's costs by {by}": partial(_costs, by=by, account_id="acme") for by in CostsBy},
+    "budgets": lambda tx: read_budgets(tx, _acme(tx), T0),
+    "an account with its quota": lambda tx: account_view.with_quota(tx, CONFIG, _acme(tx), T0),
+    "a forecast": lambda tx: account_view.forecast(tx, CONFIG, _acme(tx), T0),
+    "webhooks": lambda tx: [tx.webhooks.backlog(one.name) for one in tx.webhooks.listed()],
+    "a plan that closes many": lambda tx: planned(tx, CloseMany(account_id="acme")),
 }
 
 
@@ -274,10 +312,7 @@ def test_each_page_uses_indexes_and_is_quick_beside_many(
                 re.search(r"Seq Scan on (sessions|placements|outbox|inbox|ledger|minutes)", plan) is None
             ), plan
         connection.rollback()
-    began = time.monotonic()
-    with many.reading() as tx:
-        read(tx)
-    assert time.monotonic() - began < 0.3
+    assert seconds(many, read) < QUICK
 
 
 def test_sqlite_uses_an_index_for_each_list(on_sqlite: Database) -> None:
