@@ -78,9 +78,12 @@ async def operate(
 
 def key_of(request: Request) -> str:
     """Return the request's key, or a new one. Raises Problem for one that cannot be a key."""
-    key = request.headers.get(KEY)
-    if key is None:
+    keys = request.headers.getlist(KEY)
+    if not keys:
         return str(uuid.uuid4())
+    key = keys[0]
+    if len(keys) > 1:
+        raise invalid(fault(KEY, "is sent more than once: a request has one key", "repeated"))
     if not _KEY.fullmatch(key):
         message = f"must be 1 to {LONGEST_KEY} printable ASCII characters without spaces, such as a UUID"
         raise invalid(fault(KEY, message, "pattern"))

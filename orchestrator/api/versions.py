@@ -27,7 +27,7 @@ def unchanged(
     """Return the condition that `If-Match` and `If-None-Match` set; None where the request has neither.
 
     `current`: locks the row and returns what is put there; None where there is none."""
-    match, no_match = request.headers.get("if-match"), request.headers.get("if-none-match")
+    match, no_match = _joined(request, "if-match"), _joined(request, "if-none-match")
     if match is None and no_match is None:
         return None
 
@@ -42,10 +42,17 @@ def unchanged(
     return check
 
 
+def _joined(request: Request, name: str) -> str | None:
+    """Return a header that may be sent as several lines."""
+    lines = request.headers.getlist(name)
+    return ", ".join(lines) if lines else None
+
+
 def _names(header: str, version: str | None) -> bool:
     if version is None:
         return False
-    return header.strip() == "*" or version in (one.strip() for one in header.split(","))
+    named = {one.strip() for one in header.split(",")}
+    return "*" in named or version in named
 
 
 def _failed(why: str) -> Refusal:

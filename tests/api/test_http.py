@@ -45,6 +45,33 @@ def test_head_is_get_without_the_body(api: Api) -> None:
         assert anyone.head("/v1/sessions").status_code == 401
 
 
+def test_two_keys_are_refused(api: Api) -> None:
+    draft = {"account_id": "acme", "model_id": "llama", "start": False}
+    keys = [("Idempotency-Key", "order-1"), ("Idempotency-Key", "order-2")]
+    refused = answered(api.operator.post("/sessions", json=draft, headers=keys), 422)
+    assert refused["faults"][0]["loc"] == "Idempotency-Key"
+    assert api.get("/sessions")["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "status"),
+    [
+        ("If-None-Match", ('"other"', "*"), 412),
+        ("If-None-Match", ('"other"', '"another"'), 200),
+        ("If-Match", ('"other"', '"another"'), 412),
+        ("If-Match", ("",), 412),
+        ("If-Match", ('"other"', "ETAG"), 200),
+    ],
+)
+def test_a_condition_may_be_sent_in_several_lines(
+    api: Api, name: str, lines: tuple[str, ...], status: int
+) -> None:
+    version = api.operator.get("/accounts/acme").headers["etag"]
+    headers = [(name, version if line == "ETAG" else line) for line in lines]
+    put = api.operator.put("/accounts/acme", json={"plan": "payg", "currency": "USD"}, headers=headers)
+    answered(put, status)
+
+
 def test_what_scrapes_the_api_reads_where_metrics_are(api: Api) -> None:
     with httpx.Client(base_url=api.url, trust_env=False) as anyone:
         assert "ORCHESTRATOR_METRICS_PORT" in answered(anyone.get("/metrics"), 404)["detail"]
