@@ -31,6 +31,8 @@ _NO_HOST = "must be a URL with a host"
 
 def url_fault(url: str) -> str | None:
     """Return why events may not be sent to this URL; None if they may."""
+    if " " in url or not url.isprintable():
+        return "must hold no space and no control character"
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -47,7 +49,7 @@ def url_fault(url: str) -> str | None:
 
 def pattern_fault(pattern: str) -> str | None:
     """Return what is wrong with a pattern of event types; None if nothing is."""
-    if pattern == "*" or pattern.startswith("orchestrator."):
+    if pattern == "*" or (pattern.startswith("orchestrator.") and pattern.isprintable()):
         return None
     return "must be a type of event, such as orchestrator.session.stopped or orchestrator.account.*"
 

@@ -33,6 +33,8 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
 }
 _TOKEN = re.compile(r'\s*(?:(?P<operator>[<>!]=|[=<>])|"(?P<quoted>[^"]*)"|(?P<word>[^\s<>=!"]+))')
+#: What no database keeps, so that none can be asked for it.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _TEXTS = ("account", "provider", "model", "name")
 _NUMBERS = ("age", "idle", "cost")
 FIELDS = ("state", *_TEXTS, *_NUMBERS, "unproven")
@@ -90,6 +92,9 @@ def parse_where(text: str) -> Where:
     """Return the conditions. Raises WhereFault."""
     if len(text) > LONGEST_WHERE:
         raise WhereFault(f"the text has more than {LONGEST_WHERE} characters", LONGEST_WHERE + 1)
+    unstorable = _UNSTORABLE.search(text)
+    if unstorable:
+        raise WhereFault("a NUL character or half a surrogate pair stands here", unstorable.start() + 1)
     tokens = _Tokens(text)
     found = [_condition(tokens)]
     while not tokens.is_over:

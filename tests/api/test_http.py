@@ -45,6 +45,24 @@ def test_head_is_get_without_the_body(api: Api) -> None:
         assert anyone.head("/v1/sessions").status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/sessions:close", {"where": "name=\x00"}),
+        ("PUT", "/webhooks/shop", {"url": "https://example.com/\x00", "secrets": ["env:HOOK"]}),
+        (
+            "PUT",
+            "/webhooks/shop",
+            {"url": "https://example.com/", "secrets": ["env:HOOK"], "events": ["orchestrator.\x00"]},
+        ),
+    ],
+)
+def test_what_no_database_keeps_is_a_fault_of_the_request(
+    any_api: Api, method: str, path: str, body: object
+) -> None:
+    assert answered(any_api.operator.request(method, path, json=body), 422)["code"] == "invalid_request"
+
+
 def test_two_keys_are_refused(api: Api) -> None:
     draft = {"account_id": "acme", "model_id": "llama", "start": False}
     keys = [("Idempotency-Key", "order-1"), ("Idempotency-Key", "order-2")]

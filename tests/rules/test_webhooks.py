@@ -45,6 +45,9 @@ def delivery(**changes: Any) -> Delivery:
         ("https://example.com:port/", "must be a URL with a host"),
         ("https://user:password@example.com/", "must hold no user, password or fragment"),
         ("https://example.com/#part", "must hold no user, password or fragment"),
+        ("https://example.com/\x00", "must hold no space and no control character"),
+        ("https://example.com/a\nb", "must hold no space and no control character"),
+        ("https://example.com/a b", "must hold no space and no control character"),
     ],
 )
 def test_where_events_may_be_sent(url: str, fault: str | None) -> None:
@@ -53,7 +56,14 @@ def test_where_events_may_be_sent(url: str, fault: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "right"),
-    [("*", True), (SESSION, True), ("orchestrator.session.*", True), ("session.*", False), ("", False)],
+    [
+        ("*", True),
+        (SESSION, True),
+        ("orchestrator.session.*", True),
+        ("session.*", False),
+        ("orchestrator.\x00", False),
+        ("", False),
+    ],
 )
 def test_patterns_of_types(pattern: str, right: bool) -> None:
     assert (webhooks.pattern_fault(pattern) is None) is right

@@ -71,6 +71,8 @@ def test_a_condition_means_sessions(text: str, session: Session, meant: bool) ->
         ("provider=gw and", "at character 16: a field is missing"),
         ('name="never closed', "at character 6: '\"' cannot stand here"),
         ("name=a!b", "at character 7: '!' cannot stand here"),
+        ("name=a\x00", "at character 7: a NUL character or half a surrogate pair stands here"),
+        ("name=\udcff", "at character 6: a NUL character or half a surrogate pair stands here"),
         (" and ".join(["age>1"] * (MOST_CONDITIONS + 1)), "more than 20 conditions"),
         ("x" * (LONGEST_WHERE + 1), "more than 1000 characters"),
     ],
