@@ -28,7 +28,12 @@ def wild_faults(arguments: dict[Any, Any]) -> Iterator[WildFault]:
             yield loc, f"is nested more than {DEEPEST} deep", "too_deep"
         else:
             yield from _of_keys(loc, value)
-            below = [((*loc, key), one) for key, one in _entries(value) if not _is_plain(one)]
+            flat = len(loc) < DEEPEST  # so what is in it is not too deep
+            below = [
+                ((*loc, key), one)
+                for key, one in _entries(value)
+                if not (_is_plain(one) or (flat and type(one) is dict and _is_flat(one)))
+            ]
             waiting += reversed(below)
 
 
@@ -68,6 +73,11 @@ def _is_plain(value: Any) -> bool:
     if kind is str:
         return _UNSTORABLE.search(value) is None
     return kind is bool or value is None or (kind is int and -_LARGEST <= value < _LARGEST)
+
+
+def _is_flat(value: dict[Any, Any]) -> bool:
+    """Return whether this is an object of plain values under plain keys, like each item of a batch."""
+    return all(type(key) is str and _is_plain(key) and _is_plain(one) for key, one in value.items())
 
 
 def _is_storable(text: str) -> bool:

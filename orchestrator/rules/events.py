@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.rules.states import State
-from orchestrator.rules.values import Account, Placement, Session
+from orchestrator.rules.values import Account, Placement, Session, Usable
 from orchestrator.rules.values.amounts import money_text
 from orchestrator.rules.values.budgets import newly_reached
 
@@ -33,6 +33,11 @@ def of_session(before: Session | None, after: Session) -> list[Event]:
     if before is None:
         return list(_at_creation(kinds, data, after))
     return [_session_event(kind, after, data) for kind in kinds]
+
+
+def concern_session(before: Usable, after: Usable) -> bool:
+    """Return whether a session's change has events."""
+    return any(True for _ in _session_kinds(before, after))
 
 
 def of_account(before: Account, after: Account, now: datetime) -> list[Event]:
@@ -101,7 +106,7 @@ def _session_event(kind: str, after: Session, data: Mapping[str, Any]) -> Event:
     return Event(type=f"{PREFIX}.session.{kind}", subject=after.id, data=data)
 
 
-def _session_kinds(before: Session | None, after: Session) -> Iterator[str]:
+def _session_kinds(before: Usable | None, after: Usable) -> Iterator[str]:
     if before is None:
         yield "created"
         if after.state is not State.CREATED:
@@ -116,7 +121,7 @@ def _session_kinds(before: Session | None, after: Session) -> Iterator[str]:
         yield "deleted"
 
 
-def _health_kinds(before: Session, after: Session) -> Iterator[str]:
+def _health_kinds(before: Usable, after: Usable) -> Iterator[str]:
     doubted, doubtful = _in_doubt(before), _in_doubt(after)
     if after.state is State.RUNNING and doubted != doubtful:
         yield "suspect" if doubtful else "recovered"
@@ -126,7 +131,7 @@ def _health_kinds(before: Session, after: Session) -> Iterator[str]:
         yield "expiring"
 
 
-def _in_doubt(session: Session) -> bool:
+def _in_doubt(session: Usable) -> bool:
     return session.failures > 0 or session.gone_since is not None
 
 

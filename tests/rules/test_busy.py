@@ -89,7 +89,7 @@ def test_a_session_that_did_not_answer_may_hang_until_it_answers(silence: Silenc
 def test_a_busy_session_is_pinged_slower_and_not_stopped() -> None:
     noted, decision = pinged(a_running_session(), *[unanswered(ANSWERS)] * 50)
     assert decision == PingAgain(NOW + 50 * 30 * SECOND + 60 * SECOND)
-    assert ping_not_needed_until(noted, POLICY) is None
+    assert ping_not_needed_until(noted, NOW, POLICY) is None
 
 
 def test_a_busy_session_is_dead_after_its_time() -> None:

@@ -191,17 +191,16 @@ def test_a_new_beginning_has_no_doubts() -> None:
 @pytest.mark.parametrize(
     ("session", "until"),
     [
-        pytest.param(a_running_session(last_alive_at=NOW), NOW + 30 * SECOND, id="life lasts an interval"),
-        pytest.param(a_running_session(), None, id="without a proof a ping is needed"),
-        pytest.param(a_starting_session(last_alive_at=NOW), None, id="a start is proven by its own ping"),
+        pytest.param(a_running_session(), NOW + 30 * SECOND, id="life lasts an interval"),
+        pytest.param(a_starting_session(), None, id="a start is proven by its own ping"),
         *(
-            pytest.param(a_running_session(last_alive_at=NOW, **{doubt: NOW}), None, id=f"{doubt} is a doubt")
+            pytest.param(a_running_session(**{doubt: NOW}), None, id=f"{doubt} is a doubt")
             for doubt in ("failing_since", "gone_since", "loading_since", "unusable_since")
         ),
     ],
 )
 def test_no_ping_is_wasted(session: Session, until: datetime | None) -> None:
-    assert ping_not_needed_until(session, POLICY) == until
+    assert ping_not_needed_until(session, NOW, POLICY) == until
 
 
 # decisions

@@ -4,10 +4,11 @@ One transaction with a few statements records all accounts that are simple: no o
 is due there. Each other account has a transaction of its own (`flows/jobs/perform.py`), so that no account waits for
 another."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Generic
 
 from orchestrator.client.requests import Interactions, RecordInteractions
 from orchestrator.flows.engine import crowd
@@ -15,23 +16,17 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle.account_work import AccountWork, lock_account
 from orchestrator.flows.lifecycle.due_stops import apply_due_stops
 from orchestrator.rules.refusals import ErrorCode
-from orchestrator.rules.sessions.busy import note_begun, note_ended
-from orchestrator.rules.sessions.pings import note_success, ping_not_needed_until
-from orchestrator.rules.sessions.stops import interactions_limit, proves_use
-from orchestrator.rules.states import State, Step
-from orchestrator.rules.values import Account, Policy, Session
-from orchestrator.rules.values.copies import replace
-from orchestrator.store.queries.usage import Standing
+from orchestrator.rules.sessions.uses import NEVER_SERVED, Use, note_use, plan_after_use
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import AnySession, Policy, UsedSession
 from orchestrator.store.transaction import Transaction
 
 Result = Mapping[str, Any]
-_SERVES = frozenset({State.STARTING, State.RUNNING})
-_NEVER_SERVED = frozenset({State.CREATED, State.QUEUED, State.FAILED})
 
 
 def accounts_of(tx: Transaction, request: RecordInteractions) -> Mapping[str, str]:
     """Return the account of each session that a batch is about and that exists."""
-    return tx.sessions.accounts_of({item.session_id for item in request.batch})
+    return tx.recordings.accounts_of({item.session_id for item in request.batch})
 
 
 def record_of(services: Services, tx: Transaction, request: RecordInteractions, account_id: str) -> Result:
@@ -44,7 +39,7 @@ def record_of(services: Services, tx: Transaction, request: RecordInteractions, 
     work = AccountWork(services, tx, *locked)
     account_of = accounts_of(tx, request)
     mine = {session_id for session_id, its_account in account_of.items() if its_account == account_id}
-    recorder = _Recorder(work, tx.sessions.lock_all(mine))
+    recorder = _Recorder(services.policy, work.now, tx.sessions.lock_all(mine))
     for group in _groups(request, mine, work.now):
         recorder.record(group)
     for before, after in recorder.changed():
@@ -52,7 +47,7 @@ def record_of(services: Services, tx: Transaction, request: RecordInteractions, 
     if apply_due_stops(work, crowd.STOPS_AT_ONCE):
         tx.sessions.wake(Step.STOP)
     work.finish()
-    return {"accepted": recorder.accepted, "rejected": recorder.rejected}
+    return recorder.result()
 
 
 def record_together(
@@ -66,17 +61,10 @@ def record_together(
     in `done`; those that others hold, or wait for; and those with a stop that is due, before or after this.
     `account_of`: of each session its account."""
     wanted = {one for one in account_of.values() if one not in done and not _is_waited_for(services, one)}
-    accounts = tx.recordings.lock_free_accounts(wanted) if wanted else ()
-    now = tx.now()
-    standings = tx.recordings.standings([account.id for account in accounts]) if accounts else {}
-    works = {
-        account.id: AccountWork(services, tx, account, now)
-        for account in accounts
-        if _is_calm(account, standings[account.id], now)
-    }
-    mine = {session_id for session_id, account_id in account_of.items() if account_id in works}
-    sessions = tx.sessions.lock_all(mine) if mine else {}
-    recorders = {account_id: _Recorder(work, {}) for account_id, work in works.items()}
+    calm, now = _lock_calm_accounts(tx, wanted)
+    mine = {session_id for session_id, account_id in account_of.items() if account_id in calm}
+    sessions = tx.recordings.lock_sessions(mine) if mine else {}
+    recorders = {account_id: _Recorder[UsedSession](services.policy, now) for account_id in calm}
     for session in sessions.values():
         recorders[session.account_id].add(session)
     for group in _groups(request, mine, now):
@@ -84,17 +72,26 @@ def record_together(
     return _kept_together(tx, recorders, now)
 
 
+def _lock_calm_accounts(tx: Transaction, account_ids: Collection[str]) -> tuple[Collection[str], datetime]:
+    """Lock those of the accounts that no other transaction holds. Return those where neither a stop nor the end of the
+    funds is due, and the clock as it was after that."""
+    free = tx.recordings.lock_free_accounts(account_ids) if account_ids else {}
+    now = tx.now()
+    stops = tx.recordings.earliest_stops(free.keys()) if free else {}
+    calm = [one for one, funds_end in free.items() if _is_calm(funds_end, now) and _is_calm(stops[one], now)]
+    return calm, now
+
+
 def _kept_together(
-    tx: Transaction, recorders: Mapping[str, "_Recorder"], now: datetime
+    tx: Transaction, recorders: Mapping[str, "_Recorder[UsedSession]"], now: datetime
 ) -> Mapping[str, Result]:
     """Save the sessions of all accounts where none must stop by now."""
-    kept, results = list[tuple[Session, Session]](), dict[str, Result]()
+    kept, results = list[tuple[UsedSession, UsedSession]](), dict[str, Result]()
     for account_id, recorder in recorders.items():
         changed = list(recorder.changed())
-        if any(after.stop_at is not None and after.stop_at <= now for _, after in changed):
-            continue
-        kept += changed
-        results[account_id] = {"accepted": recorder.accepted, "rejected": recorder.rejected}
+        if all(_is_calm(after.stop_at, now) for _, after in changed):
+            kept += changed
+            results[account_id] = recorder.result()
     tx.recordings.save(kept)
     tx.sessions.wake(
         *{after.due.step for _, after in kept if after.due is not None and after.due.has_come(now)}
@@ -111,9 +108,9 @@ def _is_waited_for(services: Services, account_id: str) -> bool:
     return False
 
 
-def _is_calm(account: Account, standing: Standing, now: datetime) -> bool:
-    """Return whether neither a stop nor the end of the funds is due."""
-    return all(end is None or end > now for end in (account.funds_end_at, standing.earliest_stop))
+def _is_calm(end: datetime | None, now: datetime) -> bool:
+    """Return whether this end is not due."""
+    return end is None or end > now
 
 
 def record_interactions(
@@ -167,6 +164,12 @@ class _Group:
     def session_id(self) -> str:
         return self.first.session_id
 
+    @property
+    def use(self) -> Use:
+        """The effect of all of them together."""
+        item = self.first
+        return Use(self.count, item.ok, item.began, item.ended or item.at)
+
 
 def _groups(request: RecordInteractions, session_ids: Collection[str], now: datetime) -> Iterator[_Group]:
     """Yield the items of these sessions, each session's in the order of their instants."""
@@ -198,17 +201,23 @@ def _kind(item: Interactions) -> tuple[bool, datetime | None, datetime | None]:
     return item.ok, item.at, item.ended
 
 
-class _Recorder:
+class _Recorder(Generic[AnySession]):
     """Apply items to snapshots of one account's sessions."""
 
-    def __init__(self, work: AccountWork, sessions: Mapping[str, Session]) -> None:
-        self._work = work
-        self._before = dict(sessions)
-        self._after = dict(sessions)
-        self.accepted = 0
-        self.rejected: list[Result] = []
+    def __init__(
+        self,
+        policy_of: Callable[[str | None], Policy],
+        now: datetime,
+        sessions: Mapping[str, AnySession] = MappingProxyType({}),
+    ) -> None:
+        self._policy_of = policy_of
+        self._now = now
+        self._before: dict[str, AnySession] = dict(sessions)
+        self._after: dict[str, AnySession] = dict(sessions)
+        self._accepted = 0
+        self._rejected: list[Result] = []
 
-    def add(self, session: Session) -> None:
+    def add(self, session: AnySession) -> None:
         """Add a locked session."""
         self._before[session.id] = self._after[session.id] = session
 
@@ -216,23 +225,27 @@ class _Recorder:
         """Apply the items of one session that are alike."""
         item, session = group.first, self._after.get(group.session_id)
         if session is None or session.deleted_at is not None:
-            self.rejected += (_unknown(index, item) for index in group.indexes)
-        elif session.state in _NEVER_SERVED:
+            self._rejected += (_unknown(index, item) for index in group.indexes)
+        elif session.state in NEVER_SERVED:
             message = f"session {session.id} is {session.state.value}: it has never served traffic"
-            self.rejected += (
+            self._rejected += (
                 _rejected(index, item, ErrorCode.INVALID_STATE, message) for index in group.indexes
             )
         else:
-            work = self._work
-            self._after[session.id] = _applied(session, item, group.count, work.policy(session), work.now)
-            self.accepted += len(group.indexes)
+            policy = self._policy_of(session.provider)
+            self._after[session.id] = note_use(session, group.use, policy, self._now)
+            self._accepted += len(group.indexes)
 
-    def changed(self) -> Iterator[tuple[Session, Session]]:
+    def changed(self) -> Iterator[tuple[AnySession, AnySession]]:
         """Yield each session that has changed, before and after, with its steps planned, in the order of their ids."""
         for session_id in sorted(self._after):
             before, after = self._before[session_id], self._after[session_id]
-            if after is not before and after != before:
-                yield before, self._work.planned(after) if after.state in _SERVES else after
+            if after is not before:
+                yield before, plan_after_use(before, after, self._policy_of(after.provider), self._now)
+
+    def result(self) -> Result:
+        """Return how many items were counted, and which were not and why."""
+        return {"accepted": self._accepted, "rejected": self._rejected}
 
 
 def _unknown(index: int, item: Interactions) -> Result:
@@ -248,55 +261,6 @@ def _rejected(index: int, item: Interactions, code: ErrorCode, message: str) -> 
     return {"index": index, "session_id": item.session_id, "code": code.value, "message": message}
 
 
-def _applied(session: Session, item: Interactions, count: int, policy: Policy, now: datetime) -> Session:
-    """Return the session after one item, or alike ones with this count. An interaction under way counts as use now, and
-    as an interaction once it has ended."""
-    if item.is_under_way and item.began is not None:
-        return _under_way(session, min(item.began, now), policy, now)
-    used = proves_use(session, policy, _began(item, now))
-    ended = session if item.began is None else note_ended(session, item.began)
-    return _counted(ended, item, count, policy, now, used=used)
-
-
 def _began(item: Interactions, now: datetime) -> datetime:
     """Return when the reported use began; without an instant, the latest possible time."""
     return min(item.began or item.ended or item.at or now, now)
-
-
-def _under_way(session: Session, began: datetime, policy: Policy, now: datetime) -> Session:
-    if session.state is not State.RUNNING or not proves_use(session, policy, began):
-        return session
-    used = replace(session, last_interaction_at=max(began, session.last_interaction_at or began))
-    return note_begun(used, began, policy, now)
-
-
-def _counted(
-    session: Session, item: Interactions, count: int, policy: Policy, now: datetime, *, used: bool
-) -> Session:
-    """Return the session with the interactions counted. Every one counts; one that proves use is activity; only a
-    success is a proof of life."""
-    at, total = min(item.ended or item.at or now, now), session.interactions + count
-    if session.state not in _SERVES:
-        return replace(session, interactions=total)
-    limit = interactions_limit(session)
-    reached = limit is not None and session.interactions < limit[0] <= total
-    counted = replace(
-        session,
-        interactions=total,
-        last_interaction_at=max(at, session.last_interaction_at or at)
-        if used
-        else session.last_interaction_at,
-        limit_reached_at=now if reached else session.limit_reached_at,
-    )
-    return _lived(counted, at, policy) if item.ok else counted
-
-
-def _lived(session: Session, at: datetime, policy: Policy) -> Session:
-    """Note a success: it is a proof of life at `at`, and makes the next ping unnecessary."""
-    if session.state is not State.RUNNING or session.running_since is None or at < session.running_since:
-        return session
-    noted = note_success(session, at)
-    spared = ping_not_needed_until(noted, policy)
-    if spared is None or noted.ping_at is None or noted.ping_at >= spared:
-        return noted
-    return replace(noted, ping_at=spared)

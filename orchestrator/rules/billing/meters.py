@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import TypeAlias
 
 from orchestrator.rules.states import State
-from orchestrator.rules.values import Session
+from orchestrator.rules.values import Session, UsedSession
 
 SECOND = 1_000_000
 TICK = timedelta(microseconds=1)
@@ -150,7 +150,7 @@ def per_block(price: Decimal, nodes: int, block_seconds: int) -> tuple[int, int]
     return numerator * nodes * block_seconds * 1_000_000, denominator * 3600
 
 
-def price_of_block(session: Costly) -> tuple[int, int]:
+def price_of_block(session: Costly | UsedSession) -> tuple[int, int]:
     """Return the same for a session."""
     return per_block(session.price_per_node_hour, session.nodes, session.block_seconds)
 

@@ -23,7 +23,7 @@ from orchestrator.rules.billing.meters import (
     unpaid,
 )
 from orchestrator.rules.states import State
-from orchestrator.rules.values import ZERO, Session
+from orchestrator.rules.values import ZERO, Session, Usable
 
 MICRO = Decimal("0.000001")
 #: An amount with more digits is a typing error.
@@ -82,7 +82,7 @@ def uncharged(session: Costly, at: datetime) -> Decimal:
     return cost_by(session, at) - session.charged
 
 
-def cost_limit_at(session: Session) -> datetime | None:
+def cost_limit_at(session: Usable) -> datetime | None:
     """Return when the first block begins that the session's `max_cost` cannot pay; None if that never happens."""
     if session.max_cost is None or session.running_since is None or session.price_per_node_hour <= 0:
         return None
@@ -91,7 +91,7 @@ def cost_limit_at(session: Session) -> datetime | None:
     return session.running_since + left if left < HORIZON else None
 
 
-def payable_blocks(session: Session, amount: Decimal) -> int:
+def payable_blocks(session: Usable, amount: Decimal) -> int:
     """Return how many blocks `amount` pays: the most with a rounded cost that does not exceed it. Not for a free
     session."""
     numerator, denominator = price_of_block(session)

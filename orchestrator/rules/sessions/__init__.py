@@ -2,6 +2,7 @@
 
 decide  what follows from a ping; the next step of a live session
 pings   what pings and reported successes change: streak, doubts, proof of life
+uses    what reported interactions change, and when they move the next step
 busy    how a busy server differs from a dead one
 stops   when a session stops and why; when to warn
 names   names of sessions and ids of providers

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from orchestrator.rules.states import State
-from orchestrator.rules.values import Policy, Session
+from orchestrator.rules.values import AnySession, Policy, Session, Usable
 from orchestrator.rules.values.copies import replace
 
 #: Pings of a busy session come this much less often: each waits for the request that occupies the server.
@@ -34,9 +34,11 @@ def evidence(session: Session, silence: Silence | None, policy: Policy, now: dat
     return "an interaction is under way" if until is not None and now < until else None
 
 
-def under_way_until(session: Session, policy: Policy) -> datetime | None:
+def under_way_until(session: Usable, policy: Policy) -> datetime | None:
     """Return until when the newest interaction under way counts if its end is never reported; None if none is under
     way."""
+    if not session.under_way:
+        return None
     served = [at for at in session.under_way if session.running_since is None or at >= session.running_since]
     return max(served) + timedelta(seconds=policy.busy_dead_after_seconds) if served else None
 
@@ -49,7 +51,7 @@ def note_busy(session: Session, policy: Policy, now: datetime) -> Session:
     return replace(session, failures=0, failing_since=None, busy_since=since, busy_warned_at=warned)
 
 
-def without_busy(session: Session) -> Session:
+def without_busy(session: AnySession) -> AnySession:
     """Return the session as it is after a sign of life."""
     if session.busy_since is None and session.busy_warned_at is None:
         return session
@@ -74,13 +76,15 @@ def is_dead(session: Session, policy: Policy, now: datetime) -> bool:
     )
 
 
-def note_begun(session: Session, began: datetime, policy: Policy, now: datetime) -> Session:
+def note_begun(session: AnySession, began: datetime, policy: Policy, now: datetime) -> AnySession:
     """Return the session with an interaction under way since `began`, without those that no longer count."""
     oldest = now - timedelta(seconds=policy.busy_dead_after_seconds)
     kept = {at for at in (*session.under_way, began) if at >= oldest}
     return replace(session, under_way=tuple(sorted(kept)[-MOST_UNDER_WAY:]))
 
 
-def note_ended(session: Session, began: datetime) -> Session:
+def note_ended(session: AnySession, began: datetime) -> AnySession:
     """Return the session without the interaction that was under way since `began`."""
+    if began not in session.under_way:
+        return session
     return replace(session, under_way=tuple(at for at in session.under_way if at != began))

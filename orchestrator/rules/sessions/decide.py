@@ -21,7 +21,7 @@ from orchestrator.rules.sessions.pings import (
 from orchestrator.rules.sessions.stops import next_stop
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.text import numbered
-from orchestrator.rules.values import Due, Policy, Session, Verdict
+from orchestrator.rules.values import AnySession, Due, Policy, Session, Usable, Verdict
 from orchestrator.rules.values.copies import replace
 from orchestrator.rules.warnings import next_warning
 
@@ -39,6 +39,7 @@ __all__ = [
     "clamped_retry_after",
     "given_back",
     "is_well",
+    "next_step",
     "note_ping",
     "note_success",
     "ping_not_needed_until",
@@ -150,16 +151,16 @@ def after_plain_ping(
     if session.state is not State.RUNNING or ping.verdict is not Verdict.ALIVE or not is_well(session):
         return None
     at = _again(now, _interval(policy, jitter)).at
-    due = _next_step(session.state, session.stop_at, session.warn_at, at, now)
+    due = next_step(session.state, session.stop_at, session.warn_at, at, now)
     return None if due is None else NextPing(at, due)
 
 
-def plan_steps(session: Session, policy: Policy, now: datetime, *, ping_at: datetime | None) -> Session:
+def plan_steps(session: AnySession, policy: Policy, now: datetime, *, ping_at: datetime | None) -> AnySession:
     """Return the session with its stop, its warning and its one next step; the funds stay on the account."""
     forecast = next_stop(session, policy)
     warned = session.warned_seconds if forecast.ends_at == session.ends_at else None
     warn_at = _warn_at(session, forecast.ends_at, policy, now)
-    due = _next_step(session.state, forecast.stop_at, warn_at, ping_at, now)
+    due = next_step(session.state, forecast.stop_at, warn_at, ping_at, now)
     return replace(
         session,
         stop_at=forecast.stop_at,
@@ -169,6 +170,21 @@ def plan_steps(session: Session, policy: Policy, now: datetime, *, ping_at: date
         warned_seconds=warned,
         due=due,
     )
+
+
+def next_step(
+    state: State, stop_at: datetime | None, warn_at: datetime | None, ping_at: datetime | None, now: datetime
+) -> Due | None:
+    """Return the earliest step. If several are overdue, a stop comes before all others, and a warning before a ping."""
+    if state is State.QUEUED:
+        return Due(Step.ADMIT, stop_at) if stop_at else None
+    if stop_at is None:
+        return None
+    step, at = Step.STOP, stop_at
+    for other, its_at in ((Step.WARN, warn_at), (Step.PING, ping_at)):
+        if its_at is not None and now < at and its_at < at:
+            step, at = other, its_at
+    return Due(step, at)
 
 
 def _while_starting(
@@ -292,7 +308,7 @@ def _since(instant: datetime, now: datetime) -> float:
     return (now - instant).total_seconds()
 
 
-def _warn_at(session: Session, ends_at: datetime | None, policy: Policy, now: datetime) -> datetime | None:
+def _warn_at(session: Usable, ends_at: datetime | None, policy: Policy, now: datetime) -> datetime | None:
     """Return when to warn of the stop of a running session. A stop that has moved gets a new warning; a warning planned
     for the same stop is kept, however late this runs."""
     if session.state is not State.RUNNING or ends_at is None:
@@ -302,15 +318,3 @@ def _warn_at(session: Session, ends_at: datetime | None, policy: Policy, now: da
     else:
         warning = next_warning(ends_at, session.warned_seconds, policy, now, known_at=session.warn_at or now)
     return warning[0] if warning else None
-
-
-def _next_step(
-    state: State, stop_at: datetime | None, warn_at: datetime | None, ping_at: datetime | None, now: datetime
-) -> Due | None:
-    """Return the earliest step. If several are overdue, a stop comes before all others."""
-    if state is State.QUEUED:
-        return Due(Step.ADMIT, stop_at) if stop_at else None
-    if stop_at is None:
-        return None
-    wanted = (Step.STOP, stop_at), (Step.WARN, warn_at), (Step.PING, ping_at)
-    return min((Due(step, at) for step, at in wanted if at), key=lambda due: max(due.at, now))

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from orchestrator.rules.sessions.busy import Silence, evidence, is_busy, is_dead, note_busy, without_busy
 from orchestrator.rules.states import State
-from orchestrator.rules.values import Policy, Session, Verdict
+from orchestrator.rules.values import AnySession, Policy, Session, Usable, Verdict
 from orchestrator.rules.values.copies import replace
 
 #: Verdicts that no broken server gives.
@@ -87,7 +87,7 @@ def may_be_the_last(session: Session, ping: Ping, policy: Policy, now: datetime)
             return False
 
 
-def note_success(session: Session, at: datetime) -> Session:
+def note_success(session: AnySession, at: datetime) -> AnySession:
     """Note a reported success at `at`: it is a proof of life, and ends every doubt that began by then."""
     streak = _unless_outlived(session.failing_since, at)
     busy = _unless_outlived(session.busy_since, at)
@@ -149,11 +149,11 @@ def without_doubts(session: Session) -> Session:
     )
 
 
-def ping_not_needed_until(session: Session, policy: Policy) -> datetime | None:
-    """Return until when the last proof of life makes a ping unnecessary; None where a ping is needed."""
-    if session.state is not State.RUNNING or session.last_alive_at is None or not is_well(session):
+def ping_not_needed_until(session: Usable, alive_at: datetime, policy: Policy) -> datetime | None:
+    """Return until when a proof of life at `alive_at` makes a ping unnecessary; None where a ping is needed."""
+    if session.state is not State.RUNNING or not is_well(session):
         return None
-    return session.last_alive_at + timedelta(seconds=policy.ping_interval_seconds)
+    return alive_at + timedelta(seconds=policy.ping_interval_seconds)
 
 
 def _busy(noted: Session, seen: str, policy: Policy, now: datetime) -> Session:
@@ -161,18 +161,17 @@ def _busy(noted: Session, seen: str, policy: Policy, now: datetime) -> Session:
     return replace(note_busy(noted, policy, now), last_ping_detail=detail)
 
 
-def is_well(session: Session) -> bool:
+def is_well(session: Usable) -> bool:
     """Return whether the session has no streak and no doubt, and no brake has held it since its last proof of life."""
-    return session.failures == 0 and not any(
-        (
-            session.failing_since,
-            session.gone_since,
-            session.loading_since,
-            session.unusable_since,
-            session.busy_since,
-            session.not_well_since,
-            session.held_since,
-        )
+    return (
+        session.failures == 0
+        and session.failing_since is None
+        and session.gone_since is None
+        and session.loading_since is None
+        and session.unusable_since is None
+        and session.busy_since is None
+        and session.not_well_since is None
+        and session.held_since is None
     )
 
 

@@ -11,7 +11,7 @@ from orchestrator.rules.billing.money import FundsEnd, cost_limit_at
 from orchestrator.rules.sessions.busy import under_way_until
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.text import numbered
-from orchestrator.rules.values import Policy, Session
+from orchestrator.rules.values import Policy, Session, Usable
 from orchestrator.rules.values.amounts import money_text
 from orchestrator.rules.values.zero import ZERO
 
@@ -68,7 +68,7 @@ class Forecast:
     candidates: tuple[Candidate, ...]
 
 
-def next_stop(session: Session, policy: Policy, funds_end: FundsEnd | None = None) -> Forecast:
+def next_stop(session: Usable, policy: Policy, funds_end: FundsEnd | None = None) -> Forecast:
     """Return the coming stop. The rule that is decided first ends the session, and the earliest instant of all rules is
     when that takes effect.
 
@@ -81,25 +81,25 @@ def next_stop(session: Session, policy: Policy, funds_end: FundsEnd | None = Non
     return Forecast(decided_at, first.at, first.reason, first.detail, candidates)
 
 
-def idle_end(session: Session, policy: Policy) -> Candidate | None:
+def idle_end(session: Usable, policy: Policy) -> Candidate | None:
     """Return when the idle time of a running session runs out, as far as use is known; None if it is not limited."""
     return next(_idle(session, policy), None) if session.state is State.RUNNING else None
 
 
-def idle_by(session: Session, policy: Policy, at: datetime) -> Candidate | None:
+def idle_by(session: Usable, policy: Policy, at: datetime) -> Candidate | None:
     """Return the idle end if it comes before a stop at `at`: then it ended the session, without further grace."""
     idle = idle_end(session, policy)
     return idle if idle is not None and idle.at <= at else None
 
 
-def proves_use(session: Session, policy: Policy, began: datetime) -> bool:
+def proves_use(session: Usable, policy: Policy, began: datetime) -> bool:
     """Return whether use that began then keeps a session from being idle. It does not if the idle time had run out
     before."""
     idle = idle_end(session, policy)
     return idle is None or began < idle.at
 
 
-def interactions_limit(session: Session) -> tuple[int, StopReason] | None:
+def interactions_limit(session: Usable) -> tuple[int, StopReason] | None:
     """Return the limit of interactions that applies, and its reason; the session's own where both are equal."""
     own, model = session.max_interactions, session.model_max_interactions
     if own is not None and (model is None or own <= model):
@@ -120,7 +120,7 @@ def ask_duration(session: Session, policy: Policy, card_shortest: int, now: date
     return max(card_shortest, ceil(wanted))
 
 
-def _candidates(session: Session, policy: Policy, funds_end: FundsEnd | None) -> Iterator[Candidate]:
+def _candidates(session: Usable, policy: Policy, funds_end: FundsEnd | None) -> Iterator[Candidate]:
     match session.state:
         case State.QUEUED:
             yield from _while_queued(session)
@@ -140,13 +140,13 @@ def _candidates(session: Session, policy: Policy, funds_end: FundsEnd | None) ->
             assert_never(unknown)
 
 
-def _while_queued(session: Session) -> Iterator[Candidate]:
+def _while_queued(session: Usable) -> Iterator[Candidate]:
     if session.queue_deadline_at is not None:
         detail = "still queued at the end of the time that its plan lets it wait"
         yield Candidate(StopReason.QUEUE_TIMEOUT, session.queue_deadline_at, detail)
 
 
-def _start_timeout(session: Session, policy: Policy) -> Candidate:
+def _start_timeout(session: Usable, policy: Policy) -> Candidate:
     """Return the stop of a start that takes too long. It ends a session that ran before as dead, not as failed."""
     reason = StopReason.DEAD if session.ever_ran else StopReason.START_TIMEOUT
     seconds = policy.start_timeout_seconds
@@ -154,7 +154,7 @@ def _start_timeout(session: Session, policy: Policy) -> Candidate:
     return Candidate(reason, at, f"no good ping within {seconds:g} s of starting")
 
 
-def _durations(session: Session) -> Iterator[Candidate]:
+def _durations(session: Usable) -> Iterator[Candidate]:
     """Yield the limits of duration. All three count from the first good ping, and go on through failovers."""
     if session.running_at is None:
         return
@@ -169,7 +169,7 @@ def _durations(session: Session) -> Iterator[Candidate]:
             yield Candidate(reason, _later(session.running_at, seconds), detail)
 
 
-def _interactions(session: Session) -> Iterator[Candidate]:
+def _interactions(session: Usable) -> Iterator[Candidate]:
     limit = interactions_limit(session)
     if limit is None or session.limit_reached_at is None or session.interactions < limit[0]:
         return  # not these: the session was extended since
@@ -178,15 +178,18 @@ def _interactions(session: Session) -> Iterator[Candidate]:
     yield Candidate(limit[1], session.limit_reached_at, detail)
 
 
-def _idle(session: Session, policy: Policy) -> Iterator[Candidate]:
+def _idle(session: Usable, policy: Policy) -> Iterator[Candidate]:
     """Yield the idle stop.
 
     A session that is being moved cannot be used, so its idle time restarts when it runs again. An interaction under way
     is use until it ends, or for as long as its end may be late."""
-    seconds, used = session.idle_seconds, _used_until(session, policy)
-    began = [at for at in (session.running_at, session.running_since) if at is not None]
-    if seconds is None or not began:
+    seconds = session.idle_seconds
+    if seconds is None:
         return
+    began = [at for at in (session.running_at, session.running_since) if at is not None]
+    if not began:
+        return
+    used = _used_until(session, policy)
     grace = timedelta(seconds=policy.idle_grace_seconds)
     if used is not None and used >= max(began):
         detail = f"idle for {seconds} s since the last interaction"
@@ -196,12 +199,12 @@ def _idle(session: Session, policy: Policy) -> Iterator[Candidate]:
         yield Candidate(StopReason.IDLE, _later(max(began), seconds), detail, grace)
 
 
-def _used_until(session: Session, policy: Policy) -> datetime | None:
-    used = [at for at in (session.last_interaction_at, under_way_until(session, policy)) if at is not None]
-    return max(used, default=None)
+def _used_until(session: Usable, policy: Policy) -> datetime | None:
+    last, until = session.last_interaction_at, under_way_until(session, policy)
+    return max(last, until) if last is not None and until is not None else last or until
 
 
-def _costs(session: Session, funds_end: FundsEnd | None) -> Iterator[Candidate]:
+def _costs(session: Usable, funds_end: FundsEnd | None) -> Iterator[Candidate]:
     limit_at = cost_limit_at(session)
     if limit_at is not None:
         most = money_text(session.max_cost or ZERO)
@@ -212,7 +215,7 @@ def _costs(session: Session, funds_end: FundsEnd | None) -> Iterator[Candidate]:
         yield Candidate(StopReason.BALANCE_EXHAUSTED, funds_end.at, detail)
 
 
-def _declared_end(session: Session) -> Iterator[Candidate]:
+def _declared_end(session: Usable) -> Iterator[Candidate]:
     if session.declared_end_at is not None:
         detail = "the end that the provider declared for this placement"
         yield Candidate(StopReason.PROVIDER_ENDED, session.declared_end_at, detail)

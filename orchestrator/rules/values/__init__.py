@@ -2,6 +2,7 @@
 
 sessions, placements, accounts, models, providers, workers   one for each kind of row
 leases                                                       the next step of a row, and its lease
+used_sessions                                                what of a session its use depends on
 archived                                                     what is left of an archived session
 terms                                                        policies and plans
 budgets                                                      what an account may spend in a period
@@ -25,6 +26,7 @@ from orchestrator.rules.values.providers import Brake, Credential, Meter, Sighti
 from orchestrator.rules.values.sessions import Attach, OnQuota, Session, Verdict
 from orchestrator.rules.values.terms import Plan, Policy
 from orchestrator.rules.values.tokens import ApiToken, Scope
+from orchestrator.rules.values.used_sessions import AnySession, Usable, UsedSession
 from orchestrator.rules.values.webhooks import Delivery, Webhook
 from orchestrator.rules.values.workers import Worker
 from orchestrator.rules.values.zero import ZERO
@@ -32,6 +34,7 @@ from orchestrator.rules.values.zero import ZERO
 __all__ = [
     "ZERO",
     "Account",
+    "AnySession",
     "ApiToken",
     "ArchivedSession",
     "Attach",
@@ -57,6 +60,8 @@ __all__ = [
     "Scope",
     "Session",
     "Sighting",
+    "Usable",
+    "UsedSession",
     "Verdict",
     "Webhook",
     "Worker",

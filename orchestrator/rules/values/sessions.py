@@ -163,12 +163,15 @@ class Session:
     @property
     def ends_at(self) -> datetime | None:
         """When the coming stop takes effect."""
-        return (
-            self.idle_ends_at
-            if self.stop_at_reason is StopReason.IDLE and self.idle_ends_at
-            else self.stop_at
-        )
+        return idle_or_stop(self.stop_at_reason, self.idle_ends_at, self.stop_at)
 
     @property
     def ever_ran(self) -> bool:
         return self.running_at is not None
+
+
+def idle_or_stop(
+    reason: StopReason | None, idle_ends_at: datetime | None, stop_at: datetime | None
+) -> datetime | None:
+    """Return when a planned stop takes effect: that of an idle time before it is decided."""
+    return idle_ends_at if reason is StopReason.IDLE and idle_ends_at else stop_at

@@ -36,6 +36,8 @@ from sqlalchemy.dialects.postgresql import JSON
 Values = Mapping[str, Any]
 #: Names, in a statement, of the row's id and of the revision that it must still have.
 ID, WAS = "its_id", "was_revision"
+#: Name, in a statement, of the ids that rows are looked up by.
+IDS = "ids"
 _ROWS, _PLACE = "rows", "place"
 
 
@@ -87,6 +89,13 @@ def among(connection: Connection, column: ColumnElement[str], ids: Collection[st
     if connection.dialect.name == "sqlite":
         return column.in_(ids)
     return column == any_(literal(list(ids), ARRAY(column.type)))
+
+
+def among_given(dialect: str, column: ColumnElement[str]) -> ColumnElement[bool]:
+    """Match rows of which this column is one of the parameter `IDS`, in a statement that is built once."""
+    if dialect == "sqlite":
+        return column.in_(bindparam(IDS, expanding=True))
+    return column == any_(bindparam(IDS, type_=ARRAY(column.type)))
 
 
 def each_of(name: str, kind: types.TypeEngine[Any]) -> TableValuedAlias:
@@ -155,16 +164,18 @@ def _packed(
     connection: Connection, rows: Sequence[Values], kinds: Mapping[str, types.TypeEngine[Any]]
 ) -> str:
     """Return the rows as JSON."""
-    plain = {name: _plain(kind, connection) for name, kind in kinds.items() if name in rows[0]}
+    makers = {name: _maker(kind, connection) for name, kind in kinds.items() if name in rows[0]}
+    made = {name: make for name, make in makers.items() if make is not None}
     packed = [
-        {_PLACE: n, **{name: make(row[name]) for name, make in plain.items()}} for n, row in enumerate(rows)
+        {_PLACE: n, **row, **{name: make(row[name]) for name, make in made.items()}}
+        for n, row in enumerate(rows)
     ]
     return json.dumps(packed, default=datetime.isoformat, separators=(",", ":"))
 
 
-def _plain(kind: types.TypeEngine[Any], connection: Connection) -> Callable[[Any], Any]:
-    """Return what makes a JSON value of a column's value."""
+def _maker(kind: types.TypeEngine[Any], connection: Connection) -> Callable[[Any], Any] | None:
+    """Return what makes a JSON value of a column's value; None where that is the value itself."""
     if isinstance(kind, types.TypeDecorator) and "process_bind_param" in vars(type(kind)):
         dialect = connection.dialect
         return lambda value: kind.process_bind_param(value, dialect)
-    return lambda value: value
+    return None

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import MAX_PREC, Context, Decimal
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Dialect, Integer, String, types
+from sqlmodel.sql.sqltypes import UTCDateTime
 
 from orchestrator.rules.values import Attach, Budget, BudgetPeriod
 
@@ -34,6 +35,19 @@ class Money(types.TypeDecorator[Decimal]):
         return None if value is None else Decimal(value).scaleb(-6)
 
 
+class Instant(UTCDateTime):
+    """An aware datetime in UTC. A row of a session has 28: on PostgreSQL, each takes one call to read."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+        return _in_utc if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
+
+
 class EnumText(types.TypeDecorator[StrEnum]):
     """An enum's value as text (SQLAlchemy's own Enum would store the member's name)."""
 
@@ -43,6 +57,7 @@ class EnumText(types.TypeDecorator[StrEnum]):
     def __init__(self, kind: type[StrEnum]) -> None:
         super().__init__(32)
         self.kind = kind
+        self._members = {member.value: member for member in kind}
 
     def __repr__(self) -> str:
         return "String(length=32)"
@@ -51,7 +66,7 @@ class EnumText(types.TypeDecorator[StrEnum]):
         return None if value is None else self.kind(value).value
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002
-        return None if value is None else self.kind(value)
+        return None if value is None else self._members.get(value) or self.kind(value)
 
 
 class Words(types.TypeDecorator[tuple[str, ...]]):

@@ -58,31 +58,52 @@ def columns_of(kind: type[Any]) -> Sequence[str]:
 def snapshot(kind: type[T], row: Row[Any]) -> T:
     """Return a frozen value of `kind` from a row that has (at least) its fields as columns."""
     of_kind: Any = kind
-    return from_values(kind, [read(row) for read in _readers(of_kind, row._fields)])
+    return from_values(kind, _reader(of_kind, row._fields)(row))
 
 
 @cache
-def _readers(kind: Hashable, columns: tuple[str, ...]) -> Sequence[Callable[[Row[Any]], Any]]:
-    """Return what reads each field, in their order, of a row with these columns."""
+def _reader(kind: Hashable, columns: tuple[str, ...]) -> Callable[[Row[Any]], Sequence[Any]]:
+    """Return what reads the values of all fields, in their order, of a row with these columns."""
     place = {name: n for n, name in enumerate(columns)}
     _, composed = _parts(kind)
-    parts_of = {name: (its_kind, [place[part] for part in parts]) for name, its_kind, parts in composed}
     names = [field.name for field in fields(cast(Any, kind))]
-    return [_composing(*parts_of[name]) if name in parts_of else itemgetter(place[name]) for name in names]
+    first = {name: parts[0] for name, _, parts in composed}
+    plain = _items([place[first.get(name, name)] for name in names])
+    made = [
+        (names.index(name), its_kind, [place[part] for part in parts]) for name, its_kind, parts in composed
+    ]
+    return _composing(plain, made) if made else plain
 
 
-def _composing(kind: type[Any], places: Sequence[int]) -> Callable[[Row[Any]], Any]:
-    first = places[0]
-    return lambda row: None if row[first] is None else kind(*(row[place] for place in places))
+def _items(places: Sequence[int]) -> Callable[[Row[Any]], Sequence[Any]]:
+    """Return what reads these places of a row."""
+    if len(places) == 1:
+        return lambda row: (row[places[0]],)
+    return itemgetter(*places)
+
+
+def _composing(
+    read: Callable[[Row[Any]], Sequence[Any]], composed: Sequence[tuple[int, type[Any], Sequence[int]]]
+) -> Callable[[Row[Any]], Sequence[Any]]:
+    """Return what reads a row as `read` does, and makes values of several columns where their first is not NULL."""
+
+    def read_all(row: Row[Any]) -> Sequence[Any]:
+        values = [*read(row)]
+        for n, kind, places in composed:
+            if values[n] is not None:
+                values[n] = kind(*(row[place] for place in places))
+        return values
+
+    return read_all
 
 
 def snapshots(kind: type[T], result: Result[Any]) -> list[T]:
     """Return a frozen value of `kind` from each row of a result. A row that cannot be read ends the statement, without
     which SQLite commits nothing."""
     of_kind: Any = kind
-    readers = _readers(of_kind, tuple(result.keys()))
+    read = _reader(of_kind, tuple(result.keys()))
     with closing(result):
-        return [from_values(kind, [read(row) for read in readers]) for row in result]
+        return [from_values(kind, read(row)) for row in result]
 
 
 def values_of(value: Any, names: Collection[str] | None = None) -> dict[str, Any]:
