@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import tenacity
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
@@ -22,6 +21,9 @@ from orchestrator.store.core.remedies import CHECK_THE_URL, file_fault, remedy
 from orchestrator.store.core.stopwatch import Stopwatch, machine_stopwatch
 from orchestrator.store.queries.clock import Clock, StoreClock
 from orchestrator.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    import tenacity
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -116,6 +118,8 @@ class Database:
 
         A lost connection at COMMIT leaves the outcome unknown. Running the work again is right, because a key or a
         lease guards every write."""
+        import tenacity  # readers retry nothing
+
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_transient),
             stop=self._stop(),
@@ -150,7 +154,9 @@ class Database:
         except SQLAlchemyError as error:
             raise self._outage_of(error) or error from error
 
-    def _stop(self) -> tenacity.stop.stop_base:
+    def _stop(self) -> "tenacity.stop.stop_base":
+        import tenacity
+
         after = tenacity.stop_after_attempt(ATTEMPTS)
         late = self._gives_up_after
         return after if late is None else tenacity.stop_any(after, tenacity.stop_after_delay(late))
@@ -243,7 +249,7 @@ class Database:
             unit.flush()
         return result, frozenset(unit.due)
 
-    def _count_retry(self, state: tenacity.RetryCallState) -> None:
+    def _count_retry(self, state: "tenacity.RetryCallState") -> None:
         self.retries += 1
         error = state.outcome.exception() if state.outcome else None
         cause = _cause(error) or "unknown"

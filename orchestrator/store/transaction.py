@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from sqlalchemy import Connection
 
 from orchestrator.rules.states import Step
-from orchestrator.store.core.gathering import Gathering
 from orchestrator.store.core.identity import Identity
 from orchestrator.store.queries.clock import ConnectionClock
-from orchestrator.store.queries.outbox import Outbox
 
 if TYPE_CHECKING:
     from orchestrator.rules.values import Account
+    from orchestrator.store.core.gathering import Gathering
     from orchestrator.store.queries.accounts import Accounts
     from orchestrator.store.queries.ahead import Ahead
     from orchestrator.store.queries.alarms import Alarms
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from orchestrator.store.queries.minutes import Minutes
     from orchestrator.store.queries.models import Models
     from orchestrator.store.queries.newcomers import Newcomers
+    from orchestrator.store.queries.outbox import Outbox
     from orchestrator.store.queries.pages import Pages
     from orchestrator.store.queries.parked import Parked
     from orchestrator.store.queries.pings import Pings
@@ -78,8 +78,8 @@ class Family(Generic[Q]):
         self._name = name
 
     def __get__(self, tx: Transaction, owner: type) -> Q:
-        module, _, kind = self._place.partition(".")
-        build = getattr(import_module(f"orchestrator.store.queries.{module}"), kind)
+        module, _, kind = self._place.rpartition(".")
+        build = getattr(import_module(f".{module}", "orchestrator.store.queries"), kind)
         family: Q = build(tx.connection, *(getattr(tx, name) for name in self._given))
         vars(tx)[self._name] = family
         return family
@@ -135,6 +135,8 @@ class Transaction:
     minutes: Family[Minutes] = Family("minutes.Minutes")
     webhooks: Family[Webhooks] = Family("webhooks.Webhooks")
 
+    _writes: Family[Gathering] = Family(".core.gathering.Gathering")
+    outbox: Family[Outbox] = Family("outbox.Outbox", "_decided_at", "identity")
     _now: datetime | None = None
 
     def __init__(
@@ -147,8 +149,6 @@ class Transaction:
         self.connection, self._clock, self._lately = connection, clock, lately
         self.identity = identity or Identity()
         self.due: set[Step] = set()
-        self._writes = Gathering(connection)
-        self.outbox = Outbox(connection, self._decided_at, self.identity)
 
     def now(self) -> datetime:
         """Read the store's clock. Read it once, after the locks, and pass it on: later events bear this time."""
@@ -175,7 +175,8 @@ class Transaction:
 
     def flush(self) -> None:
         """Write the collected events, in one statement at the end."""
-        self.outbox.flush()
+        if "outbox" in vars(self):  # else no event was collected
+            self.outbox.flush()
 
     def together(self) -> AbstractContextManager[None]:
         """Gather the changes of locked rows made within it, and write them in few statements at its end."""

@@ -21,9 +21,8 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.rules.values import Due, Policy
 from orchestrator.settings import Configuration, Settings
-from orchestrator.store.core.rows import table_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.audit_findings import EVENTS_SINCE
-from orchestrator.store.tables import PlacementRow, SessionRow
 from tests.servers import Postgres, postgres
 from tests.store.stage import a_placement, a_running, an_account, keep, session_id, stock
 
@@ -122,9 +121,9 @@ def multiply(c: Connection, sessions: int) -> None:
     c.execute(text(f"{spread} WHERE id = 'a0'"), {"n": accounts})
     account = "'a' || (k / 10 + 1)"
     for table, templates, own in (
-        (SessionRow, (session_id(1), session_id(2)), {"id": "'s' || k", "name": "'n' || k"}),
+        ("sessions", (session_id(1), session_id(2)), {"id": "'s' || k", "name": "'n' || k"}),
         (
-            PlacementRow,
+            "placements",
             ("placement-00001", "placement-00002"),
             {"id": "'p' || k", "session_id": "'s' || k", "handle": "'h' || k"},
         ),
@@ -132,11 +131,9 @@ def multiply(c: Connection, sessions: int) -> None:
         names = [column.name for column in table_of(table).columns]
         values = ", ".join((own | {"account_id": account}).get(name, name) for name in names)
         for template, which in zip(templates, ("k % 10 = 0", "k % 10 <> 0"), strict=True):
-            copy = f"INSERT INTO {table_of(table).name} ({', '.join(names)}) SELECT {values}"
+            copy = f"INSERT INTO {table} ({', '.join(names)}) SELECT {values}"
             c.execute(
-                text(
-                    f"{copy} FROM {table_of(table).name}, generate_series(1, :n) AS k WHERE id = :t AND {which}"
-                ),
+                text(f"{copy} FROM {table}, generate_series(1, :n) AS k WHERE id = :t AND {which}"),
                 {"n": sessions, "t": template},
             )
     for rubbish in ("outbox", "placements WHERE id LIKE 'placement-%'", "sessions WHERE id LIKE 'session-%'"):

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, text
 
 from orchestrator.rules.states import Step, StopReason
 from orchestrator.rules.values import Due
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import AccountRow, PlacementRow, SessionRow
+from orchestrator.store.plain import table_of
 from tests.bench.stage import KEY_VARIABLE, Stage
 from tests.rules.builders import a_model
 from tests.store.stage import a_placement, a_running, an_account, keep, session_id
@@ -119,7 +118,7 @@ def _write_one(stage: Stage, seeds: Seeds) -> None:
 
 
 def _copy_accounts(connection: Connection, accounts: int) -> None:
-    names = _names(AccountRow)
+    names = _names("accounts")
     values = ", ".join("'a' || k" if name == "id" else name for name in names)
     connection.execute(
         text(
@@ -152,12 +151,12 @@ def _copy_sessions(connection: Connection, seeds: Seeds) -> None:
             "secret_ref": "(CAST(:keys AS text[]))[k + 1]",
         }
         of_placement |= exclusive
-    for row, differs in ((SessionRow, of_session), (PlacementRow, of_placement)):
-        _copy(connection, row, differs, seeds)
+    for table, differs in (("sessions", of_session), ("placements", of_placement)):
+        _copy(connection, table, differs, seeds)
 
 
-def _copy(connection: Connection, row: Any, differs: Mapping[str, str], seeds: Seeds) -> None:
-    names, table = _names(row), table_of(row).name
+def _copy(connection: Connection, table: str, differs: Mapping[str, str], seeds: Seeds) -> None:
+    names = _names(table)
     values = ", ".join(differs.get(name, name) for name in names)
     query = (
         f"INSERT INTO {table} ({', '.join(names)}) SELECT {values} FROM {table},"
@@ -181,5 +180,5 @@ def _chosen(texts: Sequence[str]) -> str:
     return f"(ARRAY[{quoted}])[k % {len(texts)} + 1]"
 
 
-def _names(row: Any) -> list[str]:
-    return [column.name for column in table_of(row).columns]
+def _names(table: str) -> list[str]:
+    return [column.name for column in table_of(table).columns]

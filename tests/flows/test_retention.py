@@ -5,8 +5,7 @@ from sqlalchemy import select
 from orchestrator.flows.audit.audit_store import audit_everything
 from orchestrator.flows.operations.deliver_events import deliver_events
 from orchestrator.flows.operations.housekeeping import forget_old_events, forget_old_outcomes
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import InboxRow
+from orchestrator.store.plain import table_of
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE
 
@@ -38,7 +37,7 @@ def test_delivered_events_go_after_a_month_and_nobody_is_accused_of_their_lack(a
 
 def test_outcomes_go_after_a_month_however_many_they_are(any_world: MakeWorld) -> None:
     """At three jobs a second an hour has more than a batch holds."""
-    world, inbox = any_world(), table_of(InboxRow)
+    world, inbox = any_world(), table_of("inbox")
     rows = [
         {"task_id": f"old-{n}", "name": "n", "received_at": world.clock.now, "outcome": {}}
         for n in range(12_000)

@@ -6,9 +6,8 @@ from decimal import Decimal
 from sqlalchemy import Connection, Table, text
 
 from orchestrator.rules.values import Plan
-from orchestrator.store.core.rows import table_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.audit_findings import EVENTS_SINCE
-from orchestrator.store.tables import LedgerRow, OutboxRow, PlacementRow, SessionRow
 from tests.money.stage import HOUR, Stage
 
 #: An account that keeps ended sessions and is counted all the same.
@@ -43,19 +42,19 @@ def multiply(stage: Stage, session_id: str, times: int, first: int = 1, reported
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("UPDATE outbox SET delivered_at = time"))
-        for row, own, where in (
-            (SessionRow, {"id": _each(session_id), "name": _each(session_id)}, "id"),
+        for name, own, where in (
+            ("sessions", {"id": _each(session_id), "name": _each(session_id)}, "id"),
             (
-                PlacementRow,
+                "placements",
                 dict.fromkeys(("session_id",), _each(session_id))
                 | {"id": "id || '-' || k", "handle": "id || '-' || k"},
                 "session_id",
             ),
-            (LedgerRow, {"session_id": _each(session_id), "key": "key || '-' || k"}, "session_id"),
-            (OutboxRow, {"subject": _each(session_id), "id": "id || '-' || k"}, "subject"),
+            ("ledger", {"session_id": _each(session_id), "key": "key || '-' || k"}, "session_id"),
+            ("outbox", {"subject": _each(session_id), "id": "id || '-' || k"}, "subject"),
         ):
-            copies = min(times, reported) if row is OutboxRow else times
-            copy(connection, table_of(row), own, where, session_id, range(first, first + copies))
+            copies = min(times, reported) if name == "outbox" else times
+            copy(connection, table_of(name), own, where, session_id, range(first, first + copies))
         _pay(connection, session_id, times)
     stage.services.database.transact(lambda tx: tx.findings.move({EVENTS_SINCE: str(tx.now())}, tx.now()))
     analyse(stage)

@@ -14,9 +14,8 @@ from orchestrator.flows.steps.open_due import open_due
 from orchestrator.flows.steps.ping.ping_due import ping_due
 from orchestrator.flows.steps.post_charges import post_charges
 from orchestrator.rules.values import Plan
-from orchestrator.store.core.rows import table_of
 from orchestrator.store.database import Database
-from orchestrator.store.tables import PlacementRow, SessionRow
+from orchestrator.store.plain import table_of
 from tests.history.past import analyse, copy
 from tests.history.test_flat import counting
 from tests.money.stage import HOUR, Stage
@@ -106,8 +105,8 @@ def _multiply(stage: Stage, times: int, *, first: int) -> None:
     with stage.services.database.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET LOCAL statement_timeout = 0"))
-        copy(connection, table_of(SessionRow), own, "id", "one", numbered)
-        copy(connection, table_of(PlacementRow), placed, "session_id", "one", numbered)
+        copy(connection, table_of("sessions"), own, "id", "one", numbered)
+        copy(connection, table_of("placements"), placed, "session_id", "one", numbered)
     analyse(stage)
 
 

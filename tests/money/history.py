@@ -11,23 +11,15 @@ from sqlalchemy import ColumnElement, Row, Table, func, select
 from orchestrator.flows.reports.costs import costs
 from orchestrator.rules.billing.costs import CostsBy
 from orchestrator.rules.values import Account, Placement, Session
-from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.store.core.rows import snapshot
 from orchestrator.store.database import Database
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.ledger import Entry
-from orchestrator.store.tables import (
-    AccountRow,
-    DailyCostRow,
-    LedgerRow,
-    ModelRow,
-    OutboxRow,
-    PlacementRow,
-    SessionRow,
-)
 from orchestrator.store.transaction import Transaction
 
-OUTBOX, SESSIONS, PLACEMENTS = table_of(OutboxRow), table_of(SessionRow), table_of(PlacementRow)
-ACCOUNTS, LEDGER, MODELS = table_of(AccountRow), table_of(LedgerRow), table_of(ModelRow)
-COSTS = table_of(DailyCostRow)
+OUTBOX, SESSIONS, PLACEMENTS = table_of("outbox"), table_of("sessions"), table_of("placements")
+ACCOUNTS, LEDGER, MODELS = table_of("accounts"), table_of("ledger"), table_of("models")
+COSTS = table_of("daily_costs")
 #: States in which a session holds a slot.
 HOLDS_A_SLOT = frozenset({"starting", "running", "stopping"})
 OVER = frozenset({"stopped", "failed"})

@@ -21,8 +21,7 @@ from orchestrator.flows.upstream.brake import review as review_brakes
 from orchestrator.flows.upstream.credentials import retry_paused, sync_credentials
 from orchestrator.rules.billing.groups import FEW
 from orchestrator.rules.values import Plan, Policy
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import AccountRow, CredentialRow, PlacementRow, SessionRow
+from orchestrator.store.plain import table_of
 from tests.emptying import empty
 from tests.in_process import HOUR, MINUTE, SECOND, START, InProcessWorld
 from tests.money.inline import InlineLoop
@@ -143,9 +142,9 @@ class Stage(InProcessWorld):
 
 
 _INSTANTS = (
-    table_of(SessionRow).c.next_step_at,
-    table_of(PlacementRow).c.next_step_at,
-    table_of(AccountRow).c.next_step_at,
-    table_of(CredentialRow).c.cool_until,
-    table_of(CredentialRow).c.resting_until,
+    table_of("sessions").c.next_step_at,
+    table_of("placements").c.next_step_at,
+    table_of("accounts").c.next_step_at,
+    table_of("credentials").c.cool_until,
+    table_of("credentials").c.resting_until,
 )

@@ -7,12 +7,11 @@ import pytest
 from sqlalchemy import Connection
 
 from orchestrator.rules.values import Plan
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import PlacementRow, SessionRow
+from orchestrator.store.plain import table_of
 from tests.money.stage import HOUR, SECOND, Stage
 from tests.store.stage import is_sqlite, run, statements
 
-SESSIONS, PLACEMENTS = table_of(SessionRow), table_of(PlacementRow)
+SESSIONS, PLACEMENTS = table_of("sessions"), table_of("placements")
 ACCOUNTS = ("acme", "bob", "other")
 #: `acme` and `other` keep ended sessions, `bob` must delete his.
 PLANS = {

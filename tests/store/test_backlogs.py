@@ -7,9 +7,8 @@ import pytest
 from sqlalchemy import Table, text
 
 from orchestrator.rules.states import Step
-from orchestrator.store.core.rows import table_of
 from orchestrator.store.database import Database
-from orchestrator.store.tables import PlacementRow, SessionRow
+from orchestrator.store.plain import table_of
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unreadable import set_aside
 from tests.rules.builders import HOUR, SECOND, T0
@@ -17,7 +16,7 @@ from tests.servers import Postgres
 from tests.store.stage import a_closing, a_running, keep, session_id, statements, stock
 
 OVERDUE = 40_000
-SESSIONS, PLACEMENTS = table_of(SessionRow), table_of(PlacementRow)
+SESSIONS, PLACEMENTS = table_of("sessions"), table_of("placements")
 #: Which table has the indexes of what is due.
 DUE_OF = {"sessions": "next_steps", "placements": "placements"}
 STEPS = (Step.OPEN, Step.RESOLVE, Step.CLOSE)

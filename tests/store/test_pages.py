@@ -23,11 +23,10 @@ from orchestrator.rules.billing.costs import CostsBy
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Account, Budget, BudgetPeriod, Model, ModelSource, Session
 from orchestrator.settings import Configuration
-from orchestrator.store.core.rows import table_of
 from orchestrator.store.database import Database
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.lookups import Kind
 from orchestrator.store.queries.pages import Behind, Pages, SessionFilter
-from orchestrator.store.tables import SessionRow
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import SECOND, T0, a_model
 from tests.servers import Postgres
@@ -51,7 +50,7 @@ _OTHERS = {
     "name": "'name-' || n",
     "created_at": "created_at - (n / 3) * interval '1 second'",
 }
-_COLUMNS = [column.name for column in table_of(SessionRow).columns]
+_COLUMNS = [column.name for column in table_of("sessions").columns]
 _COPIES = (
     f"INSERT INTO sessions ({', '.join(_COLUMNS)}) SELECT {', '.join(_OTHERS.get(one, one) for one in _COLUMNS)}"
     " FROM sessions, generate_series(2, :many) AS n"

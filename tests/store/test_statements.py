@@ -10,10 +10,9 @@ from sqlalchemy import text
 
 from orchestrator.rules.audit.invariants import Invariant, Violation
 from orchestrator.rules.states import Step
-from orchestrator.store.core.rows import table_of
 from orchestrator.store.database import Database
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.audit import Posted
-from orchestrator.store.tables import PlacementRow, SessionRow
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import SECOND, T0
 from tests.servers import Postgres
@@ -81,16 +80,16 @@ def crowded(postgres: Postgres) -> Iterator[Database]:
 
 def _crowd(tx: Transaction) -> None:
     for table, template, own in (
-        (SessionRow, session_id(0), {"id": "'s' || k", "name": "'s' || k"}),
-        (PlacementRow, "placement-00000", {"id": "'p' || k", "session_id": "'s' || k", "handle": "'h' || k"}),
+        ("sessions", session_id(0), {"id": "'s' || k", "name": "'s' || k"}),
+        ("placements", "placement-00000", {"id": "'p' || k", "session_id": "'s' || k", "handle": "'h' || k"}),
     ):
         own["next_step_at"] = "next_step_at + make_interval(secs => k - 200)"
         columns = [column.name for column in table_of(table).columns]
         values = ", ".join(own.get(name, name) for name in columns)
         tx.connection.execute(
             text(
-                f"INSERT INTO {table_of(table).name} ({', '.join(columns)}) SELECT {values}"
-                f" FROM {table_of(table).name}, generate_series(1, {LIVE}) AS k WHERE id = '{template}'"
+                f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values}"
+                f" FROM {table}, generate_series(1, {LIVE}) AS k WHERE id = '{template}'"
             )
         )
     entry = "key, at, account_id, session_id, kind, debit, credit, amount, currency, note"

@@ -3,6 +3,7 @@
 engine         opens SQLite and PostgreSQL
 pooler         connects directly or through a pooler such as PgBouncer
 columns        column types that are exact on both databases
+conditions     wordings that indexes and queries have in common
 rows           converts rows to snapshots and back
 bulk           writes many rows in one statement
 gathering      gathers the changes of locked rows, and writes them together

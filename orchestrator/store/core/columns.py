@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import MAX_PREC, Context, Decimal
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, CheckConstraint, Column, Dialect, Integer, String, types
-from sqlmodel.sql.sqltypes import UTCDateTime
+from sqlalchemy.sql.operators import OperatorType
 
 from orchestrator.rules.values import Attach, Budget, BudgetPeriod
 
@@ -35,10 +35,31 @@ class Money(types.TypeDecorator[Decimal]):
         return None if value is None else Decimal(value).scaleb(-6)
 
 
-class Instant(UTCDateTime):
-    """An aware datetime in UTC. A row of a session has 28: on PostgreSQL, each takes one call to read."""
+class UtcDateTime(types.TypeDecorator[datetime]):
+    """Aware instants, in UTC. SQLModel has the same type, which cannot be imported without all of SQLModel.
 
+    A row of a session has 28 of them: on PostgreSQL, each takes one call to read."""
+
+    impl = types.DateTime
     cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(timezone=True)
+
+    def coerce_compared_value(self, op: OperatorType | None, value: Any) -> types.TypeEngine[Any]:  # noqa: ARG002
+        return types.Interval() if isinstance(value, timedelta) else self
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        if value.utcoffset() is None:
+            raise ValueError("an instant without a time zone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.utcoffset() is None else value.astimezone(UTC)
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
         return _in_utc if dialect.name == "postgresql" else super().result_processor(dialect, coltype)

@@ -10,8 +10,7 @@ from operator import attrgetter, itemgetter
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Result, Row, Table
-from sqlmodel import SQLModel
+from sqlalchemy import Result, Row
 
 from orchestrator.rules.values import Due, Lease, Session
 from orchestrator.rules.values.copies import from_values
@@ -24,12 +23,6 @@ _COMPOSED: Mapping[str, tuple[type[Any], Sequence[str]]] = MappingProxyType(
 )
 #: Only claims of sessions record when they began.
 _LEASE_OF_SESSION: tuple[type[Any], Sequence[str]] = (Lease, (*_COMPOSED["lease"][1], "leased_at"))
-
-
-def table_of(model: type[SQLModel]) -> Table:
-    """Return the Core table of a SQLModel class: all queries are explicit statements."""
-    table: Table = model.__table__  # type: ignore[attr-defined]
-    return table
 
 
 @cache

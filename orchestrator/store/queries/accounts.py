@@ -10,12 +10,12 @@ from orchestrator.rules.states import Step
 from orchestrator.rules.values import Account
 from orchestrator.rules.values.copies import replace
 from orchestrator.store.core.gathering import Gathering
-from orchestrator.store.core.rows import changes, snapshot, table_of, values_of
+from orchestrator.store.core.rows import changes, snapshot, values_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.outbox import Outbox
-from orchestrator.store.tables import AccountRow, SessionRow
 
-ACCOUNTS = table_of(AccountRow)
-_SESSIONS = table_of(SessionRow)
+ACCOUNTS = table_of("accounts")
+_SESSIONS = table_of("sessions")
 
 _ONE = select(ACCOUNTS).where(ACCOUNTS.c.id == bindparam("its_id"))
 _LOCK, _LOCK_FREE = _ONE.with_for_update(), _ONE.with_for_update(skip_locked=True)

@@ -7,10 +7,9 @@ from sqlalchemy import Column, ColumnElement, Connection, DateTime, Table, func,
 
 from orchestrator.rules.installation.correction import PAST_OF_ACCOUNT, PAST_OF_PLACEMENT
 from orchestrator.rules.states import State
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import AccountRow, PlacementRow, SessionRow, metadata
+from orchestrator.store.plain import all_tables, table_of
 
-SESSIONS, PLACEMENTS, ACCOUNTS = table_of(SessionRow), table_of(PlacementRow), table_of(AccountRow)
+SESSIONS, PLACEMENTS, ACCOUNTS = table_of("sessions"), table_of("placements"), table_of("accounts")
 #: Tables left out: records of the past stay as they are or are corrected row by row; the clock's own row is right.
 _LEFT = frozenset(
     {
@@ -70,7 +69,7 @@ class Ahead:
 
     def correct_upkeep(self, shift: timedelta, now: datetime) -> None:
         """Correct every instant in the platform's own upkeep: leases, pauses, brakes, alarms and the like."""
-        for table in metadata.sorted_tables:
+        for table in all_tables():
             if table.name in _LEFT:
                 continue
             for column in table.columns:

@@ -7,10 +7,10 @@ from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.rules.upstream.alarms import Alarm, AlarmKind, retry_at
-from orchestrator.store.core.rows import snapshot, table_of, values_of
-from orchestrator.store.tables import AlarmRow
+from orchestrator.store.core.rows import snapshot, values_of
+from orchestrator.store.plain import table_of
 
-ALARMS = table_of(AlarmRow)
+ALARMS = table_of("alarms")
 
 
 class Alarms:

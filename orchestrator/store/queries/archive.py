@@ -21,13 +21,13 @@ from sqlalchemy import (
 
 from orchestrator.rules.installation.retention import ArchivedBook
 from orchestrator.rules.values import ArchivedSession
-from orchestrator.store.core.rows import snapshot, table_of, values_of
+from orchestrator.store.core.conditions import IS_OPENING
+from orchestrator.store.core.rows import snapshot, values_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.ledger import LEDGER, Line
-from orchestrator.store.tables import ArchivedBookRow, ArchivedLedgerRow, ArchivedSessionRow
-from orchestrator.store.tables.money import IS_OPENING
 
-ARCHIVED, ARCHIVED_LEDGER = table_of(ArchivedSessionRow), table_of(ArchivedLedgerRow)
-BOOKS = table_of(ArchivedBookRow)
+ARCHIVED, ARCHIVED_LEDGER = table_of("archived_sessions"), table_of("archived_ledger")
+BOOKS = table_of("archived_books")
 
 
 class Archive:

@@ -15,23 +15,14 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, lite
 from orchestrator.rules.audit.invariants import Admission, AtRest, PlacementFacts, SessionFacts, StateEvent
 from orchestrator.rules.states import CONCURRENT, State
 from orchestrator.rules.values import Account, Session
-from orchestrator.store.core.rows import columns_of, snapshot, table_of
+from orchestrator.store.core.conditions import AT_REST
+from orchestrator.store.core.rows import columns_of, snapshot
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.next_steps import is_kept
-from orchestrator.store.tables import (
-    AccountRow,
-    ArchivedSessionRow,
-    AuditBalanceRow,
-    LedgerRow,
-    OutboxRow,
-    PlacementRow,
-    SessionCountRow,
-    SessionRow,
-)
-from orchestrator.store.tables.counts import AT_REST
 
-ACCOUNTS, SESSIONS, PLACEMENTS = table_of(AccountRow), table_of(SessionRow), table_of(PlacementRow)
-LEDGER, OUTBOX, BALANCES = table_of(LedgerRow), table_of(OutboxRow), table_of(AuditBalanceRow)
-COUNTS, ARCHIVED = table_of(SessionCountRow), table_of(ArchivedSessionRow)
+ACCOUNTS, SESSIONS, PLACEMENTS = table_of("accounts"), table_of("sessions"), table_of("placements")
+LEDGER, OUTBOX, BALANCES = table_of("ledger"), table_of("outbox"), table_of("audit_balances")
+COUNTS, ARCHIVED = table_of("session_counts"), table_of("archived_sessions")
 _OF_SESSIONS = "orchestrator.session."
 
 

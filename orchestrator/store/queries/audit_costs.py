@@ -21,12 +21,11 @@ from sqlalchemy import (
 )
 
 from orchestrator.rules.audit.check_costs import ChargedSum, CostDay, CostDayFacts
-from orchestrator.store.core.rows import table_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.archive import ARCHIVED, ARCHIVED_LEDGER, BOOKS
 from orchestrator.store.queries.audit import LEDGER, PLACEMENTS, SESSIONS
-from orchestrator.store.tables import DailyCostRow
 
-_COSTS = table_of(DailyCostRow)
+_COSTS = table_of("daily_costs")
 #: Entries that say what a session has cost.
 _KINDS = ("charge", "reversal", "write_off")
 #: No entry has a higher id.

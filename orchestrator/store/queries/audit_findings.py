@@ -8,13 +8,12 @@ from sqlalchemy import Connection, delete, func, select, tuple_
 
 from orchestrator.rules.audit.invariants import Invariant, Violation
 from orchestrator.store.core.bulk import put_rows
-from orchestrator.store.core.rows import table_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.audit import BALANCES, Posted
-from orchestrator.store.tables import AuditCursorRow, AuditFindingRow
 
 #: Cursors: up to when events were deleted, and the last run.
 EVENTS_SINCE, RAN = "events_since", "ran"
-FINDINGS, CURSORS = table_of(AuditFindingRow), table_of(AuditCursorRow)
+FINDINGS, CURSORS = table_of("audit_findings"), table_of("audit_cursors")
 
 
 @dataclass(frozen=True, slots=True)

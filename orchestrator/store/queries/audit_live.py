@@ -9,16 +9,18 @@ from orchestrator.rules.audit.check_rows import judge_lateness
 from orchestrator.rules.audit.invariants import Invariant, Violation
 from orchestrator.rules.states import Step
 from orchestrator.rules.values.amounts import money_text
-from orchestrator.store.core.rows import table_of
+from orchestrator.store.core.conditions import (
+    IMPOSSIBLE_PLACEMENT,
+    IMPOSSIBLE_SESSION,
+    ONE_UNCLOSED,
+    WRITTEN_OFF,
+)
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
 from orchestrator.store.queries.living import RUNS
 from orchestrator.store.queries.next_steps import STEPS, is_due, with_sessions
-from orchestrator.store.tables import CredentialRow, LeaseRow
-from orchestrator.store.tables.money import WRITTEN_OFF
-from orchestrator.store.tables.placements import IMPOSSIBLE_PLACEMENT, ONE_UNCLOSED
-from orchestrator.store.tables.sessions import IMPOSSIBLE_SESSION
 
-CREDENTIALS, LEASES = table_of(CredentialRow), table_of(LeaseRow)
+CREDENTIALS, LEASES = table_of("credentials"), table_of("leases")
 _STOPPABLE = (Step.STOP, Step.PING, Step.WARN)
 #: A placement's id, and its session's id; None for an orphan.
 Pair = tuple[str, str | None]

@@ -11,14 +11,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, or_
 
 from orchestrator.rules.upstream.alarms import AlarmKind
-from orchestrator.store.core.rows import table_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.living import UNENDED
 from orchestrator.store.queries.waits import MODEL_WAITS, WAITS
-from orchestrator.store.tables import AlarmRow, CredentialRow, PlacementRow
 
-CREDENTIALS = table_of(CredentialRow)
-_ALARMS = table_of(AlarmRow)
-_PLACEMENTS = table_of(PlacementRow)
+CREDENTIALS = table_of("credentials")
+_ALARMS = table_of("alarms")
+_PLACEMENTS = table_of("placements")
 #: How long a late call may still be under way after the lease on its key has expired.
 _LEASE_REST = timedelta(seconds=30)
 #: The possible last digits of an id.

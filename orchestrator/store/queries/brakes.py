@@ -26,13 +26,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from orchestrator.rules.states import State
 from orchestrator.rules.upstream.brake import MANY, Health, Recovery
 from orchestrator.rules.values import Brake
-from orchestrator.store.core.rows import snapshot, table_of, values_of
+from orchestrator.store.core.rows import snapshot, values_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.living import IN_DOUBT, RUNS
-from orchestrator.store.tables import BrakeRow, PlacementRow, SessionRow
 
-BRAKES = table_of(BrakeRow)
-PLACEMENTS = table_of(PlacementRow)
-SESSIONS = table_of(SessionRow)
+BRAKES = table_of("brakes")
+PLACEMENTS = table_of("placements")
+SESSIONS = table_of("sessions")
 
 
 def scope_of(provider: str, credential: str | None = None) -> str:

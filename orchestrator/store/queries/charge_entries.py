@@ -9,14 +9,14 @@ from sqlalchemy import Connection, Table, literal_column, select, union_all
 
 from orchestrator.rules.billing.focus import ChargedSession, ChargeEntry
 from orchestrator.rules.values import Placement, Session
-from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.store.core.conditions import OF_SESSIONS
+from orchestrator.store.core.rows import snapshot
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.archive import ARCHIVED, ARCHIVED_LEDGER
 from orchestrator.store.queries.archive_records import placements_in, session_in
 from orchestrator.store.queries.ledger import LEDGER
-from orchestrator.store.tables import PlacementRow, SessionRow
-from orchestrator.store.tables.costs import OF_SESSIONS
 
-_SESSIONS, _PLACEMENTS = table_of(SessionRow), table_of(PlacementRow)
+_SESSIONS, _PLACEMENTS = table_of("sessions"), table_of("placements")
 _NAMES = ("id", "at", "account_id", "session_id", "kind", "amount", "currency", "note")
 
 

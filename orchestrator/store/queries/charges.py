@@ -6,12 +6,12 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from orchestrator.rules import events
 from orchestrator.rules.values import Session
-from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.store.core.rows import snapshot
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.living import RUNS, STARTS_OR_RUNS
 from orchestrator.store.queries.outbox import Outbox
-from orchestrator.store.tables import SessionRow
 
-_SESSIONS = table_of(SessionRow)
+_SESSIONS = table_of("sessions")
 _CHARGE = update(_SESSIONS).where(_SESSIONS.c.id == bindparam("its_id"))
 
 

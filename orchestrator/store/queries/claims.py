@@ -8,13 +8,13 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, literal
 
 from orchestrator.rules.states import Step, StopReason
 from orchestrator.rules.values import Placement
-from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.store.core.rows import snapshot
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.availability import may_be_asked, moments
 from orchestrator.store.queries.placements import PLACEMENTS
-from orchestrator.store.tables import CredentialRow, SessionRow
 
-CREDENTIALS = table_of(CredentialRow)
-SESSIONS = table_of(SessionRow)
+CREDENTIALS = table_of("credentials")
+SESSIONS = table_of("sessions")
 #: (id, credential, serialised)
 DueRow = Row[Any]
 #: The step between due times by which rows that wait for their credential keep their order.

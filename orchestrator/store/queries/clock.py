@@ -13,11 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.rules.installation import clock as rule
 from orchestrator.rules.installation.clock import ClockReading, KnownTime, Measured, Trust
-from orchestrator.store.core.rows import table_of
 from orchestrator.store.core.stopwatch import Stopwatch
-from orchestrator.store.tables import ClockRow
+from orchestrator.store.plain import table_of
 
-CLOCK = table_of(ClockRow)
+CLOCK = table_of("clock")
 log = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 

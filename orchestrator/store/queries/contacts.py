@@ -7,10 +7,10 @@ from sqlalchemy import Connection, delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.rules.upstream.network import Contact
-from orchestrator.store.core.rows import snapshot, table_of
-from orchestrator.store.tables import ContactRow
+from orchestrator.store.core.rows import snapshot
+from orchestrator.store.plain import table_of
 
-CONTACTS = table_of(ContactRow)
+CONTACTS = table_of("contacts")
 
 
 class Contacts:

@@ -12,11 +12,10 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select, tuple_
 from orchestrator.rules.billing.costs import CostsBy, RunningCost, SpentSum
 from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.states import StopReason
-from orchestrator.store.core.rows import table_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.living import RUNS, STARTS_OR_RUNS
-from orchestrator.store.tables import AccountRow, DailyCostRow, SessionRow
 
-_COSTS, _SESSIONS, _ACCOUNTS = table_of(DailyCostRow), table_of(SessionRow), table_of(AccountRow)
+_COSTS, _SESSIONS, _ACCOUNTS = table_of("daily_costs"), table_of("sessions"), table_of("accounts")
 _METER = [field.name for field in fields(Metered)]
 _KEYS = MappingProxyType(
     {

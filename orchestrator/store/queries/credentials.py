@@ -20,16 +20,16 @@ from sqlalchemy import (
 
 from orchestrator.rules.upstream.alarms import Alarm
 from orchestrator.rules.values import Credential
-from orchestrator.store.core.rows import snapshot, table_of, values_of
+from orchestrator.store.core.rows import snapshot, values_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.availability import carries_no_more_than_it_may, lease_over, takes_placement
 from orchestrator.store.queries.living import UNENDED
 from orchestrator.store.queries.refused_keys import is_still_refused
 from orchestrator.store.queries.waits import MODEL_WAITS
-from orchestrator.store.tables import AlarmRow, CredentialRow, PlacementRow
 
-CREDENTIALS = table_of(CredentialRow)
-ALARMS = table_of(AlarmRow)
-_PLACEMENTS = table_of(PlacementRow)
+CREDENTIALS = table_of("credentials")
+ALARMS = table_of("alarms")
+_PLACEMENTS = table_of("placements")
 _AT = CREDENTIALS.c.lease_until.type
 #: The shared credentials of a provider that may carry a new placement; built once, as it comes with each.
 _SHARED = (

@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, case, exists, literal, or_
 
 from orchestrator.rules.states import State
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import PlacementRow, SessionRow
+from orchestrator.store.plain import table_of
 
-_SESSIONS = table_of(SessionRow)
-_PLACEMENTS = table_of(PlacementRow)
+_SESSIONS = table_of("sessions")
+_PLACEMENTS = table_of("placements")
 
 
 def in_cleanup_debt(now: datetime, debts: Mapping[str | None, float]) -> ColumnElement[bool]:

@@ -8,11 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, exists, select
 
 from orchestrator.rules.states import Step
-from orchestrator.store.core.rows import table_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.next_steps import STEPS
-from orchestrator.store.tables import PlacementRow
 
-_PLACEMENTS = table_of(PlacementRow)
+_PLACEMENTS = table_of("placements")
 
 
 class DueWork:

@@ -5,10 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import Connection, select
 
 from orchestrator.rules.billing.groups import Group, Phase
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import SessionGroupRow
+from orchestrator.store.plain import table_of
 
-_GROUPS = table_of(SessionGroupRow)
+_GROUPS = table_of("session_groups")
 _KEY = (_GROUPS.c.phase, _GROUPS.c.price_per_node_hour, _GROUPS.c.nodes, _GROUPS.c.block_seconds)
 _SUMS = (_GROUPS.c.sessions, _GROUPS.c.charged, _GROUPS.c.since_seconds, _GROUPS.c.ran_seconds)
 

@@ -9,10 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import InboxRow
+from orchestrator.store.plain import table_of
 
-INBOX = table_of(InboxRow)
+INBOX = table_of("inbox")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,10 +4,9 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.store.core.identity import Identity
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import InstallationRow
+from orchestrator.store.plain import table_of
 
-INSTALLATION = table_of(InstallationRow)
+INSTALLATION = table_of("installation")
 #: There is one row.
 _ROW = 1
 

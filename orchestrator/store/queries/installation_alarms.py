@@ -7,10 +7,10 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.rules.installation.installation_alarms import InstallationAlarm, InstallationAlarmKind
-from orchestrator.store.core.rows import snapshot, table_of, values_of
-from orchestrator.store.tables import InstallationAlarmRow
+from orchestrator.store.core.rows import snapshot, values_of
+from orchestrator.store.plain import table_of
 
-ALARMS = table_of(InstallationAlarmRow)
+ALARMS = table_of("installation_alarms")
 
 
 class InstallationAlarms:

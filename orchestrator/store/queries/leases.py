@@ -8,10 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, case, literal_column, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import LeaseRow
+from orchestrator.store.plain import table_of
 
-LEASES = table_of(LeaseRow)
+LEASES = table_of("leases")
 
 
 def _hold(dialect: Any) -> Any:

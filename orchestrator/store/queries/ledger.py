@@ -8,12 +8,12 @@ from decimal import Decimal
 from sqlalchemy import ColumnElement, Connection, func, select, text
 
 from orchestrator.store.core.bulk import insert_rows
+from orchestrator.store.core.conditions import IS_OPENING
 from orchestrator.store.core.gathering import Gathering
-from orchestrator.store.core.rows import snapshot, table_of, values_of
-from orchestrator.store.tables import AuditBalanceRow, LedgerRow
-from orchestrator.store.tables.money import IS_OPENING
+from orchestrator.store.core.rows import snapshot, values_of
+from orchestrator.store.plain import table_of
 
-LEDGER, _KEPT = table_of(LedgerRow), table_of(AuditBalanceRow)
+LEDGER, _KEPT = table_of("ledger"), table_of("audit_balances")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

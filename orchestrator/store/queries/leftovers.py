@@ -7,13 +7,13 @@ from sqlalchemy import Connection, exists, func, select, text
 
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Placement
-from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.store.core.conditions import UNTOLD
+from orchestrator.store.core.rows import snapshot
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.living import PENDING
-from orchestrator.store.tables import PlacementRow, SessionRow
-from orchestrator.store.tables.placements import UNTOLD
 
-PLACEMENTS = table_of(PlacementRow)
-_SESSIONS = table_of(SessionRow)
+PLACEMENTS = table_of("placements")
+_SESSIONS = table_of("sessions")
 #: The longest session that can be asked for. What an older open may have left has ended by itself.
 _LONGEST = timedelta(days=30)
 #: How much later, or longer, than asked for a platform may open a session with a lost answer.

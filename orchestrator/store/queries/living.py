@@ -9,11 +9,10 @@ from sqlalchemy import and_, literal_column, or_, text
 
 from orchestrator.rules.states import UNENDED as _STATES
 from orchestrator.rules.states import PlacementState, State, Step
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import PlacementRow, SessionRow
-from orchestrator.store.tables.sessions import IS_ACTIVE
+from orchestrator.store.core.conditions import IS_ACTIVE
+from orchestrator.store.plain import table_of
 
-_PLACEMENTS, _SESSIONS = table_of(PlacementRow), table_of(SessionRow)
+_PLACEMENTS, _SESSIONS = table_of("placements"), table_of("sessions")
 _ENDS: list[Any] = [literal_column(f"'{state.value}'") for state in PlacementState if state not in _STATES]
 #: Placements that no longer cost anything, and those that may.
 ENDED, UNENDED = _PLACEMENTS.c.state.in_(_ENDS), _PLACEMENTS.c.state.not_in(_ENDS)

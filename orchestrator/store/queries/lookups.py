@@ -8,18 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, select, true
 
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import (
-    AccountRow,
-    ArchivedSessionRow,
-    DeliveryRow,
-    ModelRow,
-    ParkedRow,
-    PlacementRow,
-    SessionRow,
-    TokenRow,
-    WebhookRow,
-)
+from orchestrator.store.plain import table_of
 
 
 class Kind(StrEnum):
@@ -57,22 +46,22 @@ class _Place(NamedTuple):
 @cache
 def _places() -> Mapping[Kind, Sequence[_Place]]:
     """Return where the rows of each kind are, and what an id and a name are there."""
-    sessions, placements = table_of(SessionRow), table_of(PlacementRow)
+    sessions, placements = table_of("sessions"), table_of("placements")
     deleted = sessions.c.deleted_at.is_not(None)
     return {
         Kind.SESSION: [_Place(sessions, "id", "name", ~deleted)],
         Kind.ENDED_SESSION: [
             _Place(sessions, "id", "name", deleted),
-            _Place(table_of(ArchivedSessionRow), "id", "name", true()),
+            _Place(table_of("archived_sessions"), "id", "name", true()),
         ],
         Kind.ORPHAN: [_Place(placements, "id", "id", placements.c.session_id.is_(None))],
         Kind.FORMER_PROVIDER: [_Place(placements, "provider", "provider", true())],
-        Kind.ACCOUNT: [_Place(table_of(AccountRow), "id", "id", true())],
-        Kind.MODEL: [_Place(table_of(ModelRow), "id", "id", true())],
-        Kind.TOKEN: [_Place(table_of(TokenRow), "id", "name", true())],
-        Kind.WEBHOOK: [_Place(table_of(WebhookRow), "name", "name", true())],
-        Kind.MESSAGE: [_Place(table_of(ParkedRow), "id", "id", true())],
-        Kind.DEAD_LETTER: [_Place(table_of(DeliveryRow), "event_id", "event_id", true())],
+        Kind.ACCOUNT: [_Place(table_of("accounts"), "id", "id", true())],
+        Kind.MODEL: [_Place(table_of("models"), "id", "id", true())],
+        Kind.TOKEN: [_Place(table_of("tokens"), "id", "name", true())],
+        Kind.WEBHOOK: [_Place(table_of("webhooks"), "name", "name", true())],
+        Kind.MESSAGE: [_Place(table_of("parked_messages"), "id", "id", true())],
+        Kind.DEAD_LETTER: [_Place(table_of("webhook_deliveries"), "event_id", "event_id", true())],
     }
 
 

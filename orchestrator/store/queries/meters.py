@@ -8,10 +8,10 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.rules.values import Meter
-from orchestrator.store.core.rows import snapshot, table_of, values_of
-from orchestrator.store.tables import MeterRow
+from orchestrator.store.core.rows import snapshot, values_of
+from orchestrator.store.plain import table_of
 
-METERS = table_of(MeterRow)
+METERS = table_of("meters")
 
 
 class Meters:

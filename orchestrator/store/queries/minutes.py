@@ -12,12 +12,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from orchestrator.rules.billing.groups import Phase
 from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values.minutes import INSTALLATION, Minute, MinuteSample, PingCounts
-from orchestrator.store.core.rows import columns_of, snapshot, table_of
-from orchestrator.store.tables import AccountRow, MinuteRow, PlacementRow, SessionGroupRow, SessionRow
+from orchestrator.store.core.rows import columns_of, snapshot
+from orchestrator.store.plain import table_of
 
-MINUTES = table_of(MinuteRow)
-_PLACEMENTS, _SESSIONS = table_of(PlacementRow), table_of(SessionRow)
-_GROUPS, _ACCOUNTS = table_of(SessionGroupRow), table_of(AccountRow)
+MINUTES = table_of("minutes")
+_PLACEMENTS, _SESSIONS = table_of("placements"), table_of("sessions")
+_GROUPS, _ACCOUNTS = table_of("session_groups"), table_of("accounts")
 _KEY = ("minute", "provider")
 #: Closes of one minute and provider that are counted at most.
 _MOST = 20_000

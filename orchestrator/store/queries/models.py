@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, insert, select, update
 
 from orchestrator.rules.values import Model
-from orchestrator.store.core.rows import changes, snapshot, table_of, values_of
-from orchestrator.store.tables import ModelRow
+from orchestrator.store.core.rows import changes, snapshot, values_of
+from orchestrator.store.plain import table_of
 
-MODELS = table_of(ModelRow)
+MODELS = table_of("models")
 
 
 class Models:

@@ -7,11 +7,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Join, and_, case, exists, select
 
 from orchestrator.rules.states import Step
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import NextStepRow, SessionRow
+from orchestrator.store.plain import table_of
 
-STEPS = table_of(NextStepRow)
-_SESSIONS = table_of(SessionRow)
+STEPS = table_of("next_steps")
+_SESSIONS = table_of("sessions")
 
 
 def with_sessions() -> Join:

@@ -10,10 +10,9 @@ from sqlalchemy import Connection, delete, func, or_, select, update
 from orchestrator.rules.events import Event
 from orchestrator.store.core.bulk import insert_rows
 from orchestrator.store.core.identity import Identity
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import OutboxRow
+from orchestrator.store.plain import table_of
 
-OUTBOX = table_of(OutboxRow)
+OUTBOX = table_of("outbox")
 #: No transaction lasts so long.
 LONGEST_TRANSACTION = timedelta(seconds=90)
 

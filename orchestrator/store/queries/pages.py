@@ -9,13 +9,13 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or
 
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Account, Model, ModelSource, Session
-from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.store.core.rows import snapshot
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.living import UNENDED
 from orchestrator.store.queries.lookups import begins, id_begins
-from orchestrator.store.tables import AccountRow, ModelRow, PlacementRow, SessionRow
 
-SESSIONS, ACCOUNTS, MODELS = table_of(SessionRow), table_of(AccountRow), table_of(ModelRow)
-_PLACEMENTS = table_of(PlacementRow)
+SESSIONS, ACCOUNTS, MODELS = table_of("sessions"), table_of("accounts"), table_of("models")
+_PLACEMENTS = table_of("placements")
 #: How many sessions of each state one page looks at for a filter that no index serves.
 LOOKED_AT = 5_000
 

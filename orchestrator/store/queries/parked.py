@@ -6,10 +6,10 @@ from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.rules.installation.messages import ParkedMessage
-from orchestrator.store.core.rows import snapshot, table_of, values_of
-from orchestrator.store.tables import ParkedRow
+from orchestrator.store.core.rows import snapshot, values_of
+from orchestrator.store.plain import table_of
 
-PARKED = table_of(ParkedRow)
+PARKED = table_of("parked_messages")
 
 
 class Parked:

@@ -27,14 +27,14 @@ from sqlalchemy import (
 
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import Due, Placement, Session, Verdict
-from orchestrator.store.core.rows import snapshot, snapshots, table_of
+from orchestrator.store.core.rows import snapshot, snapshots
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.availability import may_be_asked, moment_of, moments
 from orchestrator.store.queries.living import RUNS
 from orchestrator.store.queries.next_steps import STEPS, is_due, with_sessions
-from orchestrator.store.tables import PlacementRow, SessionRow
 
-SESSIONS = table_of(SessionRow)
-PLACEMENTS = table_of(PlacementRow)
+SESSIONS = table_of("sessions")
+PLACEMENTS = table_of("placements")
 
 #: The longest time that a Retry-After of other calls delays a ping, unless a policy says otherwise. Seconds.
 HELD_AT_MOST = 60.0

@@ -21,13 +21,13 @@ from orchestrator.rules.values.copies import replace
 from orchestrator.store.core import bulk
 from orchestrator.store.core.bulk import among
 from orchestrator.store.core.gathering import Gathering
-from orchestrator.store.core.rows import changes, snapshot, table_of, values_of
+from orchestrator.store.core.rows import changes, snapshot, values_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.living import PENDING, UNENDED
 from orchestrator.store.queries.outbox import Outbox
-from orchestrator.store.tables import PlacementRow, SessionRow
 
-PLACEMENTS = table_of(PlacementRow)
-_SESSIONS = table_of(SessionRow)
+PLACEMENTS = table_of("placements")
+_SESSIONS = table_of("sessions")
 #: A close of exactly the age limit is not our debt yet.
 _TICK = timedelta(microseconds=1)
 

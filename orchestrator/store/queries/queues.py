@@ -24,15 +24,15 @@ from sqlalchemy import (
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.upstream.alarms import AlarmKind
 from orchestrator.rules.values import Session
-from orchestrator.store.core.rows import snapshot, table_of
+from orchestrator.store.core.rows import snapshot
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.next_steps import due_after, due_by
 from orchestrator.store.queries.waits import MODEL_WAITS
-from orchestrator.store.tables import AccountRow, AlarmRow, ModelRow, SessionRow
 
-_SESSIONS = table_of(SessionRow)
-_MODELS = table_of(ModelRow)
-_ACCOUNTS = table_of(AccountRow)
-_ALARMS = table_of(AlarmRow)
+_SESSIONS = table_of("sessions")
+_MODELS = table_of("models")
+_ACCOUNTS = table_of("accounts")
+_ALARMS = table_of("alarms")
 #: The reason to wait that does not hold up the rest of the account's queue.
 ELSEWHERE = "no_capacity"
 #: How many such sessions, at the head of a queue, are woken at once.

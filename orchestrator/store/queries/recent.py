@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Account, Session
 from orchestrator.store.core.bulk import among
-from orchestrator.store.core.rows import snapshot, table_of
-from orchestrator.store.tables import AccountRow, OutboxRow, SessionRow
+from orchestrator.store.core.rows import snapshot
+from orchestrator.store.plain import table_of
 
-SESSIONS, ACCOUNTS, OUTBOX = table_of(SessionRow), table_of(AccountRow), table_of(OutboxRow)
+SESSIONS, ACCOUNTS, OUTBOX = table_of("sessions"), table_of("accounts"), table_of("outbox")
 _PAGE = 2_000
 
 

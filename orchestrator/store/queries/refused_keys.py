@@ -3,13 +3,12 @@
 from sqlalchemy import ColumnElement, and_, exists
 
 from orchestrator.rules.values import Verdict
-from orchestrator.store.core.rows import table_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.living import SERVED
-from orchestrator.store.tables import CredentialRow, PlacementRow, SessionRow
 
-_CREDENTIALS = table_of(CredentialRow)
-_PLACEMENTS = table_of(PlacementRow)
-_SESSIONS = table_of(SessionRow)
+_CREDENTIALS = table_of("credentials")
+_PLACEMENTS = table_of("placements")
+_SESSIONS = table_of("sessions")
 
 
 def is_still_refused() -> ColumnElement[bool]:

@@ -28,16 +28,16 @@ from orchestrator.rules.values.copies import replace
 from orchestrator.store.core import bulk
 from orchestrator.store.core.bulk import among
 from orchestrator.store.core.gathering import Gathering
-from orchestrator.store.core.rows import changes, snapshot, snapshots, table_of, values_of
+from orchestrator.store.core.rows import changes, snapshot, snapshots, values_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.debts import in_cleanup_debt
 from orchestrator.store.queries.living import RUNS, STARTS_OR_RUNS
 from orchestrator.store.queries.next_steps import STEPS, is_due, with_sessions
 from orchestrator.store.queries.outbox import Outbox
 from orchestrator.store.queries.usage import Standing, of_account, standing_of, usage_of
-from orchestrator.store.tables import SessionCountRow, SessionRow
 
-SESSIONS = table_of(SessionRow)
-_COUNTS = table_of(SessionCountRow)
+SESSIONS = table_of("sessions")
+_COUNTS = table_of("session_counts")
 #: Columns that the ping of a running session may change without ending it.
 _NOTED = (
     "ping_at",

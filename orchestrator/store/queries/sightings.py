@@ -8,13 +8,13 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select
 
 from orchestrator.rules.reconcile.lists import KnownPlacement
 from orchestrator.rules.values import Sighting
-from orchestrator.store.core.rows import snapshot, table_of, values_of
+from orchestrator.store.core.rows import snapshot, values_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.living import ENDED, UNENDED
-from orchestrator.store.tables import PlacementRow, SessionRow, SightingRow
 
-PLACEMENTS = table_of(PlacementRow)
-SESSIONS = table_of(SessionRow)
-SIGHTINGS = table_of(SightingRow)
+PLACEMENTS = table_of("placements")
+SESSIONS = table_of("sessions")
+SIGHTINGS = table_of("sightings")
 #: Databases bound the parameters of a statement.
 _AT_ONCE = 400
 

@@ -6,10 +6,10 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from orchestrator.rules.values import ApiToken
-from orchestrator.store.core.rows import snapshot, table_of, values_of
-from orchestrator.store.tables import TokenRow
+from orchestrator.store.core.rows import snapshot, values_of
+from orchestrator.store.plain import table_of
 
-TOKENS = table_of(TokenRow)
+TOKENS = table_of("tokens")
 
 
 class Tokens:

@@ -9,15 +9,14 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, literal_column
 
 from orchestrator.rules.states import ACTIVE, LIVE, State
 from orchestrator.rules.values import Session
-from orchestrator.store.core.rows import table_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.debts import in_cleanup_debt
 from orchestrator.store.queries.living import STARTS_OR_RUNS
 from orchestrator.store.queries.queues import ELSEWHERE, came_before
-from orchestrator.store.tables import SessionCountRow, SessionGroupRow, SessionRow
 
-_SESSIONS = table_of(SessionRow)
-_COUNTS = table_of(SessionCountRow)
-_GROUPS = table_of(SessionGroupRow)
+_SESSIONS = table_of("sessions")
+_COUNTS = table_of("session_counts")
+_GROUPS = table_of("session_groups")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

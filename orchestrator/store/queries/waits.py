@@ -7,11 +7,10 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from orchestrator.store.core.rows import table_of
-from orchestrator.store.tables import ModelWaitRow, WaitRow
+from orchestrator.store.plain import table_of
 
-WAITS = table_of(WaitRow)
-MODEL_WAITS = table_of(ModelWaitRow)
+WAITS = table_of("waits")
+MODEL_WAITS = table_of("model_waits")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, text, tuple_, update
 
 from orchestrator.rules.values import Delivery, Webhook
-from orchestrator.store.core.rows import changes, snapshot, table_of, values_of
+from orchestrator.store.core.rows import changes, snapshot, values_of
+from orchestrator.store.plain import table_of
 from orchestrator.store.queries.outbox import OUTBOX, WaitingEvent
-from orchestrator.store.tables import DeliveryRow, WebhookRow
 
-WEBHOOKS = table_of(WebhookRow)
-DELIVERIES = table_of(DeliveryRow)
+WEBHOOKS = table_of("webhooks")
+DELIVERIES = table_of("webhook_deliveries")
 _WAITS = DELIVERIES.c.dead_at.is_(None)
 _EVENT = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
 

@@ -7,10 +7,10 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.rules.values import Worker
-from orchestrator.store.core.rows import snapshot, table_of, values_of
-from orchestrator.store.tables import WorkerRow
+from orchestrator.store.core.rows import snapshot, values_of
+from orchestrator.store.plain import table_of
 
-WORKERS = table_of(WorkerRow)
+WORKERS = table_of("workers")
 
 
 class Workers:

@@ -1,12 +1,6 @@
 """The base of all tables: names of constraints that migrations can rely on."""
 
-from typing import Any
-
-from sqlalchemy import Column, Table, event
 from sqlmodel import SQLModel
-from sqlmodel.sql.sqltypes import UTCDateTime
-
-from orchestrator.store.core.columns import Instant
 
 
 class Row(SQLModel):
@@ -21,10 +15,3 @@ metadata.naming_convention = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-
-
-@event.listens_for(Column, "after_parent_attach")
-def _read_instants_fast(column: Column[Any], table: Table) -> None:
-    """Give columns of times their type: SQLModel has chosen its own, of which `Instant` is a kind."""
-    if type(column.type) is UTCDateTime and table.metadata is metadata:
-        column.type = Instant()

@@ -8,11 +8,10 @@ from sqlalchemy import DDL, BigInteger, Column, Index, event
 from sqlmodel import Field
 
 from orchestrator.store.core.columns import money
+from orchestrator.store.core.conditions import OF_SESSIONS
 from orchestrator.store.tables.base import Row
 from orchestrator.store.tables.money import LedgerRow
 
-#: Entries that say what a session has cost: what was charged, given back, and not paid.
-OF_SESSIONS = "('charge', 'reversal', 'write_off')"
 _KEY = "account_id, day, model_id, provider, currency"
 _TARGET = f"INSERT INTO daily_costs ({_KEY}, amount, entries, first_entry, last_entry)"
 

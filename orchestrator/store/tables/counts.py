@@ -3,11 +3,10 @@
 from sqlalchemy import DDL, BigInteger, Column, event
 from sqlmodel import Field
 
+from orchestrator.store.core.conditions import AT_REST
 from orchestrator.store.tables.base import Row
 from orchestrator.store.tables.sessions import SessionRow
 
-#: States in which a session waits for nothing. Ended sessions are among them, and are never counted one by one.
-AT_REST = ("created", "stopped", "failed")
 _STATES = ", ".join(f"'{state}'" for state in AT_REST)
 _WATCHED = "state, provider, account_id, deleted_at"
 _TARGET = "INSERT INTO session_counts (account_id, state, provider, n)"

@@ -9,8 +9,9 @@ from sqlalchemy import DDL, BigInteger, Column, event
 from sqlmodel import Field
 
 from orchestrator.store.core.columns import money
+from orchestrator.store.core.conditions import IS_ACTIVE
 from orchestrator.store.tables.base import Row
-from orchestrator.store.tables.sessions import IS_ACTIVE, SessionRow
+from orchestrator.store.tables.sessions import SessionRow
 
 _KEY = "account_id, phase, price_per_node_hour, nodes, block_seconds"
 _SUMS = ("sessions", "charged", "since_seconds", "ran_seconds")

@@ -10,13 +10,10 @@ from sqlmodel import Field
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Budget
 from orchestrator.store.core.columns import Budgets, Limits, enum, money, one_of, serial
+from orchestrator.store.core.conditions import IS_OPENING, WRITTEN_OFF
 from orchestrator.store.tables.base import Row
 
-#: Amounts that the platform has lost: this index is nearly empty.
-WRITTEN_OFF = "kind = 'write_off'"
 _OFF = text(WRITTEN_OFF)
-#: Entries with the sum of archived ones: one for each account and book.
-IS_OPENING = "kind = 'opening'"
 _OPENS = text(IS_OPENING)
 #: Entries are never changed; `archive_triggers` says how they leave. (dialect, statement).
 APPEND_ONLY = (

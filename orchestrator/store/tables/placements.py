@@ -11,30 +11,21 @@ from sqlmodel import Field
 from orchestrator.rules.states import PlacementState, Step
 from orchestrator.rules.values import Attach, ModelType, RefusedBy
 from orchestrator.store.core.columns import AttachJson, enum, json_object, money, one_of
+from orchestrator.store.core.conditions import IMPOSSIBLE_PLACEMENT, ONE_UNCLOSED, PLACEMENT_ENDED, UNTOLD
 from orchestrator.store.tables.base import Row
 
 _LIVE = text("next_step IS NOT NULL")
-_ENDED = "state IN ('closed', 'never_opened')"
 _ONE_SERVING = text("session_id IS NOT NULL AND state IN ('opening', 'open', 'unknown')")
-ONE_UNCLOSED = f"exclusive AND session_id IS NOT NULL AND NOT {_ENDED}"
 _ONE_UNCLOSED = text(ONE_UNCLOSED)
-_ONE_HANDLE = text(f"handle IS NOT NULL AND NOT {_ENDED}")
-_UNENDED = text(f"NOT ({_ENDED})")
+_ONE_HANDLE = text(f"handle IS NOT NULL AND NOT {PLACEMENT_ENDED}")
+_UNENDED = text(f"NOT ({PLACEMENT_ENDED})")
 _FORCED = text("forced_at IS NOT NULL")
 _LOST = text("lost_at IS NOT NULL")
 _SUPPOSED = text("candidate IS NOT NULL")
 _OVER = text("ended_at IS NOT NULL")
 _OPENED = text("opened_at IS NOT NULL")
-#: Opens with a result that is not fully known: no handle was learned, or more sessions may have been left.
-UNTOLD = "possible_orphans OR (handle IS NULL AND refused_by IS NULL)"
 _UNTOLD = text(UNTOLD)
 _MORE_THERE = text("possible_orphans")
-#: Impossible placements: this index is empty while all is well, so the audit finds any at once.
-IMPOSSIBLE_PLACEMENT = (
-    "(next_step IS NULL AND state IN ('opening', 'unknown', 'closing'))"
-    " OR (state = 'closed' AND proof IS NULL)"
-    " OR (forced_at IS NOT NULL AND (forced_by IS NULL OR forced_why IS NULL))"
-)
 _IMPOSSIBLE = text(IMPOSSIBLE_PLACEMENT)
 
 

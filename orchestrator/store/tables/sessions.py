@@ -11,6 +11,7 @@ from sqlmodel import Field
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Attach, OnQuota, Verdict
 from orchestrator.store.core.columns import AttachJson, Instants, Limits, enum, json_object, money, one_of
+from orchestrator.store.core.conditions import IMPOSSIBLE_SESSION, IS_ACTIVE
 from orchestrator.store.tables.base import Row
 
 _LIVE = text("next_step IS NOT NULL")
@@ -23,14 +24,7 @@ _NOT_WELL = text("state = 'running' AND not_well_since IS NOT NULL")
 _ENDED = text("ended_at IS NOT NULL")
 _ENDED_AND_KEPT = text("ended_at IS NOT NULL AND deleted_at IS NULL")
 _NEVER_BEGAN = text("deleted_at IS NOT NULL AND ended_at IS NULL")
-#: Impossible sessions: this index is empty while all is well, so the audit finds any at once.
-IMPOSSIBLE_SESSION = (
-    "(next_step IS NULL AND state IN ('queued', 'starting', 'running'))"
-    " OR (deleted_at IS NOT NULL AND state IN ('queued', 'starting', 'running', 'stopping'))"
-)
 _IMPOSSIBLE = text(IMPOSSIBLE_SESSION)
-#: The condition that a session starts or runs, worded as in the indexes by account.
-IS_ACTIVE = "state IN ('starting', 'running') AND deleted_at IS NULL"
 _ACTIVE = text(IS_ACTIVE)
 
 

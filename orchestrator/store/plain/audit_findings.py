@@ -1,0 +1,15 @@
+"""Written by `python -m tests.tools.plain_tables`."""
+
+from sqlalchemy import Column, String, Table
+
+from orchestrator.store.core.columns import UtcDateTime
+from orchestrator.store.plain import metadata
+
+TABLE = Table(
+    "audit_findings",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("subject", String, primary_key=True),
+    Column("detail", String),
+    Column("since", UtcDateTime),
+)

@@ -1,0 +1,13 @@
+"""Written by `python -m tests.tools.plain_tables`."""
+
+from sqlalchemy import Column, String, Table
+
+from orchestrator.store.core.columns import UtcDateTime
+from orchestrator.store.plain import metadata
+
+TABLE = Table(
+    "waits",
+    metadata,
+    Column("provider", String, primary_key=True),
+    Column("until", UtcDateTime),
+)
