@@ -4,6 +4,7 @@ run              `worker`, `api`, and `up`, which is everything in one tree
 run_scheduler    `scheduler`
 apart            runs a check in a process of its own
 arenas           how much memory the C library keeps for threads
+left_out         parts of libraries that no process uses
 sharing          memory that the processes of a tree share
 tree             forks processes, starts them again when one dies, stops them together
 private_valkey   the Valkey of `up`

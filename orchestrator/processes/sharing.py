@@ -17,6 +17,8 @@ _LATER = (
     "celery.concurrency.thread",
     "celery.app.control",
     "celery.app.events",
+    "celery.events",
+    "encodings.idna",
     "celery.app.log",
     "celery.fixups",
     "celery.fixups.django",
@@ -28,16 +30,18 @@ _LATER = (
     "billiard.pool",
     "certifi",
     "kombu.transport.redis",
+    "orchestrator.store.core.gathering",
     "orchestrator.tasks.app",
     "orchestrator.tasks.worker",
+    "tenacity",
 )
 
 
 def prepare(settings: Settings) -> None:
     """Import what all processes need, and keep the garbage collector from writing to it. Call it before the forks."""
-    for package in (import_module("orchestrator.store.queries"), import_module("orchestrator.store.tables")):
-        for module in iter_modules(package.__path__, f"{package.__name__}."):
-            import_module(module.name)
+    queries = import_module("orchestrator.store.queries")
+    for module in iter_modules(queries.__path__, f"{queries.__name__}."):
+        import_module(module.name)
     for name in _LATER:
         with suppress(ImportError):  # a part of a library that another release of it has elsewhere
             import_module(name)
