@@ -12,6 +12,7 @@ from orchestrator import __version__
 from orchestrator.cli.shared.failures import ExplainingGroup
 from orchestrator.cli.shared.options import AsJson
 from orchestrator.cli.shared.output import print_line, print_wide, say
+from orchestrator.cli.shared.plain_values import read_plainly
 
 
 class Location(NamedTuple):
@@ -81,6 +82,7 @@ class LazyGroup(ExplainingGroup):
 
     def __init__(self, *, commands: MutableMapping[str, Any], **attributes: Any) -> None:
         super().__init__(commands=cast(Any, Commands(commands)), **attributes)
+        read_plainly(self)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """Return the names, and import nothing."""
@@ -97,11 +99,20 @@ def _imported(name: str, place: Location) -> Any:
         does_something = found.registered_callback is not None  # without a command behind it
         holder.add_typer(found, name=name, help=place.help, no_args_is_help=not does_something)
     command = typer.main.get_group(holder).commands[name]
+    for one in _all(command):
+        read_plainly(one)
     for leaf in _leaves(command):
         names = {option.name for option in leaf.params}
         if "as_json" in names and "no_wait" not in names:  # it shows tables
             leaf.params.append(_wide_option())
     return command
+
+
+def _all(command: Any) -> Iterator[Any]:
+    """Yield the command and all below it."""
+    yield command
+    for below in getattr(command, "commands", {}).values():
+        yield from _all(below)
 
 
 def _leaves(command: Any) -> Iterator[Any]:
@@ -167,7 +178,10 @@ def _orchestrator(
 def up() -> None:
     """Run everything in one process tree, with a private Valkey where no broker is named."""
     _share_metrics()
-    from orchestrator.processes.run import run_up
+    from orchestrator.processes.left_out import without_unused_parts
+
+    with without_unused_parts():
+        from orchestrator.processes.run import run_up
 
     raise typer.Exit(run_up(say))
 
@@ -181,7 +195,10 @@ def worker(
     """Carry out jobs and wake-ups."""
     if pool is None:
         _share_metrics()
-    from orchestrator.processes.run import run_worker
+    from orchestrator.processes.left_out import without_unused_parts
+
+    with without_unused_parts():
+        from orchestrator.processes.run import run_worker
 
     raise typer.Exit(run_worker(pool.value if pool else None))
 
@@ -198,7 +215,10 @@ def _share_metrics() -> None:
 @app.command()
 def scheduler() -> None:
     """Send the wake-ups. A second one stands by."""
-    from orchestrator.processes.run_scheduler import run_scheduler
+    from orchestrator.processes.left_out import without_unused_parts
+
+    with without_unused_parts():
+        from orchestrator.processes.run_scheduler import run_scheduler
 
     raise typer.Exit(run_scheduler())
 

@@ -1,6 +1,7 @@
 """What an operator configures: the environment, `orchestrator.toml`, and secrets by reference.
 
-environment    reads `ORCHESTRATOR_*`: the only reader of these
+environment    reads `ORCHESTRATOR_*`
+database       the URL of the database alone, without pydantic
 unknown        variables with this prefix that nothing reads
 reading        reads `orchestrator.toml` by the pydantic models in `tables` and `providers`; gives each fault its
                place and its words

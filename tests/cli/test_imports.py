@@ -26,7 +26,10 @@ FORBIDDEN = (
     "kombu",
     "prometheus_client",
     "psycopg",
+    "pydantic",
     "redis",
+    "sqlalchemy.orm",
+    "sqlmodel",
     "uvicorn",
     "orchestrator.api",
     "orchestrator.providers.drivers",
@@ -43,10 +46,13 @@ MORE = {
     *("policy try", "config diff"),
     *("apply", "migrate", "audit", "doctor", "reconcile"),
 }
+#: What workers and schedulers import on no account: schema and formats that only commands use, installed extras.
+UNUSED = ("alembic", "opentelemetry", "pygments", "rich", "sqlalchemy.orm", "sqlmodel", "yaml")
 #: Runs each command in a fork of a process that has imported the tables' library; prints what else it imported.
 MOTHER = """
 import contextlib, io, json, os, sys
-import sqlmodel, orchestrator.cli.tree
+import rich.table, rich.text, sqlalchemy, orchestrator.cli.tree
+import orchestrator.store.database, orchestrator.store.queries.pages
 from orchestrator.cli.main import main
 
 arguments, forbidden = json.load(sys.stdin)
@@ -112,10 +118,34 @@ def test_a_command_imports_none_of_the_others(name: str) -> None:
 
 
 def test_the_scheduler_imports_no_flow_and_no_http_client() -> None:
-    left_out = ("aiohttp", "httpx", "fastapi", "alembic", "orchestrator.flows", "orchestrator.providers")
-    code = f"import sys, orchestrator.scheduler\nprint([m for m in {left_out} if m in sys.modules])"
+    left_out = ("aiohttp", "httpx", "fastapi", "orchestrator.flows", "orchestrator.providers", *UNUSED)
+    assert imported("orchestrator.processes.run_scheduler", left_out) == "[]"
+
+
+def test_a_worker_imports_no_part_of_a_library_that_it_does_not_use() -> None:
+    assert imported("orchestrator.processes.run", UNUSED) == "[]"
+
+
+def imported(module: str, names: Sequence[str]) -> str:
+    """Return which of the names are imported with a module of processes that run for long."""
+    code = (
+        "import sys\nfrom orchestrator.processes.left_out import without_unused_parts\n"
+        f"with without_unused_parts(): import {module}\n"
+        "import celery.backends.redis, kombu.transport.redis, redis\n"
+        f"print([m for m in {tuple(names)} if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    return done.stdout.splitlines()[-1]
+
+
+def test_what_is_left_out_is_found_later() -> None:
+    code = (
+        "from orchestrator.processes.left_out import without_unused_parts\n"
+        "with without_unused_parts(): import structlog, redis\n"
+        "import opentelemetry.trace, rich.console\nprint('found')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "found\n"
 
 
 def ran(program: str, given: Sequence[Any], directory: Path) -> Sequence[Any]:

@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from typing import Any
 
 import pytest
 import typer
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.cli.shared.fitting import ALL_LINES, Column, Forms, cut, fitted
+from orchestrator.cli.shared.fitting import ALL_LINES, Column, Fitted, Forms, cut, fitted
 from orchestrator.cli.shared.output import show, table
 from orchestrator.cli.shared.short_ids import id_cells
 from orchestrator.cli.tree import app
@@ -207,3 +210,38 @@ def test_a_list_without_rows_says_so(cli: Cli, world: World, listed: list[str]) 
 def test_a_part_without_rows_names_what_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     show(table(("name", "why"), [], title="brakes"))
     assert capsys.readouterr().out == "\nbrakes: none\n"
+
+
+LETTERS = st.text("ab c-…✓·é漢", max_size=9)
+
+
+@given(
+    columns=st.lists(st.sampled_from(["id", "stops", "", "a longer one"]), min_size=1, max_size=5),
+    data=st.data(),
+    width=st.sampled_from([20, 40, 80, 400]),
+)
+def test_a_table_into_a_file_is_the_one_that_rich_draws(
+    columns: list[str], data: st.DataObject, width: int
+) -> None:
+    cell = LETTERS | LETTERS.map(lambda text: Forms((text, "a"), "red"))
+    row = st.lists(cell, min_size=len(columns), max_size=len(columns))
+    fit = Fitted(columns, data.draw(st.lists(row, max_size=4)))
+    lines = fit.lines(width)
+    assume(lines is not None)
+    assert "\n".join(lines or ()) + "\n" == _drawn(fit, width)
+
+
+def _drawn(fit: Fitted, width: int) -> str:
+    drawn = StringIO()
+    Console(file=drawn, width=width, markup=False, highlight=False, emoji=False).print(fit)
+    return drawn.getvalue()
+
+
+def test_a_page_of_rows_is_drawn_without_rich() -> None:
+    assert Fitted(["id", "state"], [["s1", Forms(("running",), "green")]]).lines(80) == [
+        "             ",
+        " id  state   ",
+        " ─────────── ",
+        " s1  running ",
+        "             ",
+    ]

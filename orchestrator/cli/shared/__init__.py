@@ -6,6 +6,8 @@ watching             show the same again and again
 options, documents   options, and the files that commands read
 spans                durations, as people write them
 output, fitting      lines, JSON, tables; how a table fits into a terminal
+plain_tables         a table into a file, without rich
+plain_values         options that are read without pydantic
 times, short_ids     instants and spans; ids that tell rows apart
 person, known        who is at the terminal; which id people mean, and what a shell completes
 usage, failures      errors of the user, and of everything else; exit codes

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from orchestrator.rules.text import csv_cell, escape, escape_json
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _WIDE = 400
 #: What a file answers that takes no more.
 _FULL = frozenset({"ENOSPC", "EDQUOT", "EFBIG", "EIO"})
+#: Variables by which rich takes a file for a terminal.
+_ASKS_FOR_COLOURS = frozenset({"FORCE_COLOR", "TTY_COMPATIBLE"})
 _all_columns = False
 
 
@@ -60,9 +62,12 @@ def print_table_as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
 
 def show(*parts: "RenderableType") -> None:
     """Print tables and texts for people."""
-    console = console_of(stderr=False)
     for part in parts:
-        console.print(escape(part) if isinstance(part, str) else part)
+        lines = _plain_lines(part)
+        if lines is None:
+            console_of(stderr=False).print(escape(part) if isinstance(part, str) else part)
+        else:
+            print("\n".join(lines))
 
 
 def say(line: str) -> None:
@@ -138,9 +143,9 @@ def pairs(rows: Iterable[tuple[str, Any]]) -> "RenderableType":
 
 def coloured(text: str, style: str) -> "RenderableType":
     """Return the text in a style, on terminals that have styles."""
-    from rich.text import Text
+    from orchestrator.cli.shared.fitting import Forms
 
-    return Text(escape(text), style=style)
+    return Forms((text,), style)
 
 
 @contextmanager
@@ -179,6 +184,19 @@ def console_of(*, stderr: bool = False) -> "Console":
     width = None if (sys.stderr if stderr else sys.stdout).isatty() else _named_width()
     width = _WIDE if _all_columns and not stderr else width
     return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def _plain_lines(part: Any) -> Sequence[str] | None:
+    """Return the lines of a table that needs neither colours nor breaks; None for anything else."""
+    encodes_all = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    if (
+        not hasattr(part, "lines")
+        or sys.stdout.isatty()
+        or _ASKS_FOR_COLOURS & {*os.environ}
+        or not encodes_all
+    ):
+        return None
+    return cast(Sequence[str] | None, part.lines(_WIDE if _all_columns else _named_width()))
 
 
 def _named_width() -> int:

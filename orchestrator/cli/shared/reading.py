@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 @contextmanager
 def opened() -> Iterator["Database"]:
     """Open the configured database, reachable and migrated. Raises StoreUnavailable."""
-    from orchestrator.settings import load_settings
+    from orchestrator.settings.database import database_url
     from orchestrator.store.database import Database
 
-    database = Database(load_settings().database_url, pool_size=1)  # wiring would import every driver
+    database = Database(database_url(), pool_size=1)  # wiring would import every driver
     try:
         database.check()
         yield database
