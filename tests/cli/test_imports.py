@@ -48,6 +48,11 @@ MORE = {
 }
 #: What workers and schedulers import on no account: schema and formats that only commands use, installed extras.
 UNUSED = ("alembic", "opentelemetry", "pygments", "rich", "sqlalchemy.orm", "sqlmodel", "yaml")
+#: They print schemas, or import the classes of the configuration.
+BY_MODELS = (
+    *("init", "jobs schema"),
+    *("session show", "session endpoint", "account ledger", "webhook list"),
+)
 #: Runs each command in a fork of a process that has imported the tables' library; prints what else it imported.
 MOTHER = """
 import contextlib, io, json, os, sys
@@ -92,7 +97,11 @@ def test_a_command_that_reads_rows_imports_no_driver_and_no_broker(
     found = ran(MOTHER, [wanted, FORBIDDEN], tmp_path)
     assert len(found) == len(wanted)
     assert [words for words, code, _ in found if code not in {0, None, 1}] == []
-    assert {words: there for words, _, there in found if there} == {}
+    assert {words: there for words, _, there in found if {*there} - _may_import(words)} == {}
+
+
+def _may_import(words: str) -> set[str]:
+    return {"pydantic"} if words.startswith(tuple(BY_MODELS)) else set()
 
 
 def test_the_version_is_told_without_typer_or_the_metadata_of_distributions() -> None:

@@ -11,7 +11,7 @@ from orchestrator.store.core.columns import UtcDateTime
 from orchestrator.store.tables import metadata
 from tests.tools import plain_tables
 
-DIALECTS = [postgresql.dialect(), sqlite.dialect()]
+DIALECTS = [postgresql.dialect(), sqlite.dialect()]  # type: ignore[no-untyped-call]
 AT = datetime(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=2)))
 
 

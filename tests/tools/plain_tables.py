@@ -27,7 +27,7 @@ def written() -> Mapping[Path, str]:
 
 
 def _module(table: Table) -> str:
-    names = defaultdict(set[str])
+    names: defaultdict[str, set[str]] = defaultdict(set)
     names["sqlalchemy"] |= {"Column", "Table"}
     names["orchestrator.store.plain"].add("metadata")
     lines = [f"    {_column(column, names)},\n" for column in table.columns]
@@ -55,7 +55,7 @@ def _column(column: Column[object], names: Mapping[str, set[str]]) -> str:
     parts = [f'"{column.name}"', _type(column.type, names)]
     if column.primary_key:
         parts.append("primary_key=True")
-        counts_up = column.table.autoincrement_column is column  # type: ignore[attr-defined]
+        counts_up = column.table.autoincrement_column is column
         if issubclass(column.type._type_affinity or TypeEngine, Integer):
             parts.append(f"autoincrement={counts_up}")
     if column.default is not None:
