@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import typer
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -212,7 +212,8 @@ def test_a_part_without_rows_names_what_is_not_there(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == "\nbrakes: none\n"
 
 
-LETTERS = st.text("ab c-…✓·é漢", max_size=9)
+#: Of the last one only rich knows the width.
+LETTERS = st.text("ab c-…✓·", max_size=9) | st.just("漢字")
 
 
 @given(
@@ -227,8 +228,7 @@ def test_a_table_into_a_file_is_the_one_that_rich_draws(
     row = st.lists(cell, min_size=len(columns), max_size=len(columns))
     fit = Fitted(columns, data.draw(st.lists(row, max_size=4)))
     lines = fit.lines(width)
-    assume(lines is not None)
-    assert "\n".join(lines or ()) + "\n" == _drawn(fit, width)
+    assert lines is None or "\n".join(lines) + "\n" == _drawn(fit, width)
 
 
 def _drawn(fit: Fitted, width: int) -> str:
