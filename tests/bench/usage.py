@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
-_CPU_FIELDS = slice(11, 15)  # user and system time of the process, and of its children that have ended
+_OF_CHILDREN = slice(13, 15)  # user and system time of the children that have ended
+_CPU_TIME = 2  # CPUCLOCK_SCHED of the kernel
 _MEBIBYTE = 1024
 
 
@@ -24,12 +25,22 @@ class Spent:
 
 def cpu_seconds(pids: Collection[int]) -> float:
     """Return the CPU time of these processes so far, with that of their children that have ended."""
-    total = 0
-    for pid in pids:
-        with suppress(OSError):
-            after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += sum(map(int, after_name[_CPU_FIELDS]))
-    return total / _TICK
+    return sum(map(_cpu_seconds, pids))
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Read it in nanoseconds from the clock of the process; `stat` has hundredths of a second, and is read only for
+    children that have ended."""
+    with suppress(OSError):
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ended = sum(map(int, after_name[_OF_CHILDREN])) / _TICK
+        return time.clock_gettime(_clock_of(pid)) + ended
+    return 0.0
+
+
+def _clock_of(pid: int) -> int:
+    """Return the clock of the CPU time of a process, as `clock_getcpuclockid` of the C library makes it."""
+    return (~pid << 3) | _CPU_TIME
 
 
 @contextmanager
