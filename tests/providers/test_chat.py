@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.providers.chat.ping import Dialect, Pinger, silence
+from orchestrator.providers.chat.ping import Dialect, Pinger, SessionName, silence
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.port.answers import FirstEvent
 from orchestrator.providers.port.driver import Auth, Endpoint, Probe, Target
@@ -42,7 +42,12 @@ class Scripted:
             writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: %d\r\n\r\n" % (status, len(raw)) + raw)
 
 
-def ping(server: Handler, dialect: Dialect | None = None, more: TargetOf = dict) -> Probe:
+def ping(
+    server: Handler,
+    dialect: Dialect | None = None,
+    more: TargetOf = dict,
+    named: SessionName | None = None,
+) -> Probe:
     async def story() -> Probe:
         http = HttpClient()
         try:
@@ -50,7 +55,7 @@ def ping(server: Handler, dialect: Dialect | None = None, more: TargetOf = dict)
                 endpoint = Endpoint(url=url, model="m", auth=Auth.NONE, secret_ref=None)
                 plain = {"placement_id": "p", "handle": "h", "endpoint": endpoint, "model": "m"}
                 target = Target(**{**plain, "model_type": ModelType.LLM, "secret": None, **more()})
-                return await Pinger(http).probe(target, endpoint, dialect or Dialect())
+                return await Pinger(http).probe(target, endpoint, dialect or Dialect(), named or SessionName())
         finally:
             await http.aclose()
 
@@ -64,10 +69,11 @@ def test_the_body_is_minimal() -> None:
     assert server.bodies == [{"model": "m", "messages": [message], "max_tokens": 16, "stream": False}]
 
 
-def test_a_dialect_adds_to_the_body() -> None:
+def test_the_body_names_the_session_where_the_platform_wants_it() -> None:
     server = Scripted((200, GOOD))
-    ping(server, Dialect(extras={"session_id": "0x1"}))
-    assert server.bodies[0]["session_id"] == "0x1"
+    ping(server)
+    ping(server, named=SessionName(body={"session_id": 'ö"1'}))
+    assert server.bodies[1] == {**server.bodies[0], "session_id": 'ö"1'}
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,6 @@ _MOST_TOKENS, _MOST_DOLLARS = 1_000_000, 1000
 class Dialect:
     """How one platform's pings differ from plain ones."""
 
-    extras: Mapping[str, Any] = field(default_factory=dict)
-    """More keys of the body."""
-    headers: Mapping[str, str] = field(default_factory=dict)
     rules: Sequence[Rule] = ()
     """Rules that come before the shared ones."""
     most_tokens: int = 256
@@ -64,6 +61,19 @@ class Dialect:
     """The platform wants a stream; its first chunk is the answer, and no more is read."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionName:
+    """How a ping names its session, at platforms where the endpoint alone does not."""
+
+    body: Mapping[str, str] = field(default_factory=dict)
+    """More keys of the body."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+#: The endpoint, or its key, leads to one session.
+_UNNAMED = SessionName()
+
+
 class Pinger:
     """Sends pings, and remembers for each model which form of the request works at one provider."""
 
@@ -72,9 +82,11 @@ class Pinger:
         self._variants: dict[str, str] = {}
         self._bodies: dict[tuple[str, BodyVariant], tuple[Dialect, bytes]] = {}
 
-    async def probe(self, target: Target, endpoint: Endpoint, dialect: Dialect) -> Probe:
+    async def probe(
+        self, target: Target, endpoint: Endpoint, dialect: Dialect, named: SessionName = _UNNAMED
+    ) -> Probe:
         """Ping once, with every token-limit fallback. Every fault is returned as a verdict."""
-        ping = _Ping(self._http, target, endpoint, dialect, self._body)
+        ping = _Ping(self._http, target, endpoint, dialect, named, self._body)
         if target.model_type is ModelType.ASR:
             return await ping.transcribe()
         probe = await ping.complete(target.variant or self._variants.get(endpoint.model))
@@ -102,10 +114,11 @@ class _Ping:
         target: Target,
         endpoint: Endpoint,
         dialect: Dialect,
+        named: SessionName,
         body: Callable[[str, BodyVariant, Dialect], bytes],
     ) -> None:
         self._http, self._target, self._endpoint, self._dialect = http, target, endpoint, dialect
-        self._body = body
+        self._named, self._body = named, body
         self._begun = monotonic()
 
     async def complete(self, variant: str | None) -> Probe:
@@ -114,9 +127,8 @@ class _Ping:
             if self._too_late():
                 learned = str(variants.current) if variants.fell_back else None
                 return _not_begun(learned)
-            answer = await self._ask(
-                content=self._body(self._endpoint.model, variants.current, self._dialect), repeats=True
-            )
+            plain = self._body(self._endpoint.model, variants.current, self._dialect)
+            answer = await self._ask(content=_with(plain, self._named.body), repeats=True)
             if isinstance(answer, Probe):
                 return answer
             probe = self._judged(answer, variant=str(variants.current))
@@ -128,7 +140,7 @@ class _Ping:
         if self._too_late():
             return _not_begun(None)
         files = {"file": ("ping.wav", silence(), "audio/wav")}
-        answer = await self._ask(files=files, form={"model": self._endpoint.model, **self._dialect.extras})
+        answer = await self._ask(files=files, form={"model": self._endpoint.model, **self._named.body})
         return answer if isinstance(answer, Probe) else self._judged(answer)
 
     async def _ask(self, **content: Any) -> Response | Probe:
@@ -140,7 +152,7 @@ class _Ping:
             timeout_seconds=max(remaining, 0),
             auth=self._endpoint.auth,
             secret=self._target.secret,
-            headers=self._dialect.headers,
+            headers=self._named.headers,
             enough=FirstEvent() if self._dialect.streams else None,
             **content,
         )
@@ -200,9 +212,17 @@ def encoded(model: str, variant: BodyVariant, dialect: Dialect) -> bytes:
         "messages": [{"role": "user", "content": "ping"}],
         **variant.body,
         "stream": dialect.streams,
-        **dialect.extras,
     }
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _as_json(body)
+
+
+def _with(body: bytes, more: Mapping[str, str]) -> bytes:
+    """Return a JSON object with more keys at its end. The rest of it is not encoded again."""
+    return body[:-1] + b"," + _as_json(more)[1:] if more else body
+
+
+def _as_json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def silence() -> bytes:

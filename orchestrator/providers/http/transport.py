@@ -82,7 +82,7 @@ def _arguments(request: httpx.Request) -> dict[str, Any]:
     return {
         "method": request.method,
         "url": str(request.url),
-        "headers": dict(request.headers),
+        "headers": {name.lower().decode(): value.decode() for name, value in request.headers.raw},
         "data": request.content or None,
         "allow_redirects": False,
         "timeout": aiohttp.ClientTimeout(sock_connect=timeout["connect"], connect=timeout["pool"]),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.providers.chat.ping import Dialect, Pinger
+from orchestrator.providers.chat.ping import Dialect, Pinger, SessionName
 from orchestrator.providers.drivers.morpheus.options import MorpheusOptions, card
 from orchestrator.providers.drivers.morpheus.slot import Slot, asked_seconds, native_probe, says_no_session
 from orchestrator.providers.http.client import Call, HttpClient
@@ -59,6 +59,9 @@ class MorpheusDriver:
         self._http = http
         self._slot = Slot(http, options.base_url, options.tries_below)
         self._pinger = Pinger(http)
+        self._dialect = Dialect(
+            rules=options.rules, most_tokens=options.ping_most_tokens, looks=options.looks
+        )
 
     async def open(self, order: Order) -> Placed:
         until = _deadline(self._options.open_timeout_seconds, order.send_by)
@@ -180,14 +183,8 @@ class MorpheusDriver:
 
     async def _chat(self, target: Target) -> Probe:
         endpoint = target.endpoint or self._endpoint(target.model, target.secret)
-        extras = {"session_id": target.handle} if target.handle else {}
-        dialect = Dialect(
-            extras=extras,
-            rules=self._options.rules,
-            most_tokens=self._options.ping_most_tokens,
-            looks=self._options.looks,
-        )
-        return await self._pinger.probe(target, endpoint, dialect)
+        named = SessionName(body={"session_id": target.handle} if target.handle else {})
+        return await self._pinger.probe(target, endpoint, self._dialect, named)
 
     async def _native(self, target: Target) -> Probe:
         begun = monotonic()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from orchestrator.providers.chat.ping import Dialect, Pinger
+from orchestrator.providers.chat.ping import Dialect, Pinger, SessionName
 from orchestrator.providers.drivers.morpheus_node.chain import (
     SHORTEST_SECONDS,
     Chain,
@@ -75,6 +75,12 @@ class MorpheusNodeDriver:
         self._chain = Chain(http, options.base_url, options.read_timeout_seconds)
         self._wallet = Wallet(self._chain, options)
         self._pinger = Pinger(http)
+        self._dialect = Dialect(
+            rules=(*options.rules, *_RULES),
+            most_tokens=options.ping_most_tokens,
+            looks=options.looks,
+            streams=True,
+        )
 
     async def open(self, order: Order) -> Placed:
         rest, timeout = self._options.nonce_rest_seconds, self._options.open_timeout_seconds
@@ -103,14 +109,8 @@ class MorpheusNodeDriver:
 
     async def probe(self, target: Target) -> Probe:
         endpoint = target.endpoint or self._endpoint(target.model, target.secret)
-        dialect = Dialect(
-            headers={"session_id": target.handle} if target.handle else {},
-            rules=(*self._options.rules, *_RULES),
-            most_tokens=self._options.ping_most_tokens,
-            looks=self._options.looks,
-            streams=True,
-        )
-        return await self._pinger.probe(target, endpoint, dialect)
+        named = SessionName(headers={"session_id": target.handle} if target.handle else {})
+        return await self._pinger.probe(target, endpoint, self._dialect, named)
 
     async def status(self, target: Target) -> Status:
         if target.handle is None:
