@@ -37,6 +37,7 @@ class SecretStore:
         self._environ = os.environ if environ is None else environ
         key = fingerprint_key or self._environ.get(FINGERPRINT_KEY)
         self._key = key.encode() if key else _APPLICATION_KEY
+        self._found: set[str] = set()
         self._resolved: frozenset[str] = frozenset()
         self._files: dict[str, _ReadFile] = {}
         self._fingerprints: dict[str, tuple[str, str]] = {}
@@ -47,12 +48,14 @@ class SecretStore:
     def get(self, ref: str) -> str | None:
         """Return the secret, without a newline at its end; None where it is missing or empty."""
         value, _ = self._look_up(ref)
-        if value is not None and value not in self._resolved:
-            self._resolved |= {value}
+        if value is not None:
+            self._found.add(value)
         return value
 
     def resolved(self) -> frozenset[str]:
         """Return every secret that this process has looked up: none may appear in texts for people."""
+        if len(self._resolved) != len(self._found):
+            self._resolved = frozenset(self._found)
         return self._resolved
 
     def why_missing(self, ref: str) -> str | None:
@@ -68,8 +71,15 @@ class SecretStore:
     def fingerprint(self, ref: str) -> str | None:
         """Return a value that changes with the secret, and does not reveal it."""
         value = self.get(ref)
-        if value is None:
-            return None
+        return None if value is None else self._fingerprint_of(ref, value)
+
+    def matching(self, ref: str, fingerprint: str) -> str | None:
+        """Return the secret if it has this fingerprint. It is looked up once, so that no other can take its place
+        between the comparison and the use."""
+        value = self.get(ref)
+        return None if value is None or self._fingerprint_of(ref, value) != fingerprint else value
+
+    def _fingerprint_of(self, ref: str, value: str) -> str:
         known, fingerprint = self._fingerprints.get(ref, (None, ""))
         if known != value:
             secret = value.encode("utf-8", "surrogateescape")

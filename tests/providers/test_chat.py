@@ -55,7 +55,9 @@ def ping(
                 endpoint = Endpoint(url=url, model="m", auth=Auth.NONE, secret_ref=None)
                 plain = {"placement_id": "p", "handle": "h", "endpoint": endpoint, "model": "m"}
                 target = Target(**{**plain, "model_type": ModelType.LLM, "secret": None, **more()})
-                return await Pinger(http).probe(target, endpoint, dialect or Dialect(), named or SessionName())
+                return await Pinger(http).probe(
+                    target, endpoint, dialect or Dialect(), named or SessionName()
+                )
         finally:
             await http.aclose()
 

@@ -111,3 +111,14 @@ def test_a_process_remembers_every_secret_that_it_has_looked_up() -> None:
     store.get("env:A")
     store.get("env:MISSING")
     assert store.resolved() == {"one", "another"}, "the old one may still be echoed"
+
+
+def test_a_secret_is_given_out_only_under_its_fingerprint() -> None:
+    environ = {"A": "one"}
+    store = SecretStore(environ)
+    first = store.fingerprint("env:A") or ""
+    assert store.matching("env:A", first) == "one"
+    environ["A"] = "two"
+    assert store.matching("env:A", first) is None
+    assert store.matching("env:A", store.fingerprint("env:A") or "") == "two"
+    assert store.matching("env:GONE", first) is None

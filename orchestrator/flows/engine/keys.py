@@ -1,4 +1,4 @@
-"""The keys of each provider that a worker has: looked through at most once a second, however many they are."""
+"""The keys of each provider that a worker has: looked through every five seconds at most, however many they are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from orchestrator.settings import SecretStore
 
 #: How long a look at the keys is used by claims. Each call compares the fingerprint of its own key again.
-KEPT_FOR = timedelta(seconds=1)
+KEPT_FOR = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)

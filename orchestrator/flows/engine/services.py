@@ -105,8 +105,7 @@ class Services:
 
     def secret(self, ref: str | None) -> Secret | None:
         """Return the secret behind a reference; None where there is none."""
-        value = None if ref is None else self.secrets.get(ref)
-        return None if ref is None or value is None else Secret(ref=ref, value=value)
+        return None if ref is None else _secret(ref, self.secrets.get(ref))
 
     def secret_of(self, placement: Placement, now: datetime | None = None) -> Secret | None:
         """Return a placement's credential. Where the key is the address, it must be the very same secret, under any
@@ -115,12 +114,14 @@ class Services:
             return self.secret(placement.attach.secret_ref)
         if not placement.exclusive or placement.fingerprint is None:
             return self.secret(placement.credential)
-        ref = placement.credential
-        if ref is None or self.secrets.fingerprint(ref) != placement.fingerprint:
-            ref = self.held(placement.provider, now).get(placement.fingerprint)
-        if ref is None or self.secrets.fingerprint(ref) != placement.fingerprint:
-            return None
-        return self.secret(ref)
+        own = self._matching(placement.credential, placement.fingerprint)
+        if own is not None:
+            return own
+        moved = self.held(placement.provider, now).get(placement.fingerprint)
+        return self._matching(moved, placement.fingerprint)
+
+    def _matching(self, ref: str | None, fingerprint: str) -> Secret | None:
+        return None if ref is None else _secret(ref, self.secrets.matching(ref, fingerprint))
 
     def lacks(self, placement: Placement) -> str | None:
         """Return the reference of the secret that a ping there needs and this worker cannot resolve. Without the
@@ -132,7 +133,7 @@ class Services:
 
     def held(self, provider: str, now: datetime | None = None) -> Mapping[str, str]:
         """Return fingerprint → reference of the secrets of this provider that this worker has. `now`: what was found
-        within the last second is good enough."""
+        seconds ago is good enough."""
         return self._ring(provider, now).held
 
     def lacking(self, provider: str, now: datetime | None = None) -> frozenset[str]:
@@ -143,3 +144,7 @@ class Services:
     def _ring(self, provider: str, now: datetime | None) -> KeyRing:
         refs = self.config.providers[provider].all_credentials
         return self.keys.of(provider, refs, self.secrets, now)
+
+
+def _secret(ref: str, value: str | None) -> Secret | None:
+    return None if value is None else Secret(ref=ref, value=value)

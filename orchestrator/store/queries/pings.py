@@ -300,8 +300,8 @@ def _settle_all() -> Update:
 
 
 def _array(name: str) -> ScalarSelect[Any]:
-    """Return the array of this name in a query of its own, which hides its length: for hundreds of keys PostgreSQL would
-    rather read a table of up to 40,000 sessions to its end, which takes ten times as long."""
+    """Return the array of this name in a query of its own, which hides its length: rather than look up hundreds of
+    keys, PostgreSQL would read a table of up to 40,000 sessions to its end, which takes ten times as long."""
     return select(bindparam(name, type_=ARRAY(_WRITTEN[name].type))).scalar_subquery()
 
 
