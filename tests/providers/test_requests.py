@@ -54,11 +54,15 @@ def test_a_secret_that_no_header_can_carry_is_an_error() -> None:
         Requests(ClientOptions()).request_of(replace(PING, secret=Secret(ref="env:A", value="sk-ö")))
 
 
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_kept_is_bounded_and_makes_room_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "MOST_KEPT", 3)
+    monkeypatch.setattr(requests, "_MADE_BEFORE_ROOM", 9)
     sent = Requests(ClientOptions())
     for n in range(10):
         url = f"https://example.com/{n}"
         assert str(sent.request_of(replace(PING, url=url)).url) == url
     assert len(sent._kept) <= 3
     assert len(sent._addresses) <= 3
+    last = replace(PING, url="https://example.com/9")
+    assert sent.request_of(last) is not sent.request_of(last)
+    assert sent.request_of(last) is sent.request_of(last)

@@ -10,7 +10,9 @@ from orchestrator.providers.http.calls import Call, ClientOptions
 from orchestrator.providers.port.secrets import auth_headers
 
 #: Requests that one client keeps, about 3 KB each, and as many addresses.
-MOST_KEPT = 2_000
+MOST_KEPT = 1_000
+#: Once all places are taken, others are made each time; after so many of them the kept ones make room.
+_MADE_BEFORE_ROOM = 100_000
 
 _HEADERS = {
     "accept": "*/*",
@@ -37,6 +39,7 @@ class Requests:
         timeout = httpx.Timeout(None, connect=options.connect_timeout, pool=options.pool_timeout)
         self._extensions = {"timeout": timeout.as_dict()}
         self._kept: dict[Hashable, httpx.Request] = {}
+        self._not_kept = 0
         self._addresses: dict[tuple[str, str], _Address] = {}
 
     def request_of(self, call: Call) -> httpx.Request:
@@ -46,10 +49,20 @@ class Requests:
         alike = (call.method, call.url, call.auth, call.secret, call.content, *call.headers.items())
         found = self._kept.get(alike)
         if found is None:
-            if len(self._kept) >= MOST_KEPT:
-                self._kept.clear()
-            found = self._kept[alike] = self._addressed(call, call.content)
+            found = self._addressed(call, call.content)
+            self._keep(alike, found)
         return found
+
+    def _keep(self, alike: Hashable, request: httpx.Request) -> None:
+        """Keep a request if there is room. To replace another each time would cost more than to make it: Python looks
+        through all that lives long when there is much more of it."""
+        if len(self._kept) < MOST_KEPT:
+            self._kept[alike] = request
+            return
+        self._not_kept += 1
+        if self._not_kept >= _MADE_BEFORE_ROOM:
+            self._kept.clear()
+            self._not_kept = 0
 
     def _addressed(self, call: Call, content: bytes) -> httpx.Request:
         """Make a request from what its address has in common, in a tenth of the time that httpx takes to make all of
