@@ -111,7 +111,7 @@ class Transaction:
     costs: Family[Costs] = Family("costs.Costs")
     models: Family[Models] = Family("models.Models")
     ledger: Family[Ledger] = Family("ledger.Ledger", "_writes")
-    inbox: Family[Inbox] = Family("inbox.Inbox")
+    inbox: Family[Inbox] = Family("inbox.Inbox", "_writes")
     pages: Family[Pages] = Family("pages.Pages")
     recent: Family[Recent] = Family("recent.Recent")
     lookups: Family[Lookups] = Family("lookups.Lookups")
@@ -136,7 +136,7 @@ class Transaction:
     webhooks: Family[Webhooks] = Family("webhooks.Webhooks")
 
     _writes: Family[Gathering] = Family(".core.gathering.Gathering")
-    outbox: Family[Outbox] = Family("outbox.Outbox", "_decided_at", "identity")
+    outbox: Family[Outbox] = Family("outbox.Outbox", "_writes", "_decided_at", "identity")
     _now: datetime | None = None
 
     def __init__(
@@ -174,9 +174,16 @@ class Transaction:
         return self._lately() or self._clock()
 
     def flush(self) -> None:
-        """Write the collected events, in one statement at the end."""
+        """Write the collected events and what was gathered, in one statement at the end. Raises AlreadyThere, and
+        ChangedMeanwhile."""
         if "outbox" in vars(self):  # else no event was collected
             self.outbox.flush()
+        if "_writes" in vars(self):  # else nothing was written
+            self._writes.write()
+
+    def gather(self) -> None:
+        """Gather the changes that are made from now on, and write them at the end: on PostgreSQL in one statement."""
+        self._writes.gather()
 
     def together(self) -> AbstractContextManager[None]:
         """Gather the changes of locked rows made within it, and write them in few statements at its end."""

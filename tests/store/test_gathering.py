@@ -3,14 +3,16 @@ statement's back."""
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Due, Placement, Session
-from orchestrator.store.core.gathering import ChangedMeanwhile
+from orchestrator.store.core.gathering import AlreadyThere, ChangedMeanwhile
 from orchestrator.store.database import Database
+from orchestrator.store.queries.inbox import ListedJob
 from orchestrator.store.queries.ledger import Entry
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, T0
@@ -214,3 +216,65 @@ def test_many_accounts_are_read_as_each_is_alone(database: Database) -> None:
             assert many.metered(ids, limit) == {one: tx.sessions.metered(one, limit) for one in ids}
 
     database.transact(read)
+
+
+def a_job(by: str) -> ListedJob:
+    return ListedJob(task_id="once", name="job", received_at=T0, author=None, outcome={"by": by})
+
+
+def test_every_column_is_written_at_the_end_as_at_once(database: Database) -> None:
+    keep(database, an_account("other"))
+    given = {"name": "☂ '1' \\ \"", "lease": LEASE}
+    full = replace(a_running(1), **others(Session) | given)
+    placed = replace(a_placement(1), **others(Placement) | {"exclusive": False, "lease": LEASE})
+
+    def write(tx: Transaction) -> None:
+        account = tx.accounts.lock("acme")
+        assert account is not None
+        tx.gather()
+        tx.sessions.insert(full)
+        tx.placements.insert(placed)
+        tx.accounts.save(account, replace(account, balance=Decimal("0.000001")), T0)
+        tx.inbox.record(a_job("first"), None)
+
+    database.transact(write)
+    assert the_session(database) == full
+    assert the_placement(database) == placed
+    with database.reading() as tx:
+        assert tx.inbox.outcome("once") == {"by": "first"}
+        account = tx.accounts.get("acme")
+    assert account is not None
+    assert (account.balance, account.revision) == (Decimal("0.000001"), 1)
+
+
+def test_a_row_that_is_there_already_undoes_everything(database: Database) -> None:
+    keep(database, a_running(1))
+
+    def change(by: str, tx: Transaction) -> None:
+        tx.gather()
+        tx.sessions.insert(a_running(2 if by == "first" else 3))
+        tx.inbox.record(a_job(by), None)
+
+    database.transact(partial(change, "first"))
+    with pytest.raises(AlreadyThere):
+        database.transact(partial(change, "second"))
+    with database.reading() as tx:
+        assert tx.inbox.outcome("once") == {"by": "first"}
+        assert tx.sessions.get(session_id(2)) is not None
+        assert tx.sessions.get(session_id(3)) is None
+
+
+def test_the_end_is_one_statement_on_postgresql(on_postgresql: Database) -> None:
+    def change(tx: Transaction) -> None:
+        account = tx.accounts.lock("acme")
+        assert account is not None
+        tx.gather()
+        with statements(on_postgresql) as seen:
+            tx.sessions.insert(a_running(1))
+            tx.accounts.save(account, replace(account, balance=Decimal(7)), T0)
+            tx.inbox.record(a_job("first"), None)
+            tx.flush()
+        assert [statement.split()[0] for statement, _ in seen] == ["WITH"]
+
+    keep(on_postgresql)
+    on_postgresql.transact(change)

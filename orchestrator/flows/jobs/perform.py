@@ -1,9 +1,12 @@
-"""One job of another service: inbox row, effect, events and outcome in one transaction. No job calls a provider.
+"""One job of another service: effect, events and inbox row with the outcome in one transaction. No job calls a
+provider.
 
-A refusal undoes that transaction; a second transaction saves the refusal as the outcome. A job that only reads
-writes nothing, and is answered with what is true at that time."""
+The inbox row comes last. If the message has come before, its task id is there already: everything is undone, and the
+first outcome is returned. A refusal undoes that transaction too; a second one saves it as the outcome. A job that only
+reads writes nothing, and is answered with what is true at that time."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -39,7 +42,8 @@ from orchestrator.rules.events import by_job, changed
 from orchestrator.rules.installation.messages import task_id_fault
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import TERMINAL
-from orchestrator.store.queries.inbox import KnownJob
+from orchestrator.store.core.gathering import AlreadyThere
+from orchestrator.store.queries.inbox import KnownJob, ListedJob
 from orchestrator.store.transaction import Transaction
 
 Effect = Callable[[Services, Transaction, Any], Mapping[str, Any]]
@@ -145,6 +149,9 @@ def _outcome(services: Services, task_id: str, job: "_Job") -> Performed:
 
 
 def _perform(services: Services, task_id: str, job: "_Job") -> Performed:
+    if job.precondition is None and not isinstance(job.request, RecordInteractions):
+        with suppress(AlreadyThere):  # then everything was undone: the message has come before
+            return after_stops(services, partial(_perform_new, services, task_id, job))
     if isinstance(job.request, RecordInteractions):
         performed = _record_together(services, task_id, job, job.request)
         if performed is not None:
@@ -163,6 +170,19 @@ def _perform(services: Services, task_id: str, job: "_Job") -> Performed:
         return Performed(outcome=outcome)
 
     return after_stops(services, once)
+
+
+def _perform_new(services: Services, task_id: str, job: "_Job", tx: Transaction) -> Performed:
+    """Perform a job that has not come before, and record it last, with its outcome. Raises AlreadyThere if it has, and
+    Refusal."""
+    received_at = tx.arrived()
+    tx.gather()
+    outcome = _done(services, tx, job, None)
+    new = ListedJob(
+        task_id=task_id, name=job.name, received_at=received_at, author=job.author, outcome=outcome
+    )
+    tx.inbox.record(new, job.fingerprint)
+    return Performed(outcome=outcome)
 
 
 def _record_together(

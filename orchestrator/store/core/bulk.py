@@ -12,6 +12,7 @@ from sqlalchemy import (
     JSON,
     ColumnElement,
     Connection,
+    Dialect,
     Insert,
     Integer,
     Select,
@@ -27,17 +28,21 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     select,
     types,
     update,
 )
 
 Values = Mapping[str, Any]
+_Maker = Callable[[Any], Any]
 #: Names, in a statement, of the row's id and of the revision that it must still have.
 ID, WAS = "its_id", "was_revision"
 #: Name, in a statement, of the ids that rows are looked up by.
 IDS = "ids"
-_ROWS, _PLACE = "rows", "place"
+#: The name of the parameter with all rows.
+ROWS = "rows"
+_PLACE = "place"
 
 
 def update_rows(connection: Connection, table: Table, rows: Sequence[Values]) -> int:
@@ -46,18 +51,21 @@ def update_rows(connection: Connection, table: Table, rows: Sequence[Values]) ->
     columns = tuple(sorted(rows[0].keys() - {ID, WAS}))
     if connection.dialect.name == "sqlite" or len(rows) == 1:
         return connection.execute(_update_each(table, columns), list(rows)).rowcount
-    packed = _packed(connection, rows, _kinds(table, columns))
-    return connection.execute(_update_all(table, columns), {_ROWS: packed}).rowcount
+    packed = packed_rows(connection, rows, kinds_of(table, columns))
+    return connection.execute(update_all(table, columns), {ROWS: packed}).rowcount
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
     """Append rows with the same columns, in their order."""
-    columns = tuple(sorted(rows[0]))
-    if connection.dialect.name == "sqlite" or len(rows) == 1:
+    if len(rows) == 1:
+        insert_row(connection, table, rows[0])
+        return
+    if connection.dialect.name == "sqlite":
         connection.execute(insert(table), list(rows))
         return
+    columns = tuple(sorted(rows[0]))
     kinds = {name: table.c[name].type for name in columns}
-    connection.execute(_insert_all(table, columns), {_ROWS: _packed(connection, rows, kinds)})
+    connection.execute(insert_all(table, columns), {ROWS: packed_rows(connection, rows, kinds)})
 
 
 def put_rows(
@@ -73,18 +81,18 @@ def put_rows(
     if not rows:
         return
     columns = tuple(sorted(rows[0]))
-    statement, values = _upsert(connection, table), list[Values](rows)
+    statement, values = _upsert(connection.dialect.name, table), list[Values](rows)
     if connection.dialect.name != "sqlite":
         statement = statement.from_select(list(columns), _new_rows(table, columns), include_defaults=False)
         kinds = {name: table.c[name].type for name in columns}
-        values = [{_ROWS: _packed(connection, rows, kinds)}]
+        values = [{ROWS: packed_rows(connection, rows, kinds)}]
     newest = {name: statement.excluded[name] for name in columns if name not in {*keys, *kept}}
     connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=newest), values)
 
 
-def _upsert(connection: Connection, table: Table) -> Any:
+def _upsert(dialect: str, table: Table) -> Any:
     """Return an insert that may update instead. One dialect is imported, not both: each takes 20 ms."""
-    if connection.dialect.name == "sqlite":
+    if dialect == "sqlite":
         from sqlalchemy.dialects.sqlite import insert as on_sqlite
 
         return on_sqlite(table)
@@ -123,9 +131,21 @@ def insert_row(connection: Connection, table: Table, values: Values) -> None:
     connection.execute(_insert_one(table), {name: it for name, it in values.items() if it is not None})
 
 
+def insert_new(connection: Connection, table: Table, values: Values) -> int:
+    """Append one row unless there is one under its primary key. Return how many were written."""
+    kept = {name: it for name, it in values.items() if it is not None}
+    returned = connection.execute(_insert_new(table, connection.dialect.name), kept)
+    return len(returned.all())  # psycopg reports no row count of an insert
+
+
 @lru_cache(maxsize=256)
 def _insert_one(table: Table) -> Insert:
     return insert(table)
+
+
+@lru_cache(maxsize=256)
+def _insert_new(table: Table, dialect: str) -> Any:
+    return _upsert(dialect, table).on_conflict_do_nothing().returning(literal_column("1"))
 
 
 @lru_cache(maxsize=256)
@@ -134,7 +154,8 @@ def _update_one(table: Table, columns: tuple[str, ...]) -> Update:
     return update(table).where(table.c.id == bindparam(ID)).values(values)
 
 
-def _kinds(table: Table, columns: Sequence[str]) -> dict[str, types.TypeEngine[Any]]:
+def kinds_of(table: Table, columns: Sequence[str]) -> dict[str, types.TypeEngine[Any]]:
+    """Return the types of the values of an update, its id and its earlier revision included."""
     own = {name: table.c[name].type for name in columns}
     return {ID: table.c.id.type, WAS: table.c.revision.type, **own}
 
@@ -147,44 +168,70 @@ def _update_each(table: Table, columns: tuple[str, ...]) -> Update:
 
 
 @lru_cache(maxsize=256)
-def _update_all(table: Table, columns: tuple[str, ...]) -> Update:
-    new = _unpacked(_kinds(table, columns))
+def update_all(table: Table, columns: tuple[str, ...], rows: str = ROWS) -> Update:
+    """Return the statement that updates these columns of all rows in the parameter `rows`. PostgreSQL only."""
+    new = _unpacked(kinds_of(table, columns), rows)
     mine = and_(table.c.id == new.c[ID], table.c.revision == new.c[WAS])
     return update(table).where(mine).values({name: new.c[name] for name in columns})
 
 
 @lru_cache(maxsize=256)
-def _insert_all(table: Table, columns: tuple[str, ...]) -> Insert:
-    return insert(table).from_select(list(columns), _new_rows(table, columns), include_defaults=False)
+def insert_all(table: Table, columns: tuple[str, ...], rows: str = ROWS) -> Any:
+    """Return the statement that appends all rows in the parameter `rows`, in their order. PostgreSQL only."""
+    new = _new_rows(table, columns, rows)
+    return _upsert("postgresql", table).from_select(list(columns), new, include_defaults=False)
 
 
-def _new_rows(table: Table, columns: Sequence[str]) -> Select[Any]:
-    new = _unpacked({_PLACE: Integer(), **{name: table.c[name].type for name in columns}})
+def _new_rows(table: Table, columns: Sequence[str], rows: str = ROWS) -> Select[Any]:
+    new = _unpacked({_PLACE: Integer(), **{name: table.c[name].type for name in columns}}, rows)
     return select(*(new.c[name] for name in columns)).order_by(new.c[_PLACE])
 
 
-def _unpacked(kinds: Mapping[str, types.TypeEngine[Any]]) -> TableValuedAlias:
-    rows = func.json_to_recordset(cast(bindparam(_ROWS, type_=String()), JSON()))
+def _unpacked(kinds: Mapping[str, types.TypeEngine[Any]], rows: str) -> TableValuedAlias:
+    packed = func.json_to_recordset(cast(bindparam(rows, type_=String()), JSON()))
     columns = (column(name, kind) for name, kind in kinds.items())
-    return rows.table_valued(*columns).render_derived(name="new", with_types=True)
+    return packed.table_valued(*columns).render_derived(name="new", with_types=True)
 
 
-def _packed(
-    connection: Connection, rows: Sequence[Values], kinds: Mapping[str, types.TypeEngine[Any]]
+def packed_rows(
+    connection: Connection,
+    rows: Sequence[Values],
+    kinds: Mapping[str, types.TypeEngine[Any]],
 ) -> str:
     """Return the rows as JSON."""
-    makers = {name: _maker(kind, connection) for name, kind in kinds.items() if name in rows[0]}
-    made = {name: make for name, make in makers.items() if make is not None}
-    packed = [
-        {_PLACE: n, **row, **{name: make(row[name]) for name, make in made.items()}}
-        for n, row in enumerate(rows)
-    ]
-    return json.dumps(packed, default=datetime.isoformat, separators=(",", ":"))
+    makers = _makers_of(kinds, connection.dialect)
+    made = {name: make for name, make in makers.items() if make is not None and name in rows[0]}
+    return json_of([{**row, **{name: make(row[name]) for name, make in made.items()}} for row in rows])
 
 
-def _maker(kind: types.TypeEngine[Any], connection: Connection) -> Callable[[Any], Any] | None:
+def json_of(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows of JSON values as one JSON value, each with its place."""
+    for place, row in enumerate(rows):
+        row[_PLACE] = place
+    return json.dumps(rows, default=datetime.isoformat, separators=(",", ":"))
+
+
+def plain_values(table: Table, columns: tuple[str, ...], dialect: Dialect, row: Values) -> dict[str, Any]:
+    """Return a row that is appended as JSON values. What is None is left out: it is NULL without being said."""
+    makers = _makers(table, columns, dialect)
+    return {
+        name: value if (make := makers[name]) is None else make(value)
+        for name, value in row.items()
+        if value is not None
+    }
+
+
+@lru_cache(maxsize=256)
+def _makers(table: Table, columns: tuple[str, ...], dialect: Dialect) -> Mapping[str, _Maker | None]:
+    return _makers_of({name: table.c[name].type for name in columns}, dialect)
+
+
+def _makers_of(kinds: Mapping[str, types.TypeEngine[Any]], dialect: Dialect) -> Mapping[str, _Maker | None]:
+    return {name: _maker(kind, dialect) for name, kind in kinds.items()}
+
+
+def _maker(kind: types.TypeEngine[Any], dialect: Dialect) -> _Maker | None:
     """Return what makes a JSON value of a column's value; None where that is the value itself."""
     if isinstance(kind, types.TypeDecorator) and "process_bind_param" in vars(type(kind)):
-        dialect = connection.dialect
         return lambda value: kind.process_bind_param(value, dialect)
     return None

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, DateTime, bindparam, func, insert, select, update
+from sqlalchemy import Connection, DateTime, Row, bindparam, func, insert, select, update
 
 from orchestrator.rules import events
 from orchestrator.rules.states import Step
@@ -56,13 +57,13 @@ class Accounts:
         """Return the account, locked: only this transaction changes its admissions and money. Without `waits`, None
         where another transaction holds it (SQLite has one writer, so there is none)."""
         row = self._connection.execute(_LOCK if waits else _LOCK_FREE, {"its_id": account_id}).first()
-        return snapshot(Account, row) if row else None
+        return self._locked(row) if row else None
 
     def lock_and_read_clock(self, account_id: str) -> tuple[Account, datetime] | None:
         """Return the account, locked, and the server's clock as it was after that; None where another transaction holds
         it. PostgreSQL only."""
         row = self._connection.execute(LOCK_AND_READ_CLOCK, {"its_id": account_id}).first()
-        return (snapshot(Account, row), row.read_at) if row else None
+        return (self._locked(row), row.read_at) if row else None
 
     def lock_of(self, session_id: str) -> Account | None:
         """Return the account of this session, locked; None where another transaction holds it, or there is no such
@@ -70,7 +71,7 @@ class Accounts:
         its_account = select(_SESSIONS.c.account_id).where(_SESSIONS.c.id == session_id)
         query = select(ACCOUNTS).where(ACCOUNTS.c.id == its_account.scalar_subquery())
         row = self._connection.execute(query.with_for_update(skip_locked=True, of=ACCOUNTS)).first()
-        return snapshot(Account, row) if row else None
+        return self._locked(row) if row else None
 
     def hold(self, account_id: str) -> None:
         """Lock the account without reading it, since its row may be unreadable."""
@@ -109,3 +110,8 @@ class Accounts:
             ACCOUNTS.c.next_step.is_not(None)
         )
         return {row[0]: row[1] for row in self._connection.execute(query.group_by(ACCOUNTS.c.next_step))}
+
+    def _locked(self, row: Row[Any]) -> Account:
+        account = snapshot(Account, row)
+        self._writes.note_locked(ACCOUNTS, [account.id])
+        return account

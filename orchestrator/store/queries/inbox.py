@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from orchestrator.store.core.gathering import Gathering
 from orchestrator.store.plain import table_of
 
 INBOX = table_of("inbox")
@@ -66,8 +67,23 @@ class ListedJob:
 class Inbox:
     """Queries of the inbox, inside one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, writes: Gathering) -> None:
+        self._connection, self._writes = connection, writes
+
+    def record(self, job: ListedJob, fingerprint: str | None) -> None:
+        """Record a job with its outcome, in the transaction of the effect. Raises AlreadyThere, at once or at the end
+        of the transaction, if its task id is known; waits first if another process does that job now."""
+        self._writes.insert_new(
+            INBOX,
+            {
+                "task_id": job.task_id,
+                "name": job.name,
+                "fingerprint": fingerprint,
+                "received_at": job.received_at,
+                "author": job.author,
+                "outcome": job.outcome,
+            },
+        )
 
     def take(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, or_, select, update
 
 from orchestrator.rules.events import Event
-from orchestrator.store.core.bulk import insert_rows
+from orchestrator.store.core.gathering import Gathering
 from orchestrator.store.core.identity import Identity
 from orchestrator.store.plain import table_of
 
@@ -33,9 +33,13 @@ class Outbox:
     """Gathers a transaction's events and writes them in one statement before the commit."""
 
     def __init__(
-        self, connection: Connection, decided_at: Callable[[], datetime], identity: Identity
+        self,
+        connection: Connection,
+        writes: Gathering,
+        decided_at: Callable[[], datetime],
+        identity: Identity,
     ) -> None:
-        self._connection = connection
+        self._connection, self._writes = connection, writes
         self._decided_at = decided_at
         self._identity = identity
         self._gathered: list[tuple[datetime, Event]] = []
@@ -67,7 +71,7 @@ class Outbox:
             for at, e in self._gathered
         ]
         self._gathered.clear()
-        insert_rows(self._connection, OUTBOX, rows)
+        self._writes.insert_all(OUTBOX, rows)
 
     def waiting(self, limit: int) -> Sequence[WaitingEvent]:
         """Return the oldest events not delivered yet, in order."""

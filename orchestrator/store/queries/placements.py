@@ -18,7 +18,6 @@ from orchestrator.rules import events
 from orchestrator.rules.states import SERVING, PlacementState, State, Step, checked_placement
 from orchestrator.rules.values import Placement
 from orchestrator.rules.values.copies import replace
-from orchestrator.store.core import bulk
 from orchestrator.store.core.bulk import among
 from orchestrator.store.core.gathering import Gathering
 from orchestrator.store.core.rows import changes, snapshot, values_of
@@ -61,7 +60,7 @@ class Placements:
 
     def insert(self, placement: Placement) -> Placement:
         """Add a placement, before anything is sent. A taken exclusive credential violates a constraint."""
-        bulk.insert_row(self._connection, PLACEMENTS, values_of(placement))
+        self._writes.insert(PLACEMENTS, values_of(placement))
         self._outbox.add(events.of_placement(None, placement))
         return placement
 

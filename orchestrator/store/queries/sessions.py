@@ -25,7 +25,6 @@ from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.states import LIVE, State, Step, checked
 from orchestrator.rules.values import Session
 from orchestrator.rules.values.copies import replace
-from orchestrator.store.core import bulk
 from orchestrator.store.core.bulk import among
 from orchestrator.store.core.gathering import Gathering
 from orchestrator.store.core.rows import changes, snapshot, snapshots, values_of
@@ -83,7 +82,7 @@ class Sessions:
 
     def insert(self, session: Session) -> Session:
         """Add a new session, with its events. A taken name violates a constraint."""
-        bulk.insert_row(self._connection, SESSIONS, values_of(session))
+        self._writes.insert(SESSIONS, values_of(session))
         self._outbox.add(events.of_session(None, session))
         return session
 
