@@ -48,7 +48,7 @@ class Pool:
 
 POOLS: Mapping[str, Pool] = {
     # Each job waits for the database after less than a millisecond, so its threads take turns without interruptions.
-    # Interrupting each other and waking up to do so costs them a tenth of their time.
+    # Waking up only to interrupt each other costs them CPU (docs/benchmarks/limits.md).
     CONTROL: Pool(queues=(JOBS_QUEUE, queue_of(CONTROL)), threads=24, connections=12, switch_seconds=0.05),
     OPEN: Pool(queues=(queue_of(OPEN),), connections=8),
     **{kind: Pool(queues=(queue_of(kind),)) for kind in (STOP, CLOSE, PING)},
