@@ -59,12 +59,17 @@ class BudgetAccount(Request):
     currency: fields.Currency
     max_burn_per_hour: fields.Money | None = None
     """No session is admitted beyond this cost per hour, of all that start or run."""
+    hard_stop: bool = False
+    """Running sessions stop with the first block that the budget cannot pay, too."""
 
     @model_validator(mode="after")
     def _has_an_amount_beside_its_rate(self) -> Self:
         if self.amount is None and self.max_burn_per_hour is not None:
             sentence = "{} belongs to a budget, so that it needs an {}: without one the budget is taken away"
             raise fields.fault("amount", sentence, "max_burn_per_hour", "amount")
+        if self.amount is None and self.hard_stop:
+            sentence = "{} belongs to a budget, so that it needs an {}: without one the budget is taken away"
+            raise fields.fault("amount", sentence, "hard_stop", "amount")
         return self
 
 

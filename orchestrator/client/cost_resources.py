@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from orchestrator.client.resources import MoneyText, Resource, money
+from orchestrator.client.resources import MoneyText, Resource, Time, money
 
 
 class BudgetResource(Resource):
@@ -17,6 +17,10 @@ class BudgetResource(Resource):
     reached_percent: int
     """The highest threshold that was announced in this period; 0: none."""
     max_burn_per_hour: MoneyText | None
+    hard_stop: bool
+    """Whether running sessions stop with the first block that the budget cannot pay."""
+    stops_at: Time
+    """When that block begins; null where none is foreseen in this period, or the balance ends before."""
 
 
 class BudgetsResource(Resource):

@@ -199,6 +199,8 @@ class AccountResource(Resource):
     own_quota: dict[str, int | str]
     overdraft_limit: MoneyText | None
     funds_end_at: Time
+    funds_end_by: str | None
+    """What ends there: `balance`, or the `day` or `month` of a budget with a hard stop."""
     created_at: str
 
 
@@ -255,6 +257,7 @@ class ForecastResource(Resource):
     available: str = money()
     burn_per_hour: str = money()
     funds_end_at: Time
+    funds_end_by: str | None
     seconds_left: int | None
     sessions: list[dict[str, Any]]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from orchestrator.rules.states import State
+from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Account, Placement, Session, Usable
 from orchestrator.rules.values.amounts import money_text
 from orchestrator.rules.values.budgets import newly_reached
@@ -64,6 +64,8 @@ def _low_balance(before: Account, after: Account, now: datetime) -> list[Event]:
     """A warning may come with less time left than its threshold."""
     if after.warned_seconds is None or after.warned_seconds == before.warned_seconds:
         return []
+    if after.funds_end_by is not None:
+        return []  # `expiring` of the sessions that the budget ends
     end = after.funds_end_at or now
     data = {
         "account_id": after.id,
@@ -227,6 +229,14 @@ def by_job(event: Event, job: str, author: str, arguments: Mapping[str, Any]) ->
     """Return the event with who caused it, by which job. `arguments`: how it was changed."""
     change = {"job": job, "author": author, "arguments": dict(arguments)}
     return replace(event, data={**event.data, "change": change})
+
+
+def expiring(session: Session, at: datetime, reason: StopReason, now: datetime) -> Event:
+    """Return the warning of a stop at `at` that is not the session's own: the account's."""
+    left = max(0, round((at - now).total_seconds()))
+    data = _session_data(session, session)
+    data |= {"stop_at": rfc3339(at), "stop_at_reason": reason, "seconds_left": left}
+    return _session_event("expiring", session, data)
 
 
 def exhausted(account: Account, session: Session) -> Event:

@@ -40,6 +40,7 @@ class StopReason(StrEnum):
     IDLE = "idle"
     MAX_COST = "max_cost"
     MODEL_LIMIT = "model_limit"
+    BUDGET_EXHAUSTED = "budget_exhausted"
     BALANCE_EXHAUSTED = "balance_exhausted"
     DEAD = "dead"
     PROVIDER_ENDED = "provider_ended"

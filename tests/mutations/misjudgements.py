@@ -156,6 +156,19 @@ MISJUDGEMENTS: Sequence[Defect] = (
         found_as=HEALTHY,
     ),
     Defect(
+        name="budgets-stop-nothing",
+        what="what a budget with a hard stop leaves ends no session",
+        edits=[
+            Edit(
+                within="hard_stops",
+                sound="if one.hard_stop",
+                broken="if False",
+            ),
+        ],
+        found_by=("pytest", "tests/flows/test_hard_stops.py", "-k", "raised_in_time"),
+        found_as="test_a_budget_that_is_raised_in_time_stops_later",
+    ),
+    Defect(
         name="orphans-never-closed",
         what="what is open without a session is not closed, though its platform closes by id",
         edits=[

@@ -175,7 +175,7 @@ def test_a_close_is_advised_only_where_it_makes_room(burning: str, joining: str,
 def test_a_changed_budget_keeps_what_was_announced() -> None:
     first = after(a_budget(), "85")
     changed = budgets.put(
-        [first, a_budget(DAY)], a_budget(amount="50", max_burn_per_hour=Decimal(1)), Decimal(0)
+        [first, a_budget(DAY)], a_budget(amount="50", max_burn_per_hour=Decimal(1)), Decimal(0), NOW
     )
     assert [(one.period, one.reached) for one in changed] == [(DAY, 0), (MONTH, 80)]
     assert changed[1].since == first.since
@@ -184,7 +184,7 @@ def test_a_changed_budget_keeps_what_was_announced() -> None:
 
 @pytest.mark.parametrize(("amount", "reached"), [("200", 0), ("170", 50), ("100", 80), ("50", 80)])
 def test_thresholds_of_a_higher_amount_are_announced_as_they_are_reached(amount: str, reached: int) -> None:
-    [changed] = budgets.put([after(a_budget(), "85")], a_budget(amount=amount), Decimal(85))
+    [changed] = budgets.put([after(a_budget(), "85")], a_budget(amount=amount), Decimal(85), NOW)
     assert changed.reached == reached
 
 

@@ -18,7 +18,7 @@ from orchestrator.rules.sessions.stops import (
     proves_use,
 )
 from orchestrator.rules.states import State, StopReason
-from orchestrator.rules.values import Policy, Session
+from orchestrator.rules.values import BudgetPeriod, Policy, Session
 from orchestrator.rules.warnings import next_warning
 from tests.rules.builders import (
     HOUR,
@@ -134,6 +134,13 @@ def test_a_running_session_stops(
     forecast = next_stop(a_running_session(**changes), POLICY)
     assert (forecast.reason, forecast.ends_at) == (reason, T0 + after)
     assert detail in (forecast.detail or "")
+
+
+def test_a_budget_is_named_where_it_ends_the_session() -> None:
+    session = a_running_session(id=MINE)
+    forecast = next_stop(session, POLICY, FundsEnd(T0 + HOUR, MINE, BudgetPeriod.MONTH))
+    assert (forecast.reason, forecast.stop_at) == (StopReason.BUDGET_EXHAUSTED, T0 + HOUR)
+    assert forecast.detail == "the account's budget of the month cannot pay the next block"
 
 
 def test_the_funds_end_only_the_session_whose_block_they_cannot_pay() -> None:

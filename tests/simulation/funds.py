@@ -17,9 +17,16 @@ def pays_the_next_block(evidence: Evidence, session: Session, at: datetime) -> b
     Where an instant is not certain, the account is taken to be poorer than it may have been."""
     account = evidence.accounts[session.account_id]
     overdraft = evidence.config.terms_of(account).plan.overdraft_limit
-    others = (s for s in evidence.sessions.values() if s.account_id == account.id and s.id != session.id)
-    spent = sum((_cost_by(evidence, one, at) for one in others), _with_the_next(evidence, session))
+    spent = spent_with_the_next_block(evidence, session, at)
     return spent <= _given(evidence, account.id, at) + overdraft
+
+
+def spent_with_the_next_block(evidence: Evidence, session: Session, at: datetime) -> Decimal:
+    """Return what the account's sessions have cost by then, with one more block of this session."""
+    others = (
+        s for s in evidence.sessions.values() if s.account_id == session.account_id and s.id != session.id
+    )
+    return sum((_cost_by(evidence, one, at) for one in others), _with_the_next(evidence, session))
 
 
 def _given(evidence: Evidence, account_id: str, at: datetime) -> Decimal:

@@ -7,7 +7,7 @@ from orchestrator.rules.states import TERMINAL, State, StopReason
 from orchestrator.rules.values import Session
 from tests.simulation.deaths import is_said_to_have_expired, no_death, no_start
 from tests.simulation.evidence import Evidence, stop_event
-from tests.simulation.funds import pays_the_next_block
+from tests.simulation.funds import pays_the_next_block, spent_with_the_next_block
 from tests.simulation.ledger_oracle import STAMPS, cost_of_blocks, ended
 
 Found = Iterator[tuple[str, str]]
@@ -45,6 +45,15 @@ def _not_its_end(evidence: Evidence, session: Session, at: datetime) -> Iterator
 def _is_funded(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
     if pays_the_next_block(evidence, session, at):
         yield f"the balance pays the block that begins at {at}"
+
+
+def _is_within_its_budget(evidence: Evidence, session: Session, at: datetime) -> Iterator[str]:
+    """Yield where no budget stops sessions, or where even all that the account has used leaves the next block."""
+    amounts = [one.amount for one in evidence.accounts[session.account_id].budgets if one.hard_stop]
+    if not amounts:
+        yield "its account has no budget with a hard stop"
+    elif spent_with_the_next_block(evidence, session, at) <= min(amounts):
+        yield f"the budget pays the block that begins at {at}"
 
 
 def _is_within_its_cost(evidence: Evidence, session: Session, _at: datetime) -> Iterator[str]:
@@ -130,6 +139,7 @@ _UNTRUE: Mapping[StopReason, Callable[[Evidence, Session, datetime], Iterator[st
     StopReason.IDLE: _was_in_use,
     StopReason.MAX_COST: _is_within_its_cost,
     StopReason.MODEL_LIMIT: _not_at_its_instant,
+    StopReason.BUDGET_EXHAUSTED: _is_within_its_budget,
     StopReason.BALANCE_EXHAUSTED: _is_funded,
     StopReason.DEAD: no_death,
     StopReason.PROVIDER_ENDED: _not_its_end,

@@ -134,6 +134,9 @@ def budget(
     max_burn_per_hour: Annotated[
         str | None, typer.Option(help="Admit no session beyond this cost per hour, of all that start or run.")
     ] = None,
+    hard_stop: Annotated[
+        bool, typer.Option("--hard-stop", help="Stop running sessions, too, once it is used up.")
+    ] = False,
 ) -> Json:
     """Put what an account may spend in each day or month: new sessions are refused once it is used up."""
     if amount == "none" and currency is None:
@@ -145,6 +148,7 @@ def budget(
         amount=None if amount == "none" else amount,
         currency=currency,
         max_burn_per_hour=max_burn_per_hour,
+        hard_stop=hard_stop or None,
     )
 
 

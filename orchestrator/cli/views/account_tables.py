@@ -76,6 +76,7 @@ def rows_of(account: Json, now: datetime) -> list[tuple[str, Any]]:
         ("balance", money_of(account, "balance")),
         ("not yet charged", money_of(account, "not_yet_charged") if "not_yet_charged" in account else None),
         ("funds end", when(account["funds_end_at"], now)),
+        ("ended by", _ended_by(account)),
         ("created", when(account["created_at"], now)),
     ]
 
@@ -124,6 +125,7 @@ def forecast(view: Json, now: datetime) -> list["RenderableType"]:
         ("available", money_of(view, "available")),
         ("burns per hour", money_of(view, "burn_per_hour")),
         ("funds end", when(view["funds_end_at"], now) or "not with the sessions that run now"),
+        ("ended by", _ended_by(view)),
         ("time left", None if left is None else duration_text(left)),
         ("then stops", view["funds_end_session_id"]),
     ]
@@ -139,6 +141,7 @@ _BUDGETS = (
     Column("used"),
     Column("left"),
     Column("reached", rank=1),
+    Column("stops sessions", rank=2),
     Column("per hour at most", rank=3),
 )
 
@@ -155,11 +158,22 @@ def show_budgets(view: Json) -> None:
             one["used"],
             one["left"],
             f"{one['reached_percent']} %",
+            _stops(one),
             one["max_burn_per_hour"] or "any",
         )
         for one in view["budgets"]
     ]
     return show(table(_BUDGETS, rows))
+
+
+def _stops(budget: Json) -> str:
+    return budget["stops_at"] or ("at its end" if budget["hard_stop"] else "no")
+
+
+def _ended_by(account: Json) -> str | None:
+    """Return which budget ends the funds; None where the balance does, or nothing."""
+    by = account["funds_end_by"]
+    return None if by in (None, "balance") else f"the budget of the {by}"
 
 
 def _quota_rows(numbers: Json) -> list[tuple[Any, ...]]:

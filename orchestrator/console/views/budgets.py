@@ -34,4 +34,4 @@ def _terms(form: Form) -> Mapping[str, Any]:
     if form.text("amount") is None:
         raise invalid(fault("amount", "is missing: give one, or press the button that takes the budget away"))
     terms = {name: form.text(name) for name in ("amount", "currency", "max_burn_per_hour")}
-    return given(**terms)
+    return given(**terms) | {"hard_stop": form.is_set("hard_stop")}

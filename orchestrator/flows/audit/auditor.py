@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from orchestrator.flows.engine.services import Services, close_lease, open_lease, ping_lease
+from orchestrator.flows.lifecycle.spending import hard_stop_limits
 from orchestrator.rules.audit.check_archive import ArchivedFacts, judge_archived
 from orchestrator.rules.audit.check_costs import CostDay, judge_costs
 from orchestrator.rules.audit.check_rows import judge_account, judge_placement, judge_session
@@ -158,6 +159,7 @@ class Auditor:
                 active=active.get(account.id),
                 at_rest=at_rest.get(account.id),
                 groups=groups[account.id],
+                hard_stops=hard_stop_limits(tx, account, now.at),
                 archived=archived[account.id],
             )
             self._add(judge_account(self._with_usage(tx, facts, now), now))

@@ -15,8 +15,8 @@ from orchestrator.store.transaction import Transaction
 
 
 def budget_account(services: Services, tx: Transaction, request: BudgetAccount) -> Mapping[str, Any]:
-    """Put the budget of one period and return all of the account's. Sessions that are admitted keep running; thresholds
-    that are reached already are announced now."""
+    """Put the budget of one period and return all of the account's. Sessions that are admitted keep running unless it
+    has a hard stop; thresholds that are reached already are announced now."""
     work = lookup.account(services, tx, request.account_id)
     if request.currency != work.account.currency:
         message = f"account {work.account.id} is kept in {work.account.currency}, not in {request.currency}"
@@ -25,9 +25,14 @@ def budget_account(services: Services, tx: Transaction, request: BudgetAccount) 
     if request.amount is None:
         after = budgets.without(work.account.budgets, period)
     else:
-        wanted = Budget(period=period, amount=request.amount, max_burn_per_hour=request.max_burn_per_hour)
+        wanted = Budget(
+            period=period,
+            amount=request.amount,
+            max_burn_per_hour=request.max_burn_per_hour,
+            hard_stop=request.hard_stop,
+        )
         used = work.spending.used(work.account, period, work.now)
-        after = budgets.put(work.account.budgets, wanted, used)
+        after = budgets.put(work.account.budgets, wanted, used, work.now)
     work.account = replace(work.account, budgets=after)
     work.note_freed_capacity()  # a session may wait for what the budget allows now
     account = work.finish()

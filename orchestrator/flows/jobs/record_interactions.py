@@ -14,7 +14,7 @@ from orchestrator.client.requests import Interactions, RecordInteractions
 from orchestrator.flows.engine import crowd
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle.account_work import AccountWork, lock_account
-from orchestrator.flows.lifecycle.due_stops import apply_due_stops
+from orchestrator.flows.lifecycle.due_stops import apply_due_stops, has_come
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.sessions.uses import NEVER_SERVED, Use, note_use, plan_after_use
 from orchestrator.rules.states import Step
@@ -73,12 +73,16 @@ def record_together(
 
 
 def _lock_calm_accounts(tx: Transaction, account_ids: Collection[str]) -> tuple[Collection[str], datetime]:
-    """Lock those of the accounts that no other transaction holds. Return those where neither a stop nor the end of the
-    funds is due, and the clock as it was after that."""
+    """Lock those of the accounts that no other transaction holds. Return those where no stop is due, and the clock as
+    it was after that."""
     free = tx.recordings.lock_free_accounts(account_ids) if account_ids else {}
     now = tx.now()
     stops = tx.recordings.earliest_stops(free.keys()) if free else {}
-    calm = [one for one, funds_end in free.items() if _is_calm(funds_end, now) and _is_calm(stops[one], now)]
+    calm = [
+        one
+        for one, account in free.items()
+        if not has_come(account.funds_end_at, account.budgets, stops[one], now)
+    ]
     return calm, now
 
 

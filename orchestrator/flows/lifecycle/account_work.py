@@ -14,8 +14,9 @@ from orchestrator.flows.lifecycle.burning import Burning
 from orchestrator.flows.lifecycle.overdue import Overdue
 from orchestrator.flows.lifecycle.spending import Spending
 from orchestrator.rules.admission.quota import AccountTerms, Usage
-from orchestrator.rules.billing import funds, money
+from orchestrator.rules.billing import funds, hard_stops, money
 from orchestrator.rules.billing.groups import Group, Phase
+from orchestrator.rules.billing.hard_stops import FundsLimit
 from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.sessions.decide import plan_steps
 from orchestrator.rules.states import ACTIVE, TERMINAL, State
@@ -79,6 +80,8 @@ class AccountWork:
         self._looks_at_funds = False
         self.overdue: Overdue | None = None
         """What is due to be stopped here, once it was read."""
+        self.stopped_until: datetime | None = None
+        """Until then the due stops were applied, where later ones are left for another transaction."""
         self._freed = False
         if known is not None:
             self.note_standing(known.standing)
@@ -158,6 +161,9 @@ class AccountWork:
         state."""
         if session.running_since is None:
             return session
+        if self.account.budgets:
+            kept = hard_stops.corrected(self.account.budgets, session, at)
+            self.account = replace(self.account, budgets=kept)
         cost = money.cost_if_stopped_at(session, at)
         ended = replace(session, ran_microseconds=money.ran_by(session, at), running_since=None)
         return self.reverse_cost(self.post_cost(ended, cost), cost, "charged for time after its end")
@@ -239,6 +245,8 @@ class AccountWork:
         account = self.spending.announced(self._with_funds(self.account), self.now)
         moving = not self.burning.was_read or Phase.MOVING in self.burning.phases
         after = funds.plan_account(account, self.services.policy(None), self.now, moving=moving)
+        if after.funds_end_by is not None and after.warned_seconds not in (None, account.warned_seconds):
+            self.spending.warn(self.limits(after), self.now)
         if after.due is not None and after.due.has_come(self.now):
             self.tx.sessions.wake(after.due.step)
         self.account = self.tx.accounts.save(self._before, after, self.now)
@@ -264,13 +272,23 @@ class AccountWork:
 
     def funds_end(self, since: datetime) -> money.FundsEnd | None:
         """Return the first block from `since` on that the account cannot pay."""
-        return self.burning.funds_end(self.account.balance, since, self.terms.plan.overdraft_limit)
+        balance = hard_stops.balance_limit(self.account, self.terms.plan.overdraft_limit)
+        return self.spending.funds_end(self.account, balance, since, self.now)
+
+    def begin_periods(self, at: datetime) -> None:
+        """Let the periods of `at` begin for budgets with a hard stop."""
+        self.account = self.spending.in_periods_of(self.account, at)
+
+    def limits(self, account: Account) -> Sequence[FundsLimit]:
+        """Return the limits of what running sessions may use, the balance last."""
+        balance = hard_stops.balance_limit(account, self.terms.plan.overdraft_limit)
+        return *self.spending.limits(account, self.stopped_until or self.now), balance
 
     def _with_funds(self, account: Account) -> Account:
         if not (self._looks_at_funds or self.burning.was_read) and account == self._before:
             return account  # nothing was looked at, nothing has moved
-        overdraft = self.terms.plan.overdraft_limit
-        return self.burning.with_funds(account, self.services.policy(None), self.now, overdraft)
+        policy, limits = self.services.policy(None), self.limits(account)
+        return self.burning.with_funds(account, policy, self.now, limits, self.stopped_until)
 
 
 def _none_burns(facts: NewSessionFacts | None) -> Sequence[Metered] | None:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from orchestrator.rules.billing import funds, groups, money
+from orchestrator.rules.billing import funds, groups, hard_stops, money
 from orchestrator.rules.billing.groups import FEW, Group, Phase
+from orchestrator.rules.billing.hard_stops import FundsLimit
 from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.states import ACTIVE, State
 from orchestrator.rules.values import ZERO, Account, Policy, Session
@@ -88,13 +89,13 @@ class Burning:
 
     # questions
 
-    def can_begin(self, balance: Decimal, joining: Session, now: datetime, overdraft: Decimal) -> bool:
-        """Return whether the first block of `joining` can be paid in addition to all sessions that run."""
+    def can_begin(self, left: Decimal, joining: Session, now: datetime) -> bool:
+        """Return whether so much pays the first block of `joining` in addition to all sessions that run."""
         known = self.groups
-        if known is not None and groups.surely_begins(balance, known, joining, now, overdraft):
+        if known is not None and groups.surely_begins(left, known, joining, now, ZERO):
             return True
         others = [one for one in self.running if one.id != joining.id]
-        return money.can_begin(balance, others, joining, now, overdraft)
+        return money.can_begin(left, others, joining, now)
 
     def missing(
         self, balance: Decimal, joining: Session, now: datetime, seconds: int, overdraft: Decimal
@@ -130,22 +131,30 @@ class Burning:
         known = self.groups
         if known is not None:
             return groups.last_until(amount, known, now)
-        end = self.funds_end(amount, now, ZERO)
+        end = money.funds_end(amount, self.running, now)
         return None if end is None else end.at
 
-    def funds_end(self, balance: Decimal, since: datetime, overdraft: Decimal) -> money.FundsEnd | None:
-        """Return the first block from `since` on that cannot be paid."""
-        return money.funds_end(balance, self.running, since, overdraft)
-
-    def with_funds(self, account: Account, policy: Policy, now: datetime, overdraft: Decimal) -> Account:
-        """Return the account with the end of its funds. If many sessions run and the end is far, return an instant
-        before it."""
+    def with_funds(
+        self,
+        account: Account,
+        policy: Policy,
+        now: datetime,
+        limits: Sequence[FundsLimit],
+        since: datetime | None = None,
+    ) -> Account:
+        """Return the account with the end of its funds, which comes with the first of the limits. If many sessions run
+        and the end is far, return an instant before it. `since`: until then every due stop was applied; None: until
+        now."""
         runs, known = Phase.RUNNING in self.phases, self.groups
         if known is not None:
-            until = groups.last_until(account.balance + overdraft, known, now)
+            until = hard_stops.lasts_until(limits, known, now)
             if funds.is_far(until, policy, now):
                 return funds.lasting(account, until, now, runs=runs)
-        return funds.with_funds(account, self.funds_end(account.balance, now, overdraft), now, runs=runs)
+        return funds.with_funds(account, self.first_end(limits, since or now), now, runs=runs)
+
+    def first_end(self, limits: Sequence[FundsLimit], since: datetime) -> money.FundsEnd | None:
+        """Return the first block from `since` on that one of the limits does not pay."""
+        return hard_stops.first_end(limits, self.running, since)
 
     # inside
 

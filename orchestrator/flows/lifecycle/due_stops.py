@@ -1,6 +1,6 @@
 """Lock an account and apply its due stops before any other change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -11,9 +11,10 @@ from orchestrator.flows.lifecycle import failover, stops
 from orchestrator.flows.lifecycle.account_work import AccountWork, lock_account, lock_account_of
 from orchestrator.flows.lifecycle.overdue import Overdue
 from orchestrator.rules.billing import money
+from orchestrator.rules.billing.hard_stops import behind_since
 from orchestrator.rules.sessions.stops import Candidate
 from orchestrator.rules.states import StopReason
-from orchestrator.rules.values import Account, Session
+from orchestrator.rules.values import Account, Budget, Session
 from orchestrator.store.queries.newcomers import NewSessionFacts
 from orchestrator.store.queries.usage import Standing
 from orchestrator.store.transaction import Transaction
@@ -112,27 +113,41 @@ def apply_due_stops(work: AccountWork, at_most: int | None = None, standing: Sta
     end, carried_out = _funds_end_so_far(work), 0
     while (stop := work.overdue.earliest(end, work.tx.sessions.get)) is not None:
         if carried_out == at_most:
+            work.stopped_until = stop.due
             return True
         if known_until is not None and stop.due > known_until:
+            work.stopped_until = known_until
             break
+        work.begin_periods(stop.due)
         _carry_out(work, stop.session, stop.rule)
         carried_out += 1
         if end is not None:  # funds that last until now still last: fewer sessions never use them up sooner
             end = work.funds_end(stop.due)
+    if not more:
+        work.begin_periods(work.now)
     for session in work.overdue.planned_otherwise():
         work.keep(session, work.planned(session))
     return more
 
 
 def is_due(account: Account, standing: Standing, now: datetime) -> bool:
-    """Return whether a stop of the account may be due: a deadline has passed, or its funds have ended."""
-    ends = (account.funds_end_at, standing.earliest_stop)
+    """Return whether a stop of the account may be due: a deadline has passed, its funds have ended, or the period of a
+    budget that stops sessions."""
+    return has_come(account.funds_end_at, account.budgets, standing.earliest_stop, now)
+
+
+def has_come(
+    funds_end_at: datetime | None, budgets: Sequence[Budget], earliest_stop: datetime | None, now: datetime
+) -> bool:
+    """Return the same from what it depends on."""
+    ends = (funds_end_at, earliest_stop, behind_since(budgets, now))
     return any(end is not None and end <= now for end in ends)
 
 
 def _funds_end_so_far(work: AccountWork) -> money.FundsEnd | None:
     """Return where the funds have ended by now; None where they last."""
-    since = work.account.funds_end_at
+    known = (work.account.funds_end_at, behind_since(work.account.budgets, work.now))
+    since = min((at for at in known if at is not None), default=None)
     return work.funds_end(since) if since is not None and since <= work.now else None
 
 

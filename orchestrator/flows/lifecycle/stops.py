@@ -5,6 +5,7 @@ from datetime import datetime
 from orchestrator.flows.lifecycle import transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.rules import events
+from orchestrator.rules.billing.hard_stops import FundsLimit
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.sessions.pings import at_rest
 from orchestrator.rules.sessions.stops import idle_by
@@ -49,7 +50,8 @@ def end(work: AccountWork, before: Session, reason: StopReason, at: datetime, de
 
 
 def start_running(work: AccountWork, before: Session, noted: Session) -> Session:
-    """Start the clock of duration and money at the first good ping, if the balance pays the first block."""
+    """Start the clock of duration and money at the first good ping, if the balance, and each budget with a hard stop,
+    pays the first block."""
     running = replace(
         noted,
         state=State.RUNNING,
@@ -59,8 +61,15 @@ def start_running(work: AccountWork, before: Session, noted: Session) -> Session
         lease=None,
         attempts=0,
     )
-    overdraft = work.terms.plan.overdraft_limit
-    if not work.burning.can_begin(work.account.balance, running, work.now, overdraft):
-        detail = "the balance of the account cannot pay its first block"
-        return stop(work, before, StopReason.BALANCE_EXHAUSTED, work.now, detail)
+    for limit in work.limits(work.account):
+        if not work.burning.can_begin(limit.left, running, work.now):
+            return _stop_at_start(work, before, limit)
     return work.keep(before, work.planned(running))
+
+
+def _stop_at_start(work: AccountWork, before: Session, limit: FundsLimit) -> Session:
+    if limit.by is not None:
+        detail = f"the account's budget of the {limit.by} cannot pay its first block"
+        return stop(work, before, StopReason.BUDGET_EXHAUSTED, work.now, detail)
+    detail = "the balance of the account cannot pay its first block"
+    return stop(work, before, StopReason.BALANCE_EXHAUSTED, work.now, detail)

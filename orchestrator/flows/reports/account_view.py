@@ -51,6 +51,7 @@ def forecast(tx: Transaction, config: Configuration, account: Account, now: date
         "available": views.as_text(account.balance - unposted + plan.overdraft_limit),
         "burn_per_hour": views.as_text(money.burn_per_hour(burning)),
         "funds_end_at": rfc3339(end),
+        "funds_end_by": views.ends_by(account),
         "funds_end_session_id": account.funds_session_id,
         "seconds_left": None if end is None else max(0, int((end - now).total_seconds())),
         "next_charge_at": rfc3339(account.next_charge_at),

@@ -7,7 +7,8 @@ from typing import Any
 
 from orchestrator.flows.reports.views import as_text
 from orchestrator.rules.billing import money
-from orchestrator.rules.billing.budgets import first_day, reached_by_now
+from orchestrator.rules.billing.budgets import carried_into, first_day, reached_by_now
+from orchestrator.rules.events import rfc3339
 from orchestrator.rules.values import ZERO, Account, Budget
 from orchestrator.store.transaction import Transaction
 
@@ -40,7 +41,7 @@ def _budget(
     tx: Transaction, account: Account, budget: Budget, uncharged: Decimal, now: datetime
 ) -> dict[str, Any]:
     since, most = first_day(budget.period, now), budget.max_burn_per_hour
-    used = tx.costs.of_account(account.id, since) + uncharged
+    used = tx.costs.of_account(account.id, since) - carried_into(budget, since) + uncharged
     return {
         "period": budget.period.value,
         "since": since.isoformat(),
@@ -49,4 +50,11 @@ def _budget(
         "left": as_text(max(ZERO, budget.amount - used)),
         "reached_percent": reached_by_now(budget, now),
         "max_burn_per_hour": None if most is None else as_text(most),
+        "hard_stop": budget.hard_stop,
+        "stops_at": rfc3339(account.funds_end_at) if _ends(account, budget) else None,
     }
+
+
+def _ends(account: Account, budget: Budget) -> bool:
+    """Return whether the budget is what stops sessions next."""
+    return budget.hard_stop and account.funds_end_by is budget.period

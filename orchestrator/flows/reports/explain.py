@@ -71,7 +71,7 @@ def _funds_end(tx: Transaction, session: Session) -> FundsEnd | None:
     account = tx.accounts.get(session.account_id)
     if account is None or account.funds_end_at is None or account.funds_session_id != session.id:
         return None
-    return FundsEnd(account.funds_end_at, session.id)
+    return FundsEnd(account.funds_end_at, session.id, account.funds_end_by)
 
 
 def _because(tx: Transaction, session: Session, now: datetime) -> str:

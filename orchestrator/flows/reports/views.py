@@ -180,7 +180,11 @@ def stop_of(session: Session, account: Account | None) -> tuple[datetime | None,
         session.ends_at is not None and session.ends_at <= account.funds_end_at
     ):
         return mine
-    return account.funds_end_at, StopReason.BALANCE_EXHAUSTED
+    return account.funds_end_at, _reason_of(account)
+
+
+def _reason_of(account: Account) -> StopReason:
+    return StopReason.BALANCE_EXHAUSTED if account.funds_end_by is None else StopReason.BUDGET_EXHAUSTED
 
 
 def cost_of(session: Session, stop_at: datetime | None, now: datetime) -> Decimal:
@@ -273,8 +277,16 @@ def of_account(account: Account) -> dict[str, Any]:
         "own_quota": {name: "unlimited" if limit is None else limit for name, limit in account.quota.items()},
         "overdraft_limit": None if account.overdraft_limit is None else as_text(account.overdraft_limit),
         "funds_end_at": rfc3339(account.funds_end_at),
+        "funds_end_by": ends_by(account),
         "created_at": rfc3339(account.created_at),
     }
+
+
+def ends_by(account: Account) -> str | None:
+    """Return what ends the account's funds: "balance", or the period of the budget; None where they do not end."""
+    if account.funds_end_at is None:
+        return None
+    return "balance" if account.funds_end_by is None else account.funds_end_by.value
 
 
 def of_model(model: Model) -> dict[str, Any]:

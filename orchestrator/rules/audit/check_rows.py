@@ -18,6 +18,7 @@ from orchestrator.rules.audit.quota_audit import over_quota
 from orchestrator.rules.audit.wait_limits import longest_unwell
 from orchestrator.rules.billing import money
 from orchestrator.rules.billing.groups import Group, grouped, is_counted_as
+from orchestrator.rules.billing.hard_stops import balance_limit, behind_since, first_end
 from orchestrator.rules.sessions.stops import Forecast, next_stop
 from orchestrator.rules.states import (
     SERVING,
@@ -273,9 +274,12 @@ def _funds(facts: AccountFacts, now: AuditContext) -> Iterator[str]:
     if facts.active is None:
         return
     account = facts.account
+    if behind_since(account.budgets, now.at) is not None:
+        return  # the end is computed again as the period of that budget begins
     since = min(now.at, account.funds_end_at or now.at)
     running = [session for session in facts.active if session.state is State.RUNNING]
-    end = money.funds_end(account.balance, running, since, facts.plan.overdraft_limit)
+    balance = balance_limit(account, facts.plan.overdraft_limit)
+    end = first_end((*facts.hard_stops, balance), running, since)
     expected = end.at if end else None
     if account.funds_end_at is not None and account.funds_session_id is None:  # they last a bit longer
         if expected is None or expected < account.funds_end_at:

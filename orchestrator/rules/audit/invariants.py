@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from orchestrator.rules.audit.wait_limits import WaitLimits
 from orchestrator.rules.billing.groups import Group
+from orchestrator.rules.billing.hard_stops import FundsLimit
 from orchestrator.rules.events import PREFIX, Event
 from orchestrator.rules.installation.retention import ArchivedBook
 from orchestrator.rules.states import PlacementState
@@ -183,6 +184,8 @@ class AccountFacts:
     """The sum of its ledger."""
     plan: Plan
     """The plan, overridden by the account's own limits."""
+    hard_stops: Sequence[FundsLimit] = ()
+    """What its budgets with a hard stop leave; empty, too, where one of their periods has yet to begin."""
     active: Sequence[Session] | None = None
     """Its starting and running sessions; None if there are too many to be read."""
     total: int | None = None

@@ -15,7 +15,7 @@ from orchestrator.rules.values.amounts import money_text
 from orchestrator.rules.values.budgets import THRESHOLDS, Budget, BudgetPeriod
 
 Charged = Mapping[BudgetPeriod, Decimal]
-"""What was charged in each of the periods, as they are now."""
+"""What was charged in each of the periods, as they are now, without what was carried into it."""
 
 
 def first_day(period: BudgetPeriod, now: datetime) -> date:
@@ -29,11 +29,21 @@ def first_day(period: BudgetPeriod, now: datetime) -> date:
             assert_never(unknown)
 
 
+def starts_at(first: date) -> datetime:
+    """Return when a period begins, given its first day."""
+    return datetime.combine(first, time(), UTC)
+
+
 def ends_at(period: BudgetPeriod, now: datetime) -> datetime:
     """Return when the period that `now` is in ends, and the next begins."""
     longest = timedelta(days=1 if period is BudgetPeriod.DAY else 31)
-    following = first_day(period, datetime.combine(first_day(period, now) + longest, time(), UTC))
-    return datetime.combine(following, time(), UTC)
+    following = first_day(period, starts_at(first_day(period, now) + longest))
+    return starts_at(following)
+
+
+def carried_into(budget: Budget, since: date) -> Decimal:
+    """Return what was carried into the period that began then."""
+    return budget.carried if budget.since == since else ZERO
 
 
 def announced(
@@ -61,19 +71,26 @@ def left_to_next(budgets: Sequence[Budget], charged: Charged) -> Decimal | None:
 
 
 def check_budgets(
-    budgets: Sequence[Budget], charged: Charged, uncharged: Decimal, currency: str
+    budgets: Sequence[Budget],
+    charged: Charged,
+    uncharged: Decimal,
+    currency: str,
+    first_block: Decimal = ZERO,
 ) -> Refusal | None:
-    """Refuse a start where a budget is used up."""
+    """Refuse a start where a budget is used up, or where one with a hard stop cannot pay the session's first block."""
     for budget in budgets:
         used = max(charged[budget.period] + uncharged, ZERO)
+        whole, by_now = money_text(budget.amount), money_text(used)
+        message = f"the account's budget of {whole} {currency} a {budget.period}"
         if used >= budget.amount:
-            whole, by_now = money_text(budget.amount), money_text(used)
-            message = (
-                f"the account's budget of {whole} {currency} a {budget.period} is used up ({by_now} by now):"
-                f" wait for the next {budget.period}, or raise the budget"
-            )
-            details = {"period": budget.period.value, "budget": whole, "used": by_now}
-            return Refusal(ErrorCode.BUDGET_EXCEEDED, message, **details, currency=currency)
+            message += f" is used up ({by_now} by now)"
+        elif budget.hard_stop and used + first_block > budget.amount:
+            message += f" cannot pay its first block of {money_text(first_block)} ({by_now} is used by now)"
+        else:
+            continue
+        message += f": wait for the next {budget.period}, or raise the budget"
+        details = {"period": budget.period.value, "budget": whole, "used": by_now}
+        return Refusal(ErrorCode.BUDGET_EXCEEDED, message, **details, currency=currency)
     return None
 
 
@@ -94,12 +111,12 @@ def check_burn_rate(
     return Refusal(ErrorCode.BURN_RATE_EXCEEDED, message, **details, currency=currency)
 
 
-def put(budgets: Sequence[Budget], wanted: Budget, used: Decimal) -> tuple[Budget, ...]:
+def put(budgets: Sequence[Budget], wanted: Budget, used: Decimal, now: datetime) -> tuple[Budget, ...]:
     """Return the budgets with this one in place of that of its period, of which so much is used. Thresholds that were
     announced stay so, but for those that are not reached yet of a higher amount."""
-    old = next((one for one in budgets if one.period is wanted.period), wanted)
+    old = _in_period(next((one for one in budgets if one.period is wanted.period), wanted), now)
     reached = min(old.reached, _reached(wanted, used)) if wanted.amount > old.amount else old.reached
-    new = replace(wanted, since=old.since, reached=reached)
+    new = replace(wanted, since=old.since, reached=reached, carried=old.carried)
     return tuple(sorted((*without(budgets, wanted.period), new), key=lambda one: one.period))
 
 
@@ -111,8 +128,18 @@ def without(budgets: Sequence[Budget], period: BudgetPeriod) -> tuple[Budget, ..
 def _announced(budget: Budget, used: Decimal, now: datetime) -> Budget:
     since = first_day(budget.period, now)
     if budget.since is not None and since < budget.since:
-        return budget
-    return replace(budget, since=since, reached=max(reached_by_now(budget, now), _reached(budget, used)))
+        return budget  # a clock was put back
+    if budget.since is not None and budget.since < since and budget.hard_stop:
+        return budget  # stops of the period before are still due
+    known = _in_period(budget, now)
+    return replace(known, reached=max(known.reached, _reached(budget, used)))
+
+
+def _in_period(budget: Budget, now: datetime) -> Budget:
+    since = first_day(budget.period, now)
+    return (
+        budget if _announced_since(budget, since) else replace(budget, since=since, reached=0, carried=ZERO)
+    )
 
 
 def _announced_since(budget: Budget, since: date) -> bool:

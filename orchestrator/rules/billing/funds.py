@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from orchestrator.rules.billing.hard_stops import next_period
 from orchestrator.rules.billing.meters import Costly
 from orchestrator.rules.billing.money import FundsEnd
 from orchestrator.rules.states import State, Step
@@ -14,11 +15,15 @@ POST_EVERY = timedelta(hours=1)
 
 
 def with_funds(account: Account, end: FundsEnd | None, now: datetime, *, runs: bool) -> Account:
-    """Return the account with the end of its funds set; `runs`: whether any session runs."""
+    """Return the account with the end of its funds set; `runs`: whether any session runs. A shortage of the balance is
+    another than one of a budget."""
+    by = end.by if end else account.funds_end_by
     return replace(
         account,
         funds_end_at=end.at if end else None,
         funds_session_id=end.session_id if end else None,
+        funds_end_by=by,
+        warned_seconds=account.warned_seconds if by is account.funds_end_by else None,
         next_charge_at=(account.next_charge_at or now + POST_EVERY) if runs else None,
     )
 
@@ -64,11 +69,17 @@ def plan_account(account: Account, policy: Policy, now: datetime, *, moving: boo
     account, warn_at = _with_warning(account, policy, now, moving=moving)
     wanted = (
         (Step.FUNDS, account.funds_end_at),
+        (Step.FUNDS, _next_period(account, now)),
         (Step.FUNDS, warn_at),
         (Step.CHARGE, account.next_charge_at),
     )
     first = min(((at, step) for step, at in wanted if at is not None), default=None)
     return replace(account, due=Due(first[1], first[0]) if first else None)
+
+
+def _next_period(account: Account, now: datetime) -> datetime | None:
+    """Return when a budget with a hard stop begins anew; None where nothing runs, or no budget stops it."""
+    return None if account.next_charge_at is None else next_period(account.budgets, now)
 
 
 def _with_warning(

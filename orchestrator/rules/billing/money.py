@@ -23,7 +23,7 @@ from orchestrator.rules.billing.meters import (
     unpaid,
 )
 from orchestrator.rules.states import State
-from orchestrator.rules.values import ZERO, Session, Usable
+from orchestrator.rules.values import ZERO, BudgetPeriod, Session, Usable
 
 MICRO = Decimal("0.000001")
 #: An amount with more digits is a typing error.
@@ -32,10 +32,12 @@ _MAX_AMOUNT = Decimal(10) ** 15
 
 @dataclass(frozen=True, slots=True)
 class FundsEnd:
-    """At `at` a block of `session_id` begins that the account cannot pay."""
+    """At `at` a block of `session_id` begins that the account cannot pay, or its budget does not allow."""
 
     at: datetime
     session_id: str
+    by: BudgetPeriod | None = None
+    """The budget that cannot pay it; None: the balance."""
 
 
 def cost_of(price_per_node_hour: Decimal, nodes: int, blocks: int, block_seconds: int) -> Decimal:

@@ -29,6 +29,7 @@ PRECEDENCE = (
     StopReason.IDLE,
     StopReason.MAX_COST,
     StopReason.MODEL_LIMIT,
+    StopReason.BUDGET_EXHAUSTED,
     StopReason.BALANCE_EXHAUSTED,
     StopReason.PROVIDER_ENDED,
     StopReason.DEAD,
@@ -211,8 +212,16 @@ def _costs(session: Usable, funds_end: FundsEnd | None) -> Iterator[Candidate]:
         detail = f"the next block would cost more than its max_cost of {most} {session.currency}"
         yield Candidate(StopReason.MAX_COST, limit_at, detail)
     if funds_end is not None and funds_end.session_id == session.id:
-        detail = "the balance of the account cannot pay the next block"
-        yield Candidate(StopReason.BALANCE_EXHAUSTED, funds_end.at, detail)
+        yield _funds(funds_end)
+
+
+def _funds(end: FundsEnd) -> Candidate:
+    if end.by is not None:
+        detail = f"the account's budget of the {end.by} cannot pay the next block"
+        return Candidate(StopReason.BUDGET_EXHAUSTED, end.at, detail)
+    return Candidate(
+        StopReason.BALANCE_EXHAUSTED, end.at, "the balance of the account cannot pay the next block"
+    )
 
 
 def _declared_end(session: Usable) -> Iterator[Candidate]:

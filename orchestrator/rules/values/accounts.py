@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from orchestrator.rules.values.budgets import Budget
+from orchestrator.rules.values.budgets import Budget, BudgetPeriod
 from orchestrator.rules.values.leases import Due
 
 
@@ -25,12 +25,14 @@ class Account:
     charged_under: Decimal | None = None
     """How far below zero its last charge was allowed to bring it; None: never charged, or by an earlier release."""
     funds_end_at: datetime | None = None
-    """The first block boundary that the balance cannot pay; None where nothing runs."""
+    """The first block boundary that the balance, or a budget with a hard stop, cannot pay; None where nothing runs."""
     funds_session_id: str | None = None
     """The session with the block that begins there: it stops. None where many run and the end is far: the funds last
     beyond `funds_end_at` by a block at most, and the boundary is computed as it comes nearer."""
+    funds_end_by: BudgetPeriod | None = None
+    """The budget that ends there, or that ended last; None: the balance."""
     warned_seconds: int | None = None
-    """The nearest low-balance warning sent in this shortage."""
+    """The nearest warning of this shortage that was sent."""
     next_charge_at: datetime | None = None
     """The hourly posting, while something runs."""
     charging_since: datetime | None = None

@@ -6,6 +6,8 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+from orchestrator.rules.values.zero import ZERO
+
 #: Thresholds that are announced, in percent: each once in a period.
 THRESHOLDS = (50, 80, 95, 100)
 
@@ -25,10 +27,15 @@ class Budget:
     amount: Decimal
     max_burn_per_hour: Decimal | None = None
     """No session is admitted beyond this cost per hour, of all that start or run; None: no limit."""
+    hard_stop: bool = False
+    """Sessions stop with the first block that the budget cannot pay; else it stops none that was admitted."""
     since: date | None = None
     """The first day of the period in which `reached` was announced."""
     reached: int = 0
     """The highest threshold that was announced in that period, in percent; 0: none."""
+    carried: Decimal = ZERO
+    """What had been used before that period began and is charged within it: it is not used of this period. Known of
+    budgets with a hard stop."""
 
 
 def newly_reached(before: Sequence[Budget], after: Budget) -> Sequence[int]:

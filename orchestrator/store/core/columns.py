@@ -175,6 +175,7 @@ def _budget_as_json(budget: Budget) -> dict[str, Any]:
         "amount": str(budget.amount),
         "max_burn_per_hour": None if most is None else str(most),
         "since": None if budget.since is None else budget.since.isoformat(),
+        "carried": str(budget.carried),
     }
 
 
@@ -186,6 +187,8 @@ def _budget(value: Mapping[str, Any]) -> Budget:
         max_burn_per_hour=None if most is None else Decimal(most),
         since=None if since is None else date.fromisoformat(since),
         reached=value["reached"],
+        hard_stop=value.get("hard_stop", False),  # budgets of an earlier release have none
+        carried=Decimal(value.get("carried", 0)),
     )
 
 

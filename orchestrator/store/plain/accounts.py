@@ -3,6 +3,7 @@
 from sqlalchemy import Column, Integer, String, Table
 
 from orchestrator.rules.states import Step
+from orchestrator.rules.values.budgets import BudgetPeriod
 from orchestrator.store.core.columns import Budgets, EnumText, Limits, Money, UtcDateTime
 from orchestrator.store.plain import metadata
 
@@ -19,6 +20,7 @@ TABLE = Table(
     Column("charged_under", Money),
     Column("funds_end_at", UtcDateTime),
     Column("funds_session_id", String),
+    Column("funds_end_by", EnumText(BudgetPeriod)),
     Column("warned_seconds", Integer),
     Column("next_charge_at", UtcDateTime),
     Column("charging_since", UtcDateTime),

@@ -1,7 +1,7 @@
 """Statements for a batch of interactions: the same few, however many sessions and accounts it is about."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Result, Select, select
 
 from orchestrator.rules import events
-from orchestrator.rules.values import Session, UsedSession
+from orchestrator.rules.values import Budget, Session, UsedSession
 from orchestrator.rules.values.copies import replace
 from orchestrator.store.core import bulk
 from orchestrator.store.core.rows import changes, columns_from, columns_of, snapshots
@@ -17,6 +17,14 @@ from orchestrator.store.queries.accounts import ACCOUNTS
 from orchestrator.store.queries.outbox import Outbox
 from orchestrator.store.queries.sessions import SESSIONS
 from orchestrator.store.queries.usage import standing_of
+
+
+@dataclass(frozen=True, slots=True)
+class FundsOfAccount:
+    """What may end the funds of an account."""
+
+    funds_end_at: datetime | None
+    budgets: Sequence[Budget]
 
 
 class Recordings:
@@ -31,10 +39,11 @@ class Recordings:
         rows = self._rows(_accounts_of, session_ids)
         return {row.id: row.account_id for row in rows}
 
-    def lock_free_accounts(self, account_ids: Collection[str]) -> Mapping[str, datetime | None]:
-        """Return when the funds end of those of the accounts that no other transaction holds, locked, in the order of
-        their ids. It waits for none."""
-        return {row.id: row.funds_end_at for row in self._rows(_lock_free_accounts, account_ids)}
+    def lock_free_accounts(self, account_ids: Collection[str]) -> Mapping[str, FundsOfAccount]:
+        """Return what may end the funds of those of the accounts that no other transaction holds, locked, in the order
+        of their ids. It waits for none."""
+        rows = self._rows(_lock_free_accounts, account_ids)
+        return {row.id: FundsOfAccount(row.funds_end_at, row.budgets) for row in rows}
 
     def earliest_stops(self, account_ids: Collection[str]) -> Mapping[str, datetime | None]:
         """Return the nearest deadline among each account's starting and running sessions. Call it once their locks are
@@ -92,7 +101,8 @@ def _accounts_of(dialect: str) -> Select[Any]:
 
 @cache
 def _lock_free_accounts(dialect: str) -> Select[Any]:
-    query = select(ACCOUNTS.c.id, ACCOUNTS.c.funds_end_at).where(bulk.among_given(dialect, ACCOUNTS.c.id))
+    columns = (ACCOUNTS.c.id, ACCOUNTS.c.funds_end_at, ACCOUNTS.c.budgets)
+    query = select(*columns).where(bulk.among_given(dialect, ACCOUNTS.c.id))
     return query.order_by(ACCOUNTS.c.id).with_for_update(skip_locked=True)
 
 

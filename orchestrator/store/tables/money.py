@@ -8,7 +8,7 @@ from sqlalchemy import DDL, CheckConstraint, Column, Index, event, text
 from sqlmodel import Field
 
 from orchestrator.rules.states import Step
-from orchestrator.rules.values import Budget
+from orchestrator.rules.values import Budget, BudgetPeriod
 from orchestrator.store.core.columns import Budgets, Limits, enum, money, one_of, serial
 from orchestrator.store.core.conditions import IS_OPENING, WRITTEN_OFF
 from orchestrator.store.tables.base import Row
@@ -60,6 +60,7 @@ class AccountRow(Row, table=True):
     charged_under: Decimal | None = Field(default=None, sa_column=money(nullable=True))
     funds_end_at: datetime | None = None
     funds_session_id: str | None = None
+    funds_end_by: BudgetPeriod | None = Field(default=None, sa_column=enum(BudgetPeriod, nullable=True))
     warned_seconds: int | None = None
     next_charge_at: datetime | None = None
     charging_since: datetime | None = None
