@@ -28,8 +28,9 @@ from orchestrator.rules.audit.quota_audit import is_over_quota
 from orchestrator.rules.audit.wait_limits import wait_limits
 from orchestrator.rules.billing import money
 from orchestrator.rules.billing.groups import grouped
+from orchestrator.rules.billing.hard_stops import FundsLimit
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
-from orchestrator.rules.values import Account, Due, Lease, Plan, Policy, Session
+from orchestrator.rules.values import Account, Budget, BudgetPeriod, Due, Lease, Plan, Policy, Session
 from tests.rules.builders import (
     CONTRACT,
     HOUR,
@@ -388,6 +389,23 @@ def test_a_debt_is_judged_by_the_overdraft_of_its_last_charge(
 ) -> None:
     account = an_account(balance=Decimal(balance), charged_under=Decimal(10))
     assert [one.check for one in account_problems(account, posted=account.balance)] == expected
+
+
+def test_funds_end_with_a_budget_that_stops_sessions() -> None:
+    active = [running(charged=Decimal(0), charges=0)]
+    day = BudgetPeriod.DAY
+    limit = FundsLimit(Decimal(100), day, NOW.at + timedelta(days=1))
+    end = money.funds_end(Decimal(100), active, T0)
+    assert end is not None
+    budget = Budget(period=day, amount=Decimal(100), hard_stop=True, since=NOW.at.date())
+    ends = {"funds_end_at": end.at, "funds_session_id": end.session_id, "funds_end_by": day}
+    account = an_account(balance=Decimal(500), budgets=(budget,), **ends)
+    known: dict[str, Any] = {"posted": Decimal(500), "active": active}
+    assert account_problems(account, hard_stops=[limit], **known) == []
+    [finding] = account_problems(account, **known)
+    assert finding.check is Invariant.FUNDS
+    behind = replace(budget, since=NOW.at.date() - timedelta(days=1))
+    assert account_problems(replace(account, budgets=(behind,)), **known) == [], "it is computed again"
 
 
 def test_funds_end_when_the_formula_says() -> None:
