@@ -161,8 +161,8 @@ MISJUDGEMENTS: Sequence[Defect] = (
         edits=[
             Edit(
                 within="hard_stops",
-                sound="if one.hard_stop",
-                broken="if False",
+                sound="[one for one in budgets if one.hard_stop]",
+                broken="[]",
             ),
         ],
         found_by=("pytest", "tests/flows/test_hard_stops.py", "-k", "raised_in_time"),

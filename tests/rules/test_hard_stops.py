@@ -120,7 +120,7 @@ def test_a_period_begins_with_what_was_used_before_it() -> None:
 
 def test_what_is_carried_is_of_one_period_alone() -> None:
     known = a_budget(carried=Decimal(4))
-    assert (budgets.carried_into(known, TODAY), budgets.carried_into(known, TOMORROW)) == (4, 0)
+    assert (budgets.carried_into(known, TODAY), budgets.carried_into(known, TOMORROW)) == (Decimal(4), ZERO)
 
 
 def test_a_block_that_begins_with_the_period_belongs_to_it() -> None:
