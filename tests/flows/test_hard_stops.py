@@ -241,15 +241,15 @@ def test_stops_of_many_transactions_take_effect_when_the_money_was_used_up(
 ) -> None:
     monkeypatch.setattr(crowd, "STOPS_AT_ONCE", 1)
     world = any_world(plans={"payg": UNBOUNDED})
-    balance, budget = ("9", "0.30") if reason is EXHAUSTED else ("0.30", "9")
+    balance, budget = ("9", "0.60") if reason is EXHAUSTED else ("0.60", "9")
     world.done("account.put", account_id="poor", plan="payg", currency="USD")
     world.done("account.credit", account_id="poor", amount=balance, currency="USD", key="first")
     put(world, budget, account="poor")
-    until(world, MIDNIGHT - 10 * MINUTE)
+    until(world, MIDNIGHT - 15 * MINUTE)
     ids = [world.create_session(account_id="poor") for _ in range(3)]
     world.settle()
     asleep(world, MIDNIGHT + HOUR)
-    assert [end_of(world, one) for one in ids] == 3 * [(reason, 12 * HOUR - 5 * MINUTE, Decimal("0.10"))]
+    assert [end_of(world, one) for one in ids] == 3 * [(reason, 12 * HOUR - 5 * MINUTE, Decimal("0.20"))]
     assert not world.ledger("poor", "write_off")
 
 
