@@ -64,8 +64,8 @@ class _Followed:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._ahead = self._read()
-        self._traveller = time_machine.travel(time.time() + self._ahead, tick=True).start()
+        self._traveller = time_machine.travel(time.time(), tick=True).start()
+        self._set(self._read())
 
     def follow(self) -> None:
         """Set this process's clock whenever the machine's is set."""
@@ -76,8 +76,12 @@ class _Followed:
             time.sleep(_EVERY)
             ahead = self._read()
             if ahead != self._ahead:
-                self._traveller.shift(ahead - self._ahead)
-                self._ahead = ahead
+                self._set(ahead)
+
+    def _set(self, ahead: float) -> None:
+        """Set the clock by the true time: what the start of the traveller took would stay as an error of seconds."""
+        self._ahead = ahead
+        self._traveller.shift(time_machine.escape_hatch.time.time() + ahead - time.time())
 
     def _read(self) -> float:
         return float(self._path.read_text())

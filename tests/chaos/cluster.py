@@ -13,6 +13,7 @@ from tests.chaos.listener import Listener
 from tests.chaos.load import Load
 from tests.chaos.proxy import Proxy
 from tests.chaos.receivers import Receivers
+from tests.chaos.upstreams import CONFIGURED, UPSTREAMS
 from tests.processes.judging import closing_database, judged, moves, wait_for_rest
 from tests.processes.nursery import Nursery
 from tests.processes.platform import Platform, morpheus, openai
@@ -60,6 +61,11 @@ class Cluster:
         self.platform.env["CHAOS_HOOK"] = SECRET
         with (self.platform.directory / "orchestrator.toml").open("a") as file:
             file.write("\n" + receivers.configuration())
+
+    def ask_a_canary(self) -> None:
+        """Configure one on the way to the platforms; before the first worker starts."""
+        with (self.platform.directory / "orchestrator.toml").open("a") as file:
+            file.write(f'\n[network]\ncanary_url = "http://127.0.0.1:{self.to_platforms.port}/"\n')
 
     def serve_metrics(self) -> int:
         """Let every process serve its metrics; return the first of their ports."""
@@ -109,7 +115,7 @@ def started_cluster(directory: Path, nursery: Nursery) -> Iterator[Cluster]:
         )
         sesterce = {"kind": "sesterce", "keys": ["sk-sest"], "models": ["llama-3"]}
         simulator = platform.simulate(
-            alpha=openai("sk-alpha"), morph=morpheus("sk-m1", "sk-m2", "sk-m3"), sest=sesterce
+            alpha=openai("sk-alpha"), morph=morpheus("sk-m1", "sk-m2", "sk-m3"), sest=sesterce, **UPSTREAMS
         )
         proxies = [
             Proxy(postgres.socket), Proxy(("127.0.0.1", valkey.port)), Proxy(_address(simulator.url))
@@ -143,6 +149,7 @@ def _configure(platform: Platform, port: int) -> None:
         alpha={"base_url": urls["alpha"]},
         morph={"base_url": urls["morph"], "close_retry_seconds": 0.05, "opens_settle_within_seconds": 0},
         sest={"base_url": urls["sest"], "control_url": urls["sest"], "poll_seconds": 0.1, **instance},
+        **{name: {"base_url": urls[name], **CONFIGURED.get(name, {})} for name in UPSTREAMS},
     )
 
 

@@ -1,4 +1,4 @@
-"""A directory for the logs of a run: they are kept when it fails."""
+"""A directory for the logs of a run: they are kept when it fails; processes that count as installed ones do."""
 
 import shutil
 import sys
@@ -8,11 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.conftest import _failed, nursery, pytest_runtest_makereport
+from tests.processes.conftest import _failed, pytest_runtest_makereport
+from tests.processes.nursery import Nursery
 
 pytestmark = pytest.mark.chaos
 
-__all__ = ["nursery", "pytest_runtest_makereport"]
+__all__ = ["pytest_runtest_makereport"]
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Return a process that imports once for all tests. What it starts serves the counters of all its processes."""
+    nursery = Nursery(counters=tmp_path_factory.mktemp("counters"))
+    yield nursery
+    nursery.close()
 
 
 @pytest.fixture

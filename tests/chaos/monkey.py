@@ -113,7 +113,7 @@ class Monkey:
     def heal(self) -> None:
         """Start everything that should run."""
         for kind in ("worker", "scheduler"):
-            for running in self._running(kind, alive=False):
+            for running in self.running(kind, alive=False):
                 self._again(running)
 
     def start(self, kind: str, number: int) -> Running:
@@ -148,7 +148,7 @@ class Monkey:
             "connections to the platforms stalled": self._stall,
         }
 
-    def _running(self, kind: str, *, alive: bool = True) -> list[Running]:
+    def running(self, kind: str, *, alive: bool = True) -> list[Running]:
         """Return the newest of each number."""
         newest = {name.partition(".")[0]: running for name, running in self.platform.processes.items()}
         mine = [running for name, running in newest.items() if name.startswith(f"{kind}-")]
@@ -156,7 +156,7 @@ class Monkey:
 
     def _one(self, kind: str) -> Running:
         self.heal()
-        return self.rng.choice(self._running(kind))
+        return self.rng.choice(self.running(kind))
 
     def _again(self, running: Running) -> None:
         number = running.name.partition(".")[0]
@@ -207,7 +207,7 @@ class Monkey:
 
     def _kill_every_scheduler(self) -> None:
         self.heal()
-        victims = self._running("scheduler")
+        victims = self.running("scheduler")
         for victim in victims:
             victim.kill_all()
         time.sleep(UNSCHEDULED)

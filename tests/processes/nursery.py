@@ -2,14 +2,18 @@
 them."""
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+#: Names the directory through which the processes of a tree share their counters.
+_COUNTERS = "PROMETHEUS_MULTIPROC_DIR"
 _SCRIPT = """
 import importlib, json, os, sys
 from orchestrator.cli import main
@@ -44,7 +48,10 @@ for line in sys.stdin:
 class Nursery:
     """Made once; every child leads a session of its own, as one that a terminal starts does."""
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Path | None = None) -> None:
+        """`counters`: where the processes of each child share their counters; None: a child counts in its own memory
+        alone, since the metrics library decides on that as it is imported."""
+        self._counters = counters
         self._lock = threading.Lock()
         self._mother = subprocess.Popen(
             [sys.executable, "-c", _SCRIPT],
@@ -52,6 +59,7 @@ class Nursery:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            env=None if counters is None else {**os.environ, _COUNTERS: str(counters)},
         )
 
     def start(
@@ -63,7 +71,8 @@ class Nursery:
         module: str = "orchestrator.cli.main",
     ) -> "Nursling":
         """Start `orchestrator ARGUMENTS`, or the main of another module, with this environment and no other."""
-        order = {"arguments": list(arguments), "env": dict(env), "cwd": str(cwd), "log": str(log)}
+        shares = {} if self._counters is None else {_COUNTERS: tempfile.mkdtemp(dir=self._counters)}
+        order = {"arguments": list(arguments), "env": {**env, **shares}, "cwd": str(cwd), "log": str(log)}
         return Nursling(self, self.ask({"module": module, **order}))
 
     def ask(self, order: Mapping[str, Any]) -> Any:

@@ -1,7 +1,6 @@
 """Prometheus' own tool over our rules: does a story of samples fire an alert?"""
 
 import json
-import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -78,20 +77,6 @@ def fault_of_alerts(samples: Samples, alerts: Sequence[str], directory: Path) ->
         "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in alerts],
     }
     return _fault(samples, [fired], directory)
-
-
-def true_at_some_time(samples: Samples, expressions: Mapping[str, str], directory: Path) -> set[str]:
-    """Return the names of the expressions that held at some time of the story, for however short."""
-    step = samples.step.total_seconds()
-    span = f"{round(samples.count * step) + 1}s:{step:g}s"
-    held = (
-        f'label_replace(group(count_over_time((count({expression}))[{span}])), "held", "{name}", "", "")'
-        for name, expression in expressions.items()
-    )
-    found = _fault(samples, [{"expr": " or ".join(held), "exp_samples": []}], directory)
-    if "got:" not in found and found:
-        raise AssertionError(found)
-    return set(re.findall(r'held="(\w+)"', found.partition("got:")[2]))
 
 
 def _fault(samples: Samples, expressions: Sequence[Mapping[str, object]], directory: Path) -> str:
