@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 
-from tests.chaos.scene import ACCOUNT, Scene
+from tests.chaos.scene import ACCOUNT, UNTOUCHED, Scene
 from tests.waiting import eventually
 
 #: Seconds for which processes that ping stand still: longer than a ping's timeout, and than the second between two
@@ -178,7 +178,7 @@ def _kill(pids: set[int]) -> None:
 def one_kind_of_work_stands_still(scene: Scene) -> Iterator[None]:
     """The processes that open hang; an open is due."""
     with scene.paused(scene.processes_of("open")):
-        scene.create("llama")
+        scene.create("llama", account_id=UNTOUCHED)
         yield
 
 
@@ -231,6 +231,7 @@ def the_database_is_down(scene: Scene) -> Iterator[None]:
 
 @fires(Stage.UNSEEN, "NotScraped")
 def no_process_answers(scene: Scene) -> Iterator[None]:
-    """Those that serve metrics stand still."""
-    with scene.paused(one.pid for kind in ("worker", "scheduler") for one in scene.running(kind)):
+    """All stand still."""
+    trees = [one.tree() for kind in ("worker", "scheduler") for one in scene.running(kind)]
+    with scene.paused(set[int]().union(*trees)):
         yield

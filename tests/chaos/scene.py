@@ -21,6 +21,8 @@ from tests.processes.judging import closing_database
 from tests.processes.platform import Running
 
 ACCOUNT = "alarmed"
+#: An account that no process works for: one that is stopped holds the locks that it has.
+UNTOUCHED = "untouched"
 #: Seconds that the sessions may last: longer than the run.
 LASTS = 3000
 
@@ -40,10 +42,10 @@ class Scene:
         """Let a simulated platform fail from now on."""
         self.cluster.platform.simulator.fault(name, upstream=upstream, **where)
 
-    def create(self, model_id: str, seconds: int = LASTS) -> str:
+    def create(self, model_id: str, seconds: int = LASTS, account_id: str = ACCOUNT) -> str:
         """Return a new session. A provider that is to fail serves one model, of its own name."""
         stop = {"max_duration_seconds": seconds}
-        return self.cluster.platform.create_session(model_id, account_id=ACCOUNT, stop=stop)
+        return self.cluster.platform.create_session(model_id, account_id=account_id, stop=stop)
 
     def change(self, statement: str, **values: Any) -> None:
         """Change rows by hand."""
@@ -109,7 +111,8 @@ def calm_after_storm(cluster: Cluster, monkey: Monkey, hooks: Receivers, prometh
         clock.is_off(0)
     scene.change("UPDATE webhooks SET active = false WHERE name <> 'good'")
     scene.forget_deaths()
-    cluster.platform.open_account(ACCOUNT, plan="contract", amount="1000")
+    for account_id in (ACCOUNT, UNTOUCHED):
+        cluster.platform.open_account(account_id, plan="contract", amount="1000")
     for provider, upstream in UPSTREAMS.items():
         cluster.platform.put_model(provider, {provider: upstream["models"][0]})
     for model_id, many in SESSIONS.items():
