@@ -93,8 +93,9 @@ def a_platform_does_not_close(scene: Scene) -> Iterator[None]:
 def an_open_may_have_left_a_session(scene: Scene) -> Iterator[None]:
     """A gateway opens a session and answers with an error. It may go on for as long as was asked for: half a minute."""
     scene.fault("error_after_effect", "doubtful", operation="open", times=1)
-    scene.create("doubtful", seconds=30)
+    session_id = scene.create("doubtful", seconds=30)
     yield
+    scene.cluster.platform.job("session.close", session_id=session_id)  # so that it is not opened again
 
 
 @fires(Stage.LASTING, "MachineClockOff")
