@@ -3,7 +3,7 @@ are, and no driver converts each value; SQLite executes one statement for each."
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +33,8 @@ from sqlalchemy import (
     types,
     update,
 )
+
+from orchestrator.store.core.columns import UtcDateTime
 
 Values = Mapping[str, Any]
 _Maker = Callable[[Any], Any]
@@ -208,7 +210,15 @@ def json_of(rows: Sequence[dict[str, Any]]) -> str:
     """Return rows of JSON values as one JSON value, each with its place."""
     for place, row in enumerate(rows):
         row[_PLACE] = place
-    return json.dumps(rows, default=datetime.isoformat, separators=(",", ":"))
+    return json.dumps(rows, default=_as_json, separators=(",", ":"))
+
+
+def _as_json(value: Any) -> str:
+    if not isinstance(value, datetime | date):
+        raise TypeError(f"{type(value).__name__} has no JSON value")
+    if isinstance(value, datetime) and value.utcoffset() is None:
+        raise ValueError("an instant without a time zone cannot be stored")
+    return value.isoformat()
 
 
 def plain_values(table: Table, columns: tuple[str, ...], dialect: Dialect, row: Values) -> dict[str, Any]:
@@ -232,6 +242,8 @@ def _makers_of(kinds: Mapping[str, types.TypeEngine[Any]], dialect: Dialect) -> 
 
 def _maker(kind: types.TypeEngine[Any], dialect: Dialect) -> _Maker | None:
     """Return what makes a JSON value of a column's value; None where that is the value itself."""
+    if isinstance(kind, UtcDateTime):
+        return None  # written with its offset, by `_as_json`
     if isinstance(kind, types.TypeDecorator) and "process_bind_param" in vars(type(kind)):
         return lambda value: kind.process_bind_param(value, dialect)
     return None

@@ -80,4 +80,5 @@ def _written(part: _Part, n: int) -> CTE:
     if part.updates:
         return bulk.update_all(part.table, part.columns, rows).returning(one).cte(f"write{n}")
     new = bulk.insert_all(part.table, part.columns, rows)
-    return (new.on_conflict_do_nothing() if part.is_new else new).returning(one).cte(f"write{n}")
+    added: CTE = (new.on_conflict_do_nothing() if part.is_new else new).returning(one).cte(f"write{n}")
+    return added

@@ -3,14 +3,14 @@
 PostgreSQL reads the sessions once to check them. SQLite changes a CHECK constraint in the stored text of the table: to
 rebuild the table would drop its triggers.
 
-Revision: 0043
+Revision: 0040
 Follows: 0039
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0043"
+revision = "0040"
 down_revision = "0039"
 branch_labels = None
 depends_on = None

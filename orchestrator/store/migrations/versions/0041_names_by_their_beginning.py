@@ -1,13 +1,13 @@
 """Add an index of the names of sessions, by which they are found by their beginning.
 
-Revision: 0044
-Follows: 0039
+Revision: 0041
+Follows: 0040
 """
 
 from alembic import op
 
-revision = "0044"
-down_revision = "0039"
+revision = "0041"
+down_revision = "0040"
 branch_labels = None
 depends_on = None
 
