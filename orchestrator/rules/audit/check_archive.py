@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from orchestrator.rules.audit.invariants import ArchivedMoney, Invariant, Violation
 from orchestrator.rules.installation.retention import ArchivedBook
-from orchestrator.rules.text import numbered
 from orchestrator.rules.values import ZERO, ArchivedSession
 from orchestrator.rules.values.amounts import money_text
 
@@ -56,6 +55,6 @@ def _kept(book: ArchivedBook, money: ArchivedMoney) -> Iterator[str]:
     amount, entries = (money.kept or {}).get(book.book, (ZERO, 0))
     if (amount, entries) != (book.kept_amount, book.kept_entries):
         yield (
-            f"the archive has {numbered(entries, 'entry', 'entries')} against {book.book}, {money_text(amount)} in all;"
+            f"the archive has {entries} entries against {book.book} of {money_text(amount)} in all,"
             f" {book.kept_entries} of {money_text(book.kept_amount)} were archived"
         )

@@ -127,8 +127,10 @@ def without(budgets: Sequence[Budget], period: BudgetPeriod) -> tuple[Budget, ..
 
 def _announced(budget: Budget, used: Decimal, now: datetime) -> Budget:
     since = first_day(budget.period, now)
-    if budget.since is not None and since < budget.since:
-        return budget  # a clock was put back
+    if (
+        budget.since is not None and since < budget.since
+    ):  # a clock was put back; what it carried was not used yet
+        return replace(budget, carried=ZERO)
     if budget.since is not None and budget.since < since and budget.hard_stop:
         return budget  # stops of the period before are still due
     known = _in_period(budget, now)
