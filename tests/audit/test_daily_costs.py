@@ -122,7 +122,8 @@ def archive(world: World, sessions: SessionRetention) -> None:
     world.jump(40 * DAY)
     retention = RetentionSettings(sessions=sessions, sessions_kept_days=40)
     worker = replace(world.services, config=replace(world.services.config, retention=retention))
-    assert archive_sessions(worker, rest=lambda _seconds: None) == 3
+    archived = archive_sessions(worker, rest=lambda _seconds: None)
+    assert archived == 3
 
 
 def test_days_are_checked_a_few_at_a_time_and_again_from_the_first(

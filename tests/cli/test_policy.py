@@ -16,7 +16,7 @@ def test_a_change_is_shown_before_it_is_made(cli: Cli, world: World) -> None:
     assert (said.code, said.err) == (0, "")
     assert "plans.payg.max_duration_seconds" in said.out.replace("\n", "")
     assert "with the deploy: nothing changes" in said.out
-    assert "if it had applied all along: 2 end earlier" in said.out
+    assert "if it had applied all along: 2 to end earlier" in said.out
     assert session_id[:8] in said.out
     assert other[:8] in said.out
     assert max(map(len, said.out.splitlines())) <= 80

@@ -18,7 +18,7 @@ def test_a_change_is_tried_on_a_page(site: Stage, world: World) -> None:
     asked = {"set": "plans.payg.max_duration_seconds = 300\n\nmax_placements=2", "prices": "llama = 1.20"}
     shown = anna.page(f"/what-if?{urlencode(asked)}")
     assert f'<a href="/sessions/{session_id}">long-runner</a>' in shown
-    assert "1 end earlier, 0 later or not, 0 would be refused" in shown
+    assert "1 to end earlier, 0 to end later or not, 0 to be refused" in shown
     assert "Nothing changes for any session" in shown, "with the deploy"
     assert "the plan&#39;s ceiling of 300 s" in shown
     same = anna.page(f"/what-if?{urlencode({'set': 'max_placements = 3'})}")

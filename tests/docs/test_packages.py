@@ -12,8 +12,13 @@ from orchestrator.providers.registry import DRIVERS
 ROOT = Path(orchestrator.__file__).parent
 #: The registry names the drivers.
 REGISTERED = ROOT / "providers" / "drivers"
-#: Migrations are read in the order of their numbers.
-UNNAMED = {ROOT / "store" / "migrations", ROOT / "store" / "migrations" / "versions", REGISTERED}
+#: Migrations are read in the order of their numbers; modules of plain tables are written by a tool, one for each table.
+UNNAMED = {
+    ROOT / "store" / "migrations",
+    ROOT / "store" / "migrations" / "versions",
+    ROOT / "store" / "plain",
+    REGISTERED,
+}
 PACKAGES = sorted(path.parent for path in ROOT.rglob("__init__.py") if path.parent not in UNNAMED)
 
 

@@ -147,7 +147,8 @@ def test_what_was_reached_within_its_period_stands_however_late_it_is_decided(an
     asleep(world, MIDNIGHT + 50 * MINUTE)
     assert end_of(world, session_id) == (EXHAUSTED, 12 * HOUR - 5 * MINUTE, Decimal("0.20"))
     assert used(world) == ["0.00"], "it is charged on the next day, and was used on the day before"
-    assert world.session(world.run_session()).state is State.RUNNING
+    following = world.run_session()
+    assert world.session(following).state is State.RUNNING
 
 
 def test_a_worker_that_sleeps_over_the_end_of_a_period_finds_the_end_in_the_next(

@@ -53,6 +53,12 @@ def test_a_plain_success_moves_the_next_ping_and_nothing_else_of_the_plan() -> N
     assert (after.stop_at, after.warn_at) == (session.stop_at, session.warn_at)
 
 
+def test_a_success_ends_the_doubts_that_pings_have_raised() -> None:
+    session = planned(a_running_session(ping_at=NOW + SECOND, failures=2))
+    after = used(session)
+    assert (after.failures, after.last_alive_at) == (0, NOW)
+
+
 def test_a_failed_interaction_leaves_the_next_ping() -> None:
     session = planned(a_running_session(ping_at=NOW + SECOND))
     after = used(session, Use(2, False, None, None))

@@ -7,6 +7,7 @@ conditions     wordings that indexes and queries have in common
 rows           converts rows to snapshots and back
 bulk           writes many rows in one statement
 gathering      gathers the changes of locked rows, and writes them together
+joined         writes rows of several tables in one statement
 error_classes  what each database error means for the work that met it
 remedies       what an operator can do about a database that cannot be used
 identity       ids and tokens

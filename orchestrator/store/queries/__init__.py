@@ -16,6 +16,7 @@ lookups                                            rows by what people type
 webhooks                                           receivers of events, and what did not arrive there
 recordings                                         batches of interactions
 minutes                                            what happened minute by minute
-audit, audit_findings, audit_live, living          the audit, and which rows are live
+audit, audit_costs, audit_findings, audit_live     the audit
+living                                             which rows are live
 archive, archive_records, retention                what leaves the live tables
 """

@@ -12,8 +12,6 @@ from tests.chaos.causes import CAUSES, NOT_IN_CHAOS
 from tests.chaos.quick_rules import quick_expression, quickened
 from tests.tools.promtool import RULES, alerts, promtool
 
-pytestmark = pytest.mark.quick
-
 _NUMBERS = re.compile(r"\d+(?:\.\d+)?(?:ms|[smhd])?\b")
 
 
