@@ -3,6 +3,7 @@
 from collections.abc import Iterator, MutableMapping
 from enum import StrEnum
 from importlib import import_module
+from inspect import cleandoc
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, cast
 
@@ -101,11 +102,19 @@ def _imported(name: str, place: Location) -> Any:
     command = typer.main.get_group(holder).commands[name]
     for one in _all(command):
         read_plainly(one)
+        one.help = _unwrapped(one.help)
     for leaf in _leaves(command):
         names = {option.name for option in leaf.params}
         if "as_json" in names and "no_wait" not in names:  # it shows tables
             leaf.params.append(_wide_option())
     return command
+
+
+def _unwrapped(text: str | None) -> str | None:
+    """Return a docstring with each paragraph as one line: typer keeps the line breaks of those that it lists."""
+    if text is None:
+        return None
+    return "\n\n".join(" ".join(part.split()) for part in cleandoc(text).split("\n\n"))
 
 
 def _all(command: Any) -> Iterator[Any]:

@@ -118,6 +118,11 @@ def test_days_whose_entries_were_deleted_are_not_compared(world: World) -> None:
     assert [one.subject for one in found(world)] == [f"acme/{days_of(world, 'acme')[-1]}"]
 
 
+def test_each_row_is_counted_once_however_often_it_was_looked_at(world: World) -> None:
+    for report in (audit_now(world.services), audit_everything(world.services)):
+        assert (report.sessions, report.accounts) == (3, 2)
+
+
 def archive(world: World, sessions: SessionRetention) -> None:
     world.jump(40 * DAY)
     retention = RetentionSettings(sessions=sessions, sessions_kept_days=40)

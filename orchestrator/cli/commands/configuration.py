@@ -38,7 +38,7 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Show what differs between the configuration in use and FILE, and what FILE would do to the fleet: as `policy try`
-    does. Its [[models]] are compared with those that are known. Changes nothing."""
+    does. Its models are compared with those that are known. Changes nothing."""
     from orchestrator.flows.reports.policy_trial import facts_of, trial
     from orchestrator.settings.changes import differences, flat
 

@@ -38,7 +38,9 @@ def try_policy(
     changed: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Of [policy], or providers.NAME.KEY. Repeat for more."
+            "--set",
+            metavar="KEY=VALUE",
+            help="KEY of the table policy, or providers.NAME.KEY. Repeat for more.",
         ),
     ] = None,
     plan: Annotated[

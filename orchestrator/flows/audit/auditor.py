@@ -42,6 +42,22 @@ CHUNK = 500
 Look = Callable[[Transaction, Sequence[str]], Collection[str]]
 
 
+class _Looked:
+    """How many rows were looked at. An incremental run may look at one `again`, and counts it once; a full audit comes
+    to each once, and keeps no ids."""
+
+    def __init__(self, *, again: bool) -> None:
+        self._ids: set[str] | None = set() if again else None
+        self.number = 0
+
+    def add(self, ids: Iterable[str]) -> None:
+        if self._ids is None:
+            self.number += sum(1 for _ in ids)
+        else:
+            self._ids.update(ids)
+            self.number = len(self._ids)
+
+
 class Auditor:
     """One run. `recompute`: compute the saved sums again."""
 
@@ -51,8 +67,17 @@ class Auditor:
         self._found: dict[tuple[Invariant, str], Violation] = {}
         self.ledgers: dict[str, Posted] = {}
         """The sums of the ledgers of the accounts that were checked."""
-        self.sessions = 0
-        self.accounts = 0
+        self._sessions, self._accounts = _Looked(again=not recompute), _Looked(again=not recompute)
+
+    @property
+    def sessions(self) -> int:
+        """The number of sessions that were checked."""
+        return self._sessions.number
+
+    @property
+    def accounts(self) -> int:
+        """The number of accounts that were checked."""
+        return self._accounts.number
 
     @property
     def found(self) -> list[Violation]:
@@ -131,7 +156,7 @@ class Auditor:
         now, facts = self._now(tx), tx.audit.sessions(ids)
         for one in facts:
             self._add(judge_session(one, now))
-        self.sessions += len(facts)
+        self._sessions.add(one.session.id for one in facts)
         return {one.session.account_id for one in facts}
 
     def _look_at_archived(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
@@ -140,7 +165,7 @@ class Auditor:
             record = tombstone.record
             digest = None if record is None else digest_of(record, entries[session_id])
             self._add(judge_archived(ArchivedFacts(tombstone=tombstone, digest=digest)))
-        self.sessions += len(found)
+        self._sessions.add(found)
         return ()
 
     def _look_at_accounts(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
@@ -163,7 +188,7 @@ class Auditor:
                 archived=archived[account.id],
             )
             self._add(judge_account(self._with_usage(tx, facts, now), now))
-        self.accounts += len(accounts)
+        self._accounts.add(account.id for account in accounts)
         self.ledgers |= ledgers
         return ()
 
