@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import typer
 
+from orchestrator.cli.shared.plain_values import read_plainly
 from orchestrator.cli.tree import app
 
 
@@ -35,3 +37,11 @@ def test_no_paragraph_is_broken_where_its_source_is(words: str) -> None:
 
 def test_commands_of_every_depth_are_among_them() -> None:
     assert {"up", "session", "session list", "webhook replay", "costs export"} <= ALL.keys()
+
+
+def test_parameters_of_another_release_of_typer_read_their_values_themselves() -> None:
+    parameter = SimpleNamespace(name="--limit")
+    command = SimpleNamespace(get_params=lambda _ctx: [parameter])
+    read_plainly(command)
+    assert command.get_params(None) == [parameter]
+    assert vars(parameter) == {"name": "--limit"}

@@ -35,6 +35,8 @@ def read_plainly(command: Any) -> None:
 
 
 def _plain(parameter: Any) -> None:
+    if not {"get_runtime_param", "type_descriptor"} <= {*dir(parameter)}:
+        return  # another release of typer: it reads its values itself
     if "get_runtime_param" not in vars(parameter):
         plain = PlainValue(parameter)
         parameter.get_runtime_param = lambda: plain
