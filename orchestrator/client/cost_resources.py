@@ -32,8 +32,8 @@ class BudgetsResource(Resource):
 
 
 class CostLineResource(Resource):
-    """The costs of one key in one currency. What comes is null where it is not computed: by day, and with too many
-    running sessions."""
+    """The costs of one key in one currency. What comes is null by day; with more than 3,000 running sessions, what is
+    not yet charged and what is expected are null."""
 
     key: str | None
     """An account, a model, a provider or a day; null in a total."""

@@ -95,11 +95,15 @@ def test_a_token_of_one_account_sees_its_own_costs_by_model(site: Stage, reader:
     assert person.http.get("/costs?account=acme").status_code == 404
 
 
-def test_with_too_many_running_sessions_only_what_was_spent_is_shown(
+def test_with_too_many_running_sessions_what_they_will_cost_is_left_out(
     site: Stage, reader: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(costs, "MOST_RUNNING", 0)
+    before = site.get("/costs", by="model")["totals"]
+    monkeypatch.setattr(costs, "MOST_ON_A_PAGE", 0)
     page = reader.page("/costs?by=model")
     [total] = site.get("/costs", by="model")["totals"]
-    assert "sessions run, so that only what was spent is added up. Choose one account" in page
-    assert rows(page) == [["llama", shown(total)[0]], ["Total", shown(total)[0]]]
+    assert "What is not yet charged and what is expected are left out here" in page
+    assert [one["burning_per_hour"] for one in before] == [total["burning_per_hour"]] != ["0.00"]
+    spent, burning = shown({**total, "not_yet_charged": "", "expected": ""})[0], total["burning_per_hour"]
+    assert [row[1] for row in rows(page)] == [spent, spent]
+    assert all(burning in row[2] for row in rows(page))

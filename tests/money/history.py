@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Table, func, select
 
-from orchestrator.flows.reports.costs import costs
+from orchestrator.flows.reports.costs import MOST_RUNNING, costs
 from orchestrator.rules.billing.costs import CostsBy
 from orchestrator.rules.values import Account, Placement, Session
 from orchestrator.store.core.rows import snapshot
@@ -133,7 +133,7 @@ class History:
     def costs(self, by: CostsBy, now: datetime) -> Mapping[str, Any]:
         """Return what is reported to have been spent since the beginning, to burn and to be expected."""
         with self._database.reading() as tx:
-            return costs(tx, now, by, date(1970, 1, 1))
+            return costs(tx, now, by, date(1970, 1, 1), None, 100, MOST_RUNNING)
 
     def chronicle(self) -> str:
         """Return all of it as text, for the message of a failing test."""

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.rules.billing.costs import CostLine, CostsBy, RunningCost, SpentSum, added_up
+from orchestrator.rules.billing.costs import BurningSum, CostLine, CostsBy, RunningCost, SpentSum, added_up
 from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.states import State
 from tests.rules.builders import HOUR, MINUTE, T0, a_session
@@ -85,3 +85,20 @@ def test_each_currency_has_a_line_and_a_total() -> None:
     found = added_up(CostsBy.DAY, spent, [], T0)
     assert [(line.key, int(line.spent)) for line in found.lines] == [("2025-09-16", 16), ("2025-09-15", 15)]
     assert [(line.currency, int(line.expected)) for line in found.totals] == [("EUR", 16), ("USD", 15)]
+
+
+def test_what_the_database_adds_up_of_running_sessions_joins_its_line_and_the_total() -> None:
+    spent = [SpentSum(key="llama", currency="USD", amount=Decimal(3))]
+    burning = [
+        BurningSum(key="llama", currency="USD", per_hour=Decimal(2)),
+        BurningSum(key="other", currency="USD", per_hour=Decimal(1)),
+    ]
+    report = added_up(CostsBy.MODEL, spent, (), T0, burning)
+    assert [(line.key, line.spent, line.burning_per_hour) for line in report.lines] == [
+        ("llama", Decimal(3), Decimal(2)),
+        ("other", Decimal(0), Decimal(1)),
+    ]
+    assert [line.burning_per_hour for line in report.totals] == [Decimal(3)]
+    by_day = added_up(CostsBy.DAY, (), (), T0, [BurningSum(key=None, currency="USD", per_hour=Decimal(2))])
+    assert by_day.lines == []
+    assert [line.burning_per_hour for line in by_day.totals] == [Decimal(2)]

@@ -16,7 +16,7 @@ from orchestrator.client.close_many import CloseMany
 from orchestrator.flows.jobs.close_many import planned
 from orchestrator.flows.reports import account_view, installation_reports, leftovers, views
 from orchestrator.flows.reports.budgets import read_budgets
-from orchestrator.flows.reports.costs import costs
+from orchestrator.flows.reports.costs import MOST_ON_A_PAGE, costs
 from orchestrator.flows.reports.history import last_hour
 from orchestrator.flows.reports.overview import overview
 from orchestrator.rules.billing.costs import CostsBy
@@ -256,7 +256,7 @@ CONFIG = Configuration()
 
 
 def _costs(tx: Transaction, *, by: CostsBy, account_id: str | None = None) -> object:
-    return costs(tx, T0, by, (T0 - timedelta(days=90)).date(), account_id, 50)
+    return costs(tx, T0, by, (T0 - timedelta(days=90)).date(), account_id, 50, MOST_ON_A_PAGE)
 
 
 def _acme(tx: Transaction) -> Account:

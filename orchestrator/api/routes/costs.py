@@ -59,6 +59,6 @@ async def get_costs(
         now = tx.now()
         if since is not None and since > now.date():
             raise invalid(fault("query.since", "lies in the future (days are in UTC)"))
-        return costs.costs(tx, now, CostsBy(by), since, account_id, limit)
+        return costs.costs(tx, now, CostsBy(by), since, account_id, limit, costs.MOST_ON_A_PAGE)
 
     return JSONResponse(await process_of(request).read(read))

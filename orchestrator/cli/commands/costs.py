@@ -57,7 +57,8 @@ def costs(
             raise Complaint(_in_the_future(since.date()), WRONG)
         if account is not None:
             found_account(tx, account)
-        view = report.costs(tx, now, by, since.date() if since else None, account, limit)
+        first = since.date() if since else None
+        view = report.costs(tx, now, by, first, account, limit, report.MOST_RUNNING)
     if as_json:
         return print_json(view)
     if view["more"]:

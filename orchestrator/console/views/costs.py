@@ -8,7 +8,7 @@ from orchestrator.client.read_requests import MOST_ENTRIES
 from orchestrator.console.access import READ
 from orchestrator.console.backend import get
 from orchestrator.console.pages import page
-from orchestrator.flows.reports.costs import MOST_RUNNING
+from orchestrator.flows.reports.costs import MOST_ON_A_PAGE
 from orchestrator.rules.billing.costs import CostsBy
 
 router = APIRouter()
@@ -29,5 +29,5 @@ async def costs(request: Request) -> Response:
         found=found,
         is_complete=all(one["expected"] is not None for one in found["totals"]),
         criteria=[one.value for one in CostsBy],
-        most_running=MOST_RUNNING,
+        most_running=MOST_ON_A_PAGE,
     )

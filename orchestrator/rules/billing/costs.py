@@ -30,6 +30,15 @@ class SpentSum:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BurningSum:
+    """What running sessions cost an hour in one currency. `key`: an id or a name; None by day."""
+
+    key: str | None
+    currency: str
+    per_hour: Decimal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunningCost:
     """A running session, as far as its costs go."""
 
@@ -94,9 +103,14 @@ class CostReport:
 
 
 def added_up(
-    by: CostsBy, spent: Iterable[SpentSum], running: Iterable[RunningCost], now: datetime
+    by: CostsBy,
+    spent: Iterable[SpentSum],
+    running: Iterable[RunningCost],
+    now: datetime,
+    burning: Iterable[BurningSum] = (),
 ) -> CostReport:
-    """Return the lines: days newest first, other keys by what they have cost, the highest first."""
+    """Return the lines: days newest first, other keys by what they have cost, the highest first. `burning`: what
+    sessions cost an hour that are not among `running`."""
     lines: dict[tuple[str | None, str], CostLine] = {}
     totals: dict[str, CostLine] = {}
     for one in spent:
@@ -105,6 +119,9 @@ def added_up(
     for session in running:
         for line in _lines(lines, totals, session.key(by), session.currency):
             line.run(session, now)
+    for burns in burning:
+        for line in _lines(lines, totals, burns.key, burns.currency):
+            line.burning_per_hour += burns.per_hour
     in_order = sorted(
         lines.values(), key=lambda line: (line.key or "", line.currency), reverse=by is CostsBy.DAY
     )

@@ -7,11 +7,23 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    String,
+    and_,
+    func,
+    literal,
+    select,
+    tuple_,
+    type_coerce,
+)
 
-from orchestrator.rules.billing.costs import CostsBy, RunningCost, SpentSum
+from orchestrator.rules.billing.costs import BurningSum, CostsBy, RunningCost, SpentSum
 from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.states import StopReason
+from orchestrator.store.core.columns import MICROS
 from orchestrator.store.plain import table_of
 from orchestrator.store.queries.living import RUNS, STARTS_OR_RUNS
 
@@ -23,6 +35,13 @@ _KEYS = MappingProxyType(
         CostsBy.MODEL: _COSTS.c.model_id,
         CostsBy.PROVIDER: _COSTS.c.provider,
         CostsBy.DAY: _COSTS.c.day,
+    }
+)
+_BURNING_KEYS = MappingProxyType(
+    {
+        CostsBy.ACCOUNT: _SESSIONS.c.account_id,
+        CostsBy.MODEL: _SESSIONS.c.model_id,
+        CostsBy.PROVIDER: _SESSIONS.c.provider,
     }
 )
 #: Running sessions that one statement reads.
@@ -63,6 +82,18 @@ class Costs:
             if len(rows) < PAGE:
                 return
             behind = rows[-1].account_id, rows[-1].id
+
+    def burning(self, by: CostsBy, account_id: str | None = None) -> Sequence[BurningSum]:
+        """Return what running sessions cost an hour, by key and currency."""
+        key = literal(None, String()) if by is CostsBy.DAY else _BURNING_KEYS[by]
+        per_hour = func.sum(type_coerce(_SESSIONS.c.price_per_node_hour, BigInteger) * _SESSIONS.c.nodes)
+        query = select(key, _SESSIONS.c.currency, per_hour).where(*_mine(account_id))
+        return [
+            BurningSum(
+                key=value if by is CostsBy.DAY else value or "", currency=currency, per_hour=micros / MICROS
+            )
+            for value, currency, micros in self._connection.execute(query.group_by(key, _SESSIONS.c.currency))
+        ]
 
     def running_count(self, most: int, account_id: str | None = None) -> int:
         """Return how many sessions run, up to `most`."""
