@@ -8,57 +8,88 @@ from datetime import UTC, datetime
 
 from tests.chaos.causes import CAUSES, Stage
 from tests.chaos.prometheus import Prometheus
+from tests.chaos.report import timed
 from tests.chaos.scene import Scene
 from tests.waiting import Unseen, eventually
 
 #: Seconds in which no alert may fire.
 QUIET = 6.0
 #: Seconds within which alerts fire after their causes, and end after them, on a busy machine.
-WITHIN = 150.0
+WITHIN = 120.0
+#: What holds once two workers and two schedulers are scraped, each worker with a process of every kind.
+EVERYTHING_IS_UP = "count(up == 1) == 4 and on() min(max by (kind) (orchestrator_processes)) == 2"
+#: What holds while no alert fires or waits to fire.
+NO_ALERT = "absent(ALERTS)"
 #: Seconds between two looks at Prometheus.
 LOOK = 0.25
-#: Seconds between two audits, while silence is waited for.
-AUDITED_EVERY = 1.5
+#: Upkeep without which alerts do not end, and the seconds between two runs of it while silence is waited for.
+UPKEEP, UPKEPT_EVERY = ("audit", "keys"), 1.5
 
 
 def prove_alerts(scene: Scene) -> set[str]:
     """Let each alert fire and end. Return those that fired in the quiet before, of which there should be none."""
-    until_silent(scene, "the alerts of the storm")
-    scene.wake("audit")
-    since = datetime.now(UTC)
-    time.sleep(QUIET)
-    false = scene.prometheus.fired(since)
+    with timed("until the alerts of the storm have ended"):
+        until_silent(scene, "the alerts of the storm")
+        _until_at_rest(scene)
+    with timed("quiet"):
+        false = _fired_in_the_quiet(scene)
     _bring_about(scene)
-    until_silent(scene, "the alerts, after their causes,")
+    with timed("until the alerts have ended after their causes"):
+        until_silent(scene, "the alerts, after their causes,")
     return false
 
 
+def _until_at_rest(scene: Scene) -> None:
+    """Wait until every process is up, and no alert even waits to fire."""
+
+    def is_at_rest() -> bool:
+        _keep_up(scene)
+        return all(scene.prometheus.holds(one) for one in (EVERYTHING_IS_UP, NO_ALERT))
+
+    eventually(is_at_rest, "every process is up, and no alert waits to fire", WITHIN, every=UPKEPT_EVERY)
+
+
+def _fired_in_the_quiet(scene: Scene) -> set[str]:
+    since = datetime.now(UTC)
+    scene.wake("audit")
+    time.sleep(QUIET)
+    return scene.prometheus.fired(since)
+
+
 def until_silent(scene: Scene, what: str) -> None:
-    """Wait until no alert fires. The audit runs more often than each minute, as its alert waits less than ten."""
+    """Wait until no alert fires."""
 
     def is_silent() -> bool:
-        scene.wake("audit")
+        _keep_up(scene)
         return not scene.prometheus.firing()
 
     try:
-        eventually(is_silent, "silence", WITHIN, every=AUDITED_EVERY)
+        eventually(is_silent, "silence", WITHIN, every=UPKEPT_EVERY)
     except Unseen:
         firing = sorted(scene.prometheus.firing())
         raise Unseen(f"{what} have not ended within {WITHIN:g} s: {firing}") from None
 
 
+def _keep_up(scene: Scene) -> None:
+    """Let upkeep run more often than each minute, as alerts wait less, too."""
+    for tick in UPKEEP:
+        scene.wake(tick)
+
+
 def _bring_about(scene: Scene) -> None:
     with ExitStack() as lasting:
-        first = _begin(scene, Stage.LASTING, lasting)
+        with timed(f"the causes of stage {Stage.LASTING.name}"):
+            first = _begin(scene, Stage.LASTING, lasting)
         _pass(scene, Stage.UNHEARD, Stage.UNSCHEDULED)
-        _until_fired(scene.prometheus, *first)
+        with timed(f"until the last alert of stage {Stage.LASTING.name} has fired"):
+            _until_fired(scene.prometheus, *first)
         _pass(scene, Stage.DATABASE, Stage.UNSEEN)  # every alert begins to wait again after these
 
 
 def _pass(scene: Scene, *stages: Stage) -> None:
     """Bring about these stages, one after the other; each until its alerts have fired."""
     for stage in stages:
-        with ExitStack() as passing:
+        with timed(f"stage {stage.name}"), ExitStack() as passing:
             _until_fired(scene.prometheus, *_begin(scene, stage, passing))
 
 

@@ -79,6 +79,7 @@ def platforms_refuse(scene: Scene) -> Iterator[None]:
     scene.fault("error_before", "ill", operation="chat")
     yield
     scene.cluster.platform.simulator.clear_faults()
+    scene.let_keys_be_tried()
 
 
 @fires(Stage.LASTING, "ClosesUnproven")
@@ -96,7 +97,7 @@ def an_open_may_have_left_a_session(scene: Scene) -> Iterator[None]:
     session_id = scene.create("doubtful", seconds=30)
     yield
     scene.cluster.platform.job("session.close", session_id=session_id)  # so that it is not opened again
-    scene.change("UPDATE placements SET sent_at = sent_at - interval '1 day' WHERE possible_orphans")
+    scene.forget_orphans()
 
 
 @fires(Stage.LASTING, "MachineClockOff")

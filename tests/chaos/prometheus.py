@@ -37,6 +37,10 @@ class Prometheus:
             return self._http.get("/-/ready").is_success
         return False
 
+    def holds(self, expression: str) -> bool:
+        """Return whether an expression has a result now."""
+        return bool(self._asked("query", query=expression))
+
     def firing(self) -> set[str]:
         """Return the alerts that fire now."""
         return _names(self._asked("query", query=_FIRING))

@@ -1,7 +1,10 @@
 """The report of a run, for people: Markdown."""
 
+import sys
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -105,3 +108,13 @@ def _upstream(evidence: Evidence) -> dict[str, int]:
 
 def _count(broken: Sequence[Violation], invariant: str) -> int:
     return sum(violation.invariant == invariant for violation in broken)
+
+
+@contextmanager
+def timed(phase: str) -> Iterator[None]:
+    """Say how many seconds a phase took, also where it failed."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        sys.stderr.write(f"{time.monotonic() - began:6.1f} s  {phase}\n")

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from orchestrator.flows.operations.webhooks import put_webhook
 from orchestrator.settings.configuration import WebhookConfiguration
+from orchestrator.tasks.wake_ups import WAKE_UPS, queue_of
 from tests.chaos.cluster import Cluster
 from tests.chaos.monkey import Monkey
 from tests.chaos.prometheus import Prometheus
@@ -63,7 +64,8 @@ class Scene:
 
     def wake(self, tick: str) -> None:
         """Send a wake-up of upkeep, which a scheduler sends once in a minute or an hour."""
-        self.cluster.platform.jobs.wake(f"orchestrator.tick.{tick}", "orchestrator.control")
+        name = f"orchestrator.tick.{tick}"
+        self.cluster.platform.jobs.wake(name, queue_of(WAKE_UPS[name].kind))
 
     def put_message(self, entry: bytes) -> None:
         """Put a raw entry into the queue of jobs."""
@@ -88,13 +90,13 @@ class Scene:
 
     @contextmanager
     def paused(self, pids: Iterable[int]) -> Iterator[None]:
-        """Let these processes stand still."""
+        """Let these processes stand still. One that has ended meanwhile is left out."""
         stopped = list(pids)
-        for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
-        yield
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
+        _send(stopped, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            _send(stopped, signal.SIGCONT)
 
     def forget_deaths(self) -> None:
         """Let ten minutes pass for processes that have died, and two for faults of this machine."""
@@ -102,6 +104,22 @@ class Scene:
             "UPDATE workers SET seen_at = seen_at - interval '10 minutes' WHERE seen_at < now() - interval '15 seconds'"
         )
         self.change("UPDATE installation_alarms SET seen_at = seen_at - interval '10 minutes'")
+
+    def let_keys_be_tried(self) -> None:
+        """Let the minute pass after which a paused key is tried again."""
+        self.change(
+            "UPDATE credentials SET paused_since = paused_since - interval '1 minute', checked_at = NULL"
+        )
+
+    def forget_orphans(self) -> None:
+        """Let the time pass for which sessions of opens with an unknown outcome may run."""
+        self.change("UPDATE placements SET sent_at = sent_at - interval '1 day' WHERE possible_orphans")
+
+
+def _send(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def calm_after_storm(cluster: Cluster, monkey: Monkey, hooks: Receivers, prometheus: Prometheus) -> Scene:
@@ -111,6 +129,7 @@ def calm_after_storm(cluster: Cluster, monkey: Monkey, hooks: Receivers, prometh
         clock.is_off(0)
     scene.change("UPDATE webhooks SET active = false WHERE name <> 'good'")
     scene.forget_deaths()
+    scene.forget_orphans()
     for account_id in (ACCOUNT, UNTOUCHED):
         cluster.platform.open_account(account_id, plan="contract", amount="1000")
     for provider, upstream in UPSTREAMS.items():

@@ -15,7 +15,7 @@ from tests.chaos.cluster import started_cluster
 from tests.chaos.monkey import Monkey
 from tests.chaos.prometheus import prometheus
 from tests.chaos.receivers import receivers
-from tests.chaos.report import report
+from tests.chaos.report import report, timed
 from tests.chaos.scene import calm_after_storm
 from tests.processes.nursery import Nursery
 from tests.simulation.invariants import violations
@@ -59,9 +59,10 @@ def test_whatever_breaks_nothing_leaks_and_nothing_is_lost(nursery: Nursery, kee
         last = datetime.now(UTC)
         load.stop()
         lasted = time.monotonic() - began
-        load.close_all(cluster.queued())  # two at a time they would start for minutes
-        cluster.until_quiet()
-        hooks.until_all_arrived(cluster.platform.database)
+        with timed("until all is quiet"):
+            load.close_all(cluster.queued())  # two at a time they would start for minutes
+            cluster.until_quiet()
+            hooks.until_all_arrived(cluster.platform.database)
         refused = hooks.faults(cluster.platform.database)
         fired = server.fired(first, last)
         evidence = cluster.evidence(load, monkey.troubles, flushes=monkey.flushes)
@@ -85,6 +86,8 @@ def test_whatever_breaks_nothing_leaks_and_nothing_is_lost(nursery: Nursery, kee
         )
         assert len(evidence.sessions) > SECONDS / 4, "there was load"
         began = time.monotonic()
-        false = prove_alerts(calm_after_storm(cluster, monkey, hooks, server))
+        with timed("until sessions run at every provider"):
+            scene = calm_after_storm(cluster, monkey, hooks, server)
+        false = prove_alerts(scene)
         sys.stderr.write(f"every alert has fired and ended, in {time.monotonic() - began:.0f} s\n")
     assert false == set(), "alerts that fired although all was well"
