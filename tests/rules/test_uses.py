@@ -193,3 +193,8 @@ def _as_literally_said(session: Session, use: Use, policy: Policy, now: datetime
         return session
     spared = session.last_alive_at + timedelta(seconds=policy.ping_interval_seconds)
     return replace(session, ping_at=max(session.ping_at, spared))
+
+
+@pytest.mark.parametrize("session", [a_starting_session(), planned(a_running_session(idle_seconds=60))])
+def test_the_narrow_fields_say_the_same_of_its_run_and_of_its_end(session: Session) -> None:
+    assert (narrow(session).ever_ran, narrow(session).ends_at) == (session.ever_ran, session.ends_at)
