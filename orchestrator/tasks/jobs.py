@@ -7,7 +7,9 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from celery import Celery, Task
+from celery.backends.base import BaseKeyValueStoreBackend
 from celery.exceptions import Reject
+from celery.states import SUCCESS
 
 from orchestrator.client.options import NOOP
 from orchestrator.client.outcomes import refused, succeeded
@@ -76,17 +78,36 @@ class Results:
     def mark_as_retry(self, *_: Any, **__: Any) -> None:
         """Store nothing: the outcome is still to come."""
 
-    def mark_as_done(self, task_id: str, *args: Any, **kwargs: Any) -> None:
+    def mark_as_done(
+        self,
+        task_id: str,
+        result: Any,
+        request: Any = None,
+        store_result: Any = True,  # noqa: FBT002  (as Celery calls it)
+        **kwargs: Any,
+    ) -> None:
+        """Store the outcome, if its caller waits for one."""
         try:
-            with suppress(NotImplementedError):  # raised by stores that keep nothing
-                self._app.backend.forget(task_id)
-            self._app.backend.mark_as_done(task_id, *args, **kwargs)
+            backend = self._app.backend
+            if store_result and isinstance(backend, BaseKeyValueStoreBackend):
+                _replace(backend, task_id, result, request)
+                store_result = False
+            else:
+                with suppress(NotImplementedError):  # raised by stores that keep nothing
+                    backend.forget(task_id)
+            backend.mark_as_done(task_id, result, request, store_result, **kwargs)
         except Exception as error:  # noqa: BLE001  (whatever the broker does, the inbox has it)
             log.warning(
                 "the outcome of job %s cannot be stored for its caller: %s",
                 task_id,
                 type(error).__name__,
             )
+
+
+def _replace(backend: Any, task_id: str, result: Any, request: Any) -> None:
+    """Store an outcome over any earlier one, in one round trip. Celery itself would read first, to keep the earlier."""
+    meta = backend._get_result_meta(result=result, state=SUCCESS, traceback=None, request=request)  # noqa: SLF001
+    backend.set(backend.get_key_for_task(task_id), backend.encode({**meta, "task_id": task_id}))
 
 
 def _job(name: str, services: Callable[[], Services]) -> Any:
