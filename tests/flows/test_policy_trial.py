@@ -159,6 +159,19 @@ def test_a_price_would_have_ended_sessions_and_funds_earlier(make_world: MakeWor
     }
 
 
+def test_a_price_would_have_used_up_a_budget_that_stops_sessions(make_world: MakeWorld) -> None:
+    world = make_world(plans=ROOMY)
+    budget = {"account_id": "acme", "period": "day", "currency": "USD", "amount": "1.20"}
+    world.done("account.budget", **budget, hard_stop=True)
+    session_id = world.run_session()
+    world.pass_time(10 * MINUTE)
+    [found] = findings(tried(world, {}, llama="2.40")).values()
+    assert (found["session_id"], at(found) - world.clock.now) == (session_id, 20 * MINUTE)
+    assert (found["reason"], found["otherwise_reason"]) == ("budget_exhausted", "budget_exhausted")
+    world.done("account.budget", **budget)
+    assert findings(tried(world, {}, llama="2.40")) == {}
+
+
 def test_an_overdraft_that_shrinks_ends_sessions_earlier(make_world: MakeWorld) -> None:
     world = make_world(plans={"payg": Plan(name="payg", overdraft_limit=Decimal(1))})
     world.open_account("poor", amount="0.30")

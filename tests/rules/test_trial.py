@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules.admission.quota import terms_of
+from orchestrator.rules.billing.hard_stops import FundsLimit
+from orchestrator.rules.billing.money import FundsEnd
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.trial.admitted import refused_under
 from orchestrator.rules.trial.compare import (
@@ -24,7 +26,7 @@ from orchestrator.rules.trial.history import PastEvent, SessionPast, Traffic, tr
 from orchestrator.rules.trial.money_ends import MOST_STOPPED, funds_ends
 from orchestrator.rules.trial.replay import IF_IT_GOES_ON, MOST_PINGS, dead_ahead
 from orchestrator.rules.trial.rulebook import Rulebook, begun_under, changes_quota
-from orchestrator.rules.values import Account, Plan, Policy, Session, Verdict
+from orchestrator.rules.values import Account, BudgetPeriod, Plan, Policy, Session, Verdict
 from tests.rules.builders import (
     HOUR,
     MINUTE,
@@ -322,17 +324,30 @@ def test_a_shorter_plan_ends_exactly_what_outlives_it(limit: int, lived: int, ow
 
 def test_funds_stop_one_session_after_the_other() -> None:
     two = [a_running_session(id=name) for name in ("a", "b")]
-    ends = funds_ends(Decimal(10), two, T0, Decimal(0))
+    ends = funds_ends([FundsLimit(Decimal(10))], two, T0)
     assert {one: end.at for one, end in ends.items()} == {"a": T0 + 5 * MINUTE, "b": T0 + 5 * MINUTE}
-    assert funds_ends(Decimal(10), two, T0, Decimal(10))["a"].at == T0 + 10 * MINUTE
+    assert funds_ends([FundsLimit(Decimal(20))], two, T0)["a"].at == T0 + 10 * MINUTE
     many = [a_running_session(id=f"{n:03}") for n in range(MOST_STOPPED + 5)]
-    assert len(funds_ends(Decimal(0), many, T0, Decimal(0))) == MOST_STOPPED
+    assert len(funds_ends([FundsLimit(Decimal(0))], many, T0)) == MOST_STOPPED
+
+
+def test_funds_end_by_the_budget_that_ends_before_the_balance() -> None:
+    two = [a_running_session(id=name) for name in ("a", "b")]
+    day = FundsLimit(Decimal(6), BudgetPeriod.DAY, T0 + 4 * MINUTE)
+    ends = funds_ends([day, FundsLimit(Decimal(10))], two, T0)
+    assert {one: (end.at, end.by) for one, end in ends.items()} == {
+        "a": (T0 + 3 * MINUTE, BudgetPeriod.DAY),
+        "b": (T0 + 3 * MINUTE, BudgetPeriod.DAY),
+    }
+    over = replace(day, until=T0 + 3 * MINUTE)
+    assert funds_ends([over, FundsLimit(Decimal(10))], two, T0)["a"] == FundsEnd(T0 + 5 * MINUTE, "a")
 
 
 def test_the_end_of_the_funds_moves_with_the_overdraft() -> None:
     session = a_running_session()
     ends = {
-        name: funds_ends(Decimal(120), [session], NOW, Decimal(n)) for name, n in (("now", 60), ("then", 0))
+        name: funds_ends([FundsLimit(Decimal(n))], [session], NOW)
+        for name, n in (("now", 180), ("then", 120))
     }
     past = SessionPast(session=session, account=ACME)
     funds = TrialFunds(now=ends["now"], deployed=ends["then"], hindsight=ends["then"])

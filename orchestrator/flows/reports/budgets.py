@@ -31,6 +31,12 @@ def budgets_of(tx: Transaction, account: Account, uncharged: Decimal, now: datet
     }
 
 
+def charged_of(tx: Transaction, account: Account, budget: Budget, now: datetime) -> Decimal:
+    """Return what was charged in the budget's period of `now`, without what was carried into it."""
+    since = first_day(budget.period, now)
+    return tx.costs.of_account(account.id, since) - carried_into(budget, since)
+
+
 def that_is_put(view: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of the budgets that people and other services put; the rest follows from what is spent."""
     kept = [{name: value for name, value in one.items() if name not in _FOLLOWS} for one in view["budgets"]]
@@ -41,7 +47,7 @@ def _budget(
     tx: Transaction, account: Account, budget: Budget, uncharged: Decimal, now: datetime
 ) -> dict[str, Any]:
     since, most = first_day(budget.period, now), budget.max_burn_per_hour
-    used = tx.costs.of_account(account.id, since) - carried_into(budget, since) + uncharged
+    used = charged_of(tx, account, budget, now) + uncharged
     return {
         "period": budget.period.value,
         "since": since.isoformat(),

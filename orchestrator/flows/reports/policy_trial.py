@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from orchestrator.flows.reports.budgets import charged_of
 from orchestrator.flows.reports.views import as_text
+from orchestrator.rules.billing.hard_stops import FundsLimit, balance_limit, hard_stops, limits_of
 from orchestrator.rules.events import PREFIX, rfc3339
 from orchestrator.rules.states import ACTIVE, State
 from orchestrator.rules.trial.admitted import refused_under
@@ -43,6 +45,8 @@ class FleetFacts:
     accounts: Mapping[str, Account]
     events: Mapping[str, Sequence[PastEvent]]
     """Session id → its events, oldest first."""
+    hard_stops: Mapping[str, Sequence[FundsLimit]] = field(default_factory=dict)
+    """Account id → what its budgets with a hard stop leave in their periods of `at`."""
     events_since: datetime | None = None
     """Earlier events were not read: there are too many."""
     is_complete: bool = True
@@ -64,16 +68,24 @@ def facts_of(tx: Transaction, account_id: str | None = None) -> FleetFacts:
     ended = tx.recent.ended(since, MOST_SESSIONS, account_id)
     sessions = {one.id: one for one in (*living, *ended)}
     events, events_since = _events(tx, sessions.keys(), since)
+    accounts = tx.recent.accounts({one.account_id for one in sessions.values()})
     in_states = Counter(one.state for one in living)
     return FleetFacts(
         at=now,
         since=since,
         sessions=list(sessions.values()),
-        accounts=tx.recent.accounts({one.account_id for one in sessions.values()}),
+        accounts=accounts,
         events=events,
+        hard_stops={name: _hard_stops(tx, account, now) for name, account in accounts.items()},
         events_since=events_since,
         is_complete=max([*in_states.values(), len(ended)], default=0) < MOST_SESSIONS,
     )
+
+
+def _hard_stops(tx: Transaction, account: Account, now: datetime) -> Sequence[FundsLimit]:
+    stopping = hard_stops(account.budgets)
+    charged = {one.period: charged_of(tx, account, one, now) for one in stopping}
+    return limits_of(stopping, charged, now)
 
 
 def trial(
@@ -111,7 +123,7 @@ def _findings(facts: FleetFacts, books: _Books) -> Iterator[TrialFinding]:
 def _of_account(
     facts: FleetFacts, books: _Books, account: Account, sessions: Sequence[Session]
 ) -> Iterator[TrialFinding]:
-    funds = _funds(books, account, sessions, facts.at)
+    funds = _funds(facts, books, account, sessions)
     refused = set()
     for finding in _refused(facts, books, account, sessions):
         refused.add(finding.session.id)
@@ -141,7 +153,7 @@ def _refused(
         )
 
 
-def _funds(books: _Books, account: Account, sessions: Sequence[Session], now: datetime) -> TrialFunds:
+def _funds(facts: FleetFacts, books: _Books, account: Account, sessions: Sequence[Session]) -> TrialFunds:
     """Return when the funds end; nothing where the change does not move that."""
     old, new = (book.terms_of(account).plan for book in (books.current, books.changed))
     active = [one for one in sessions if one.state in ACTIVE]
@@ -149,10 +161,12 @@ def _funds(books: _Books, account: Account, sessions: Sequence[Session], now: da
     repriced = any(one is not other for one, other in zip(active, begun, strict=True))
     if not repriced and old.overdraft_limit == new.overdraft_limit:
         return TrialFunds()
+    stopping = facts.hard_stops.get(account.id, ())
+    was, will_be = ((*stopping, balance_limit(account, one.overdraft_limit)) for one in (old, new))
     return TrialFunds(
-        now=funds_ends(account.balance, active, now, old.overdraft_limit),
-        deployed=funds_ends(account.balance, active, now, new.overdraft_limit),
-        hindsight=funds_ends(account.balance, begun, now, new.overdraft_limit),
+        now=funds_ends(was, active, facts.at),
+        deployed=funds_ends(will_be, active, facts.at),
+        hindsight=funds_ends(will_be, begun, facts.at),
     )
 
 
