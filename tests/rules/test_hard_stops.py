@@ -147,6 +147,29 @@ def test_what_a_session_had_not_used_after_all_is_not_carried(at: datetime, carr
     assert hard_stops.corrected((SOFT,), one, at) == (SOFT,)
 
 
+def test_what_is_given_back_of_the_period_before_leaves_no_more_where_nothing_was_carried() -> None:
+    """All that had been used by midnight was charged before it, and is given back after it."""
+    [after] = hard_stops.corrected(
+        (a_budget(since=TOMORROW),),
+        running(MIDNIGHT - 10 * MINUTE, charged=Decimal(10)),
+        MIDNIGHT - 6 * MINUTE,
+    )
+    assert after.carried == -6
+    [limit] = limits_of([after], {DAY: Decimal(-6) - after.carried}, MIDNIGHT + HOUR)
+    assert limit.left == after.amount
+
+
+def test_of_two_ends_at_one_instant_the_block_that_is_paid_first_counts() -> None:
+    """The budget pays one of two blocks; the balance does not pay the first, and so both pay the second."""
+    dear, cheap = (
+        running(id=name, price_per_node_hour=Decimal(price)) for name, price in (("a", 600), ("b", 60))
+    )
+    limits = FundsLimit(Decimal(21), DAY, MIDNIGHT), FundsLimit(Decimal("16"))
+    [first, second] = next_ends(limits, [dear, cheap], NOON, 2)
+    assert first == FundsEnd(NOON + MINUTE, "a")
+    assert (second.session_id, second.at, second.by) == ("b", NOON + 6 * MINUTE, None)
+
+
 def test_a_hard_stop_refuses_what_it_could_not_let_begin() -> None:
     spent = {DAY: Decimal("9.50")}
     assert budgets.check_budgets([SOFT], spent, ZERO, "USD", Decimal(1)) is None

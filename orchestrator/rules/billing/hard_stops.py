@@ -62,8 +62,6 @@ def first_days(budgets: Iterable[Budget], at: datetime) -> Sequence[date]:
 def corrected(budgets: tuple[Budget, ...], session: Costly, at: datetime) -> tuple[Budget, ...]:
     """Return the budgets after a running session has stopped with effect at `at`, perhaps before a period began: what
     it was thought to have used between both is not carried."""
-    if not any(one.carried for one in hard_stops(budgets)):
-        return budgets
     return tuple(_corrected(one, session, at) if one.hard_stop else one for one in budgets)
 
 
@@ -83,10 +81,10 @@ def lasts_until(limits: Iterable[FundsLimit], groups: Sequence[Group], now: date
 
 
 def first_end(limits: Iterable[FundsLimit], running: Sequence[Costly], since: datetime) -> FundsEnd | None:
-    """Return the first block from `since` on that one of the limits does not pay; of two at one instant, that of the
-    limit named first."""
+    """Return the first block from `since` on that one of the limits does not pay. Of two at one instant it is the one
+    that is paid first, which is that of the lower session id; of two limits that do not pay it, the one named first."""
     ends = [_end(limit, running, since) for limit in limits]
-    return min((one for one in ends if one is not None), key=lambda one: one.at, default=None)
+    return min((one for one in ends if one is not None), key=_in_order, default=None)
 
 
 def next_ends(
@@ -128,6 +126,10 @@ def _corrected(budget: Budget, session: Costly, at: datetime) -> Budget:
         return budget
     counted = money.cost_if_stopped_at(session, began) - money.cost_if_stopped_at(session, at)
     return replace(budget, carried=budget.carried - counted)
+
+
+def _in_order(end: FundsEnd) -> tuple[datetime, str]:
+    return end.at, end.session_id
 
 
 def _end(limit: FundsLimit, running: Sequence[Costly], since: datetime) -> FundsEnd | None:
