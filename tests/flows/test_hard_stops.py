@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.flows.engine import crowd
+from orchestrator.flows.lifecycle import spending
 from orchestrator.flows.reports.account_view import forecast
 from orchestrator.flows.reports.budgets import read_budgets
 from orchestrator.flows.reports.explain import explain
@@ -297,6 +298,16 @@ def test_a_session_whose_first_block_the_budget_cannot_pay_is_refused_or_never_r
     assert (session.stop_reason, session.charged, session.running_at) == (EXHAUSTED, Decimal(0), None)
     assert session.stop_detail == "the account's budget of the day cannot pay its first block"
     assert end_of(world, running) == (EXHAUSTED, 2 * MINUTE, Decimal("0.04"))
+
+
+def test_of_very_many_sessions_those_that_end_first_are_warned(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spending, "MOST_COMPARED", 3)
+    put(world, "0.32")
+    first, second = world.run_session(), world.run_session()
+    world.pass_time(7 * MINUTE + 30 * SECOND)
+    assert sorted(bool(warnings(world, one)) for one in (first, second)) == [False, True]
 
 
 def test_a_hard_stop_needs_an_amount(world: World) -> None:
