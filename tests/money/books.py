@@ -24,9 +24,12 @@ FORESEEN = frozenset(
         "max_cost",
         "model_limit",
         "balance_exhausted",
+        "budget_exhausted",
         "provider_ended",
     }
 )
+#: Stops that depend on what the whole account has used.
+_OF_ACCOUNTS = frozenset({"balance_exhausted", "budget_exhausted"})
 
 
 @dataclass(frozen=True, order=True)
@@ -192,7 +195,7 @@ def _check_stop(life: Life, row: Session) -> None:
     instants = dict(_instants(life, row, run))
     reason = row.stop_reason.value
     if reason in FORESEEN:
-        assert reason == "balance_exhausted" or instants[reason] == ended, f"{life.id} at {ended}: {instants}"
+        assert reason in _OF_ACCOUNTS or instants[reason] == ended, f"{life.id} at {ended}: {instants}"
         assert ended <= min(instants.values()), f"{life.id} ran on until {ended}: {instants}"
     else:
         decided = run.given_back[1] if run.given_back and reason == "dead" else ended

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from orchestrator.rules.values import Session
+from tests.money.allowances import Budgets, lacks_budget
 from tests.money.books import ZERO, begun, cost
 from tests.money.history import HOLDS_A_SLOT, Event, History, Life, Rows, Run
 from tests.money.terms import Terms
@@ -94,7 +95,9 @@ def _came_before(waits: Session, other: Session) -> bool:
     return (waits.queued_at, waits.id) < (other.queued_at, other.id)
 
 
-def none_waits_in_vain(history: History, terms: Mapping[str, Terms], now: datetime, debt: timedelta) -> None:
+def none_waits_in_vain(
+    history: History, terms: Mapping[str, Terms], budgets: Budgets, now: datetime, debt: timedelta
+) -> None:
     """Check that the first of each queue, once all are processed, waits for no slot, nodes or funds that are there."""
     for account_id, allowed in terms.items():
         mine = history.kept(account_id)
@@ -109,6 +112,9 @@ def none_waits_in_vain(history: History, terms: Mapping[str, Terms], now: dateti
             "queue_ahead": False,
             "quota_nodes_exceeded": allowed.nodes_total is not None and nodes > allowed.nodes_total,
             "insufficient_balance": _lacks_funds(history, account_id, first, allowed, now),
+            "budget_exceeded": lacks_budget(
+                history, account_id, budgets[account_id], cost(_newcomer(history, first, allowed), 1), now
+            ),
         }
         assert first.queue_reason is not None
         assert lacks[first.queue_reason], (
@@ -119,9 +125,7 @@ def none_waits_in_vain(history: History, terms: Mapping[str, Terms], now: dateti
 def _lacks_funds(history: History, account_id: str, first: Session, allowed: Terms, now: datetime) -> bool:
     """Sum up the blocks that all who run or start, and this one, would begin in the time to be funded: one by one."""
     rows, needed = history.rows, ZERO
-    newcomer = replace(
-        first, price_per_node_hour=rows.prices[first.model_id], block_seconds=allowed.block_seconds
-    )
+    newcomer = _newcomer(history, first, allowed)
     for life in history.kept(account_id):
         row = rows.sessions[life.id]
         if life.state in {"starting", "running"}:
@@ -129,6 +133,12 @@ def _lacks_funds(history: History, account_id: str, first: Session, allowed: Ter
     waits = Life(id=first.id, account=account_id, state="starting")
     needed += _needed(waits, newcomer, allowed.funded_seconds, now)
     return needed > rows.accounts[account_id].balance + allowed.overdraft
+
+
+def _newcomer(history: History, first: Session, allowed: Terms) -> Session:
+    """Return a queued session with its price and blocks if it starts now."""
+    price = history.rows.prices[first.model_id]
+    return replace(first, price_per_node_hour=price, block_seconds=allowed.block_seconds)
 
 
 def _needed(life: Life, row: Session, seconds: int, now: datetime) -> Decimal:

@@ -4,6 +4,7 @@ After each step the books and the gate are checked against the machine's own acc
 
 from collections import Counter
 from datetime import timedelta
+from decimal import Decimal
 from itertools import chain
 from typing import Any
 
@@ -24,7 +25,7 @@ from orchestrator.providers.port.driver import Placed
 from orchestrator.rules.billing.groups import FEW
 from orchestrator.rules.states import Step
 from tests.flows.hands import Hands
-from tests.money import books, gate, strategies
+from tests.money import allowances, books, gate, strategies
 from tests.money.history import History
 from tests.money.platforms import Mood, MoodyDriver
 from tests.money.stage import SECOND, Sent, Stage
@@ -46,10 +47,14 @@ class MoneyMachine(RuleBasedStateMachine):
     late: Bundle[Any] = Bundle("late")
     sent: Bundle[Sent] = Bundle("sent")
 
-    @initialize(target=sessions, few=st.sampled_from([0, FEW]))
-    def begin(self, few: int) -> "MultipleResults[str]":
+    @initialize(
+        target=sessions,
+        few=st.sampled_from([0, FEW]),
+        budgets=st.fixed_dictionaries(dict.fromkeys(ACCOUNTS, strategies.budgets)),
+    )
+    def begin(self, few: int, budgets: dict[str, tuple[str | None, bool]]) -> "MultipleResults[str]":
         """Give every account a session that runs, and moves on if it must. In some lives every account is computed as
-        if its sessions were many."""
+        if its sessions were many. Budgets of the first day may stop sessions from its beginning."""
         self.stage.reset(few)
         self.history.reset()
         self.settled = True
@@ -57,9 +62,11 @@ class MoneyMachine(RuleBasedStateMachine):
         self.terms = {account_id: terms_of(plan, {}, None) for account_id, (plan, _) in ACCOUNTS.items()}
         self.own: dict[str, tuple[dict[str, Any], str | None]] = {name: ({}, None) for name in ACCOUNTS}
         self.overdrafts = {name: books.Overdraft(terms.overdraft) for name, terms in self.terms.items()}
+        self.budgets = allowances.without_budgets(list(ACCOUNTS))
         self.stage.after_each = self.look
         for account_id, (plan, amount) in ACCOUNTS.items():
             self.stage.open_account(account_id, plan, amount)
+            self.budget(account_id, "day", *budgets[account_id])
         roam = [self.created(1, account_id=name, model_id="roam", failover=True) for name in ACCOUNTS]
         self.pass_time(SECOND)
         return multiple(*chain.from_iterable(roam))
@@ -142,6 +149,16 @@ class MoneyMachine(RuleBasedStateMachine):
         self.counts["overdraft lowered"] += terms.overdraft < before.overdraft
         self.counts["quota unlimited"] += "unlimited" in quota.values()
 
+    @rule(
+        target=sent,
+        account_id=strategies.accounts,
+        period=st.sampled_from(["day", "day", "month"]),
+        wanted=strategies.budgets,
+    )
+    def put_budget(self, account_id: str, period: str, wanted: tuple[str | None, bool]) -> Sent:
+        """Set, raise, lower or take away a budget, with or without a hard stop."""
+        return self.budget(account_id, period, *wanted)
+
     @rule(model_id=strategies.models, price=strategies.prices)
     def change_price(self, model_id: str, price: str) -> None:
         """Change the price. Admitted sessions keep their price; waiting sessions pay the price of the day."""
@@ -194,6 +211,41 @@ class MoneyMachine(RuleBasedStateMachine):
         self.pass_time(DEBT + SECOND)
         return multiple(*self.created(2, account_id=row.account_id, model_id="llama", on_quota="queue"))
 
+    @rule(
+        target=sessions,
+        account_id=strategies.accounts,
+        model_id=strategies.models,
+        period=st.sampled_from(["day", "day", "month"]),
+        before=st.integers(1, 1200),
+        after=st.integers(0, 1200),
+        wanted=strategies.budgets,
+        works=st.booleans(),
+    )
+    def run_over_the_end_of_a_period(
+        self,
+        account_id: str,
+        model_id: str,
+        period: str,
+        before: int,
+        after: int,
+        wanted: tuple[str | None, bool],
+        *,
+        works: bool,
+    ) -> "MultipleResults[str]":
+        """Let a session begin shortly before the end of a budget's period, and run on, perhaps without a worker. Until
+        then none works."""
+        kept, clock = self.budgets[account_id][period], self.stage.clock
+        if kept.ends(clock.now) - clock.now > timedelta(seconds=before):
+            self.stage.jump(kept.ends(clock.now) - clock.now - timedelta(seconds=before))
+        self.stage.settle()
+        self.budget(account_id, period, *wanted)
+        ids = self.created(2, account_id=account_id, model_id=model_id, on_quota="reject", failover=True)
+        self.pass_time(SECOND)
+        span = kept.ends(clock.now) - clock.now + timedelta(seconds=after)
+        self.counts["ran into a new period"] += kept.hard and bool(ids)
+        self.pass_time(span) if works else self.be_down(span)
+        return multiple(*ids)
+
     @rule(span=strategies.spans)
     def be_down(self, span: timedelta) -> None:
         """Let no worker run; clients may still send jobs."""
@@ -207,7 +259,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.stage.upkeep()
         self.settled = True
         self.history.read_rows()
-        gate.none_waits_in_vain(self.history, self.terms, self.stage.clock.now, DEBT)
+        gate.none_waits_in_vain(self.history, self.terms, self.budgets, self.stage.clock.now, DEBT)
 
     @rule(platform=st.sampled_from(["alpha", "morph", "fleet"]), mood=strategies.moods)
     def change_mood(self, platform: str, mood: Mood) -> None:
@@ -235,6 +287,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.counts["steps"] += 1
         self.history.read_rows()
         books.check_books(self.history, self.stage.clock.now, self.overdrafts, settled=self.settled)
+        allowances.check_budgets(self.history, self.budgets, self.stage.clock.now, settled=self.settled)
         morph = self.stage.drivers["morph"]
         assert isinstance(morph, MoodyDriver)
         assert morph.most_per_key() <= 1
@@ -247,6 +300,17 @@ class MoneyMachine(RuleBasedStateMachine):
 
     def send(self, name: str, **kwargs: Any) -> Sent:
         return self.stage.send(name, **{key: value for key, value in kwargs.items() if value is not None})
+
+    def budget(self, account_id: str, period: str, amount: str | None, hard: bool) -> Sent:
+        """Put a budget, or take it away."""
+        put = {"amount": amount, "hard_stop": hard} if amount is not None else {}
+        sent = self.send("account.budget", account_id=account_id, period=period, currency="USD", **put)
+        assert sent.outcome["ok"], sent.outcome
+        wanted, was = None if amount is None else Decimal(amount), self.budgets[account_id][period].amount
+        kept = self.budgets[account_id][period]
+        kept.change(self.stage.clock.now, self.history.seq, wanted, hard=hard)
+        self.counts["hard stop lowered"] += kept.hard and was is not None and was > (wanted or 0)
+        return sent
 
     def created(self, how_many: int, **asked: Any) -> list[str]:
         """Return the ids of those that were not refused."""

@@ -60,3 +60,8 @@ quotas = st.one_of(
 )
 overdrafts = st.sampled_from([None, "plan", "0", "0.03", "1.5", "40"])
 asked_steps = st.sampled_from([Step.OPEN, Step.RESOLVE, Step.CLOSE])
+#: Amount, and whether it stops sessions; None: no budget.
+budgets = st.tuples(
+    st.sampled_from([None, None, "0.3", "1.000001", "4", "4", "9", "30"]),
+    st.sampled_from([True, True, False]),
+)
