@@ -39,6 +39,7 @@ INVARIANTS: dict[str, Sequence[Check]] = {
     "nothing runs for ever without a proof of life": (deaths.none_runs_without_a_proof_of_life,),
     "every job has exactly one outcome": (stories.one_outcome_a_job,),
     "each second of RUNNING charged once": (ledger_oracle.running_is_charged_once,),
+    "no budget with a hard stop is exceeded": (ledger_oracle.hard_stops_hold,),
     "balance never below zero": (ledger_oracle.balance_is_never_below_zero,),
     "every transition has its event, delivered at least once and in order": (
         stories.every_transition_has_its_event,

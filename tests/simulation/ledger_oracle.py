@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from orchestrator.rules.states import TERMINAL, State
-from orchestrator.rules.values import Session
+from orchestrator.rules.values import BudgetPeriod, Session
 from tests.simulation.evidence import Evidence, total
 
 Found = Iterator[tuple[str, str]]
@@ -47,6 +47,26 @@ def balance_is_never_below_zero(evidence: Evidence) -> Found:
     keys = [entry.key for entry in evidence.ledger]
     if len(keys) != len(set(keys)):
         yield "ledger", "one key twice"
+
+
+def hard_stops_hold(evidence: Evidence) -> Found:
+    """Check what each account with a hard stop has used since its first credit. Its budgets stood all that time."""
+    for account in evidence.accounts.values():
+        came = [entry.at for entry in evidence.ledger if entry.account_id == account.id]
+        used = sum(
+            (one.charged for one in evidence.sessions.values() if one.account_id == account.id), Decimal(0)
+        )
+        for budget in account.budgets if came else ():
+            number = _periods(budget.period, min(came), evidence.now)
+            if budget.hard_stop and used > budget.amount * number:
+                yield account.id, f"used {used} of {budget.amount} a {budget.period}, in {number} of them"
+
+
+def _periods(period: BudgetPeriod, first: datetime, last: datetime) -> int:
+    """Return how many periods there are from one instant to another, the first and the last as whole ones."""
+    if period is BudgetPeriod.DAY:
+        return (last.date() - first.date()).days + 1
+    return (last.year - first.year) * 12 + last.month - first.month + 1
 
 
 def ran(evidence: Evidence, session: Session) -> tuple[timedelta, timedelta]:

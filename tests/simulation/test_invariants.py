@@ -21,6 +21,14 @@ def test_what_is_open_at_a_platform_and_unknown_here_is_a_leak(lived: World) -> 
     assert f"{handle}: open at morph" in broken_in(forgotten)
 
 
+def test_a_session_that_runs_on_beyond_a_hard_stop_shows(lived: World) -> None:
+    budget = {"account_id": "acme", "period": "day", "amount": "500", "currency": "USD"}
+    lived.done("account.budget", **budget, hard_stop=True)
+    session = lived.run_session("moral")
+    used = with_session(evidence_of(lived), session, charged=Decimal(1_000_000))
+    assert "of 500 a day" in broken_in(used)
+
+
 def test_a_session_that_is_over_while_its_placement_is_not_shows(lived: World) -> None:
     session = lived.run_session("moral")
     over = with_session(evidence_of(lived), session, state=State.STOPPED, running_since=None)
