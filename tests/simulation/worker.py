@@ -2,6 +2,7 @@
 any point."""
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -229,6 +230,8 @@ def _telling(ask: Callable[..., Awaitable[T]], tell: Callable[[], None]) -> Call
 
 def name_of(work: Callable[..., Any]) -> str:
     """Return the name of the function that opened the transaction: `open_due.OpeningStep.settle_one`."""
+    if isinstance(work, functools.partial):
+        return name_of(work.func)
     return f"{work.__module__.rpartition('.')[2]}.{work.__qualname__.partition('.<')[0]}"
 
 
