@@ -99,6 +99,15 @@ async def _funds_run_out(stage: Stage) -> None:
     await stage.passes(10 * MINUTE)
 
 
+async def _budget_is_used_up(stage: Stage) -> None:
+    budget = {"account_id": "acme", "period": "day", "currency": "USD", "hard_stop": True}
+    await stage.job("account.budget", **budget, amount="0.1")
+    await stage.create()
+    await stage.passes(3 * MINUTE)
+    await stage.job("account.budget", **budget, amount="0.2")
+    await stage.passes(12 * MINUTE)
+
+
 async def _runs_for_hours(stage: Stage) -> None:
     session = await stage.create(stop={"max_duration_seconds": 4000})
     await stage.passes(75 * MINUTE)
@@ -270,6 +279,7 @@ STORIES: tuple[Story, ...] = (
         plot=_traffic_of_two_accounts_is_reported,
         providers=("alpha",),
     ),
+    Story(name="a budget is used up", plot=_budget_is_used_up, providers=("alpha",)),
     Story(name="funds run out", plot=_funds_run_out, providers=("alpha",), credit="0.2"),
     Story(name="runs for hours", plot=_runs_for_hours, providers=("alpha",)),
     Story(name="key is refused", plot=_key_is_refused, providers=("morph",)),

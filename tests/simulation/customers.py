@@ -14,6 +14,9 @@ ACCOUNTS: Mapping[str, tuple[str, str]] = {
     "bob": ("payg", "40"),
     "cara": ("payg", "1.5"),
 }
+#: The account with budgets that stop its sessions: with so much of all sessions, and these amounts by period.
+BUDGETED, OF_ALL = "dora", 0.12
+BUDGETS: Mapping[str, str] = {"day": "6", "month": "9"}
 PRICES = ("1.20", "0.000001", "3.333333", "21.7")
 
 
@@ -32,6 +35,10 @@ class Customers:
         world = self._universe
         for account_id, (plan, credit) in ACCOUNTS.items():
             await world.open_account(account_id, plan, credit)
+        await world.open_account(BUDGETED, "contract", "5000")
+        for period, amount in BUDGETS.items():
+            budget = {"account_id": BUDGETED, "period": period, "amount": amount, "currency": "USD"}
+            await world.done("account.budget", **budget, hard_stop=True)
         names = sorted(world.platforms)
         served = {name: [name] for name in names} | {"pair": names[:2], "roam": names[::-1]}
         for model_id, providers in served.items():
@@ -144,7 +151,7 @@ class Customers:
             if rng.random() < 0.25:
                 stop[name] = rng.choice(values)
         kwargs: dict[str, Any] = {
-            "account_id": rng.choice(sorted(ACCOUNTS)),
+            "account_id": BUDGETED if rng.random() < OF_ALL else rng.choice(sorted(ACCOUNTS)),
             "model_id": rng.choice(self._models),
             "stop": stop,
             "failover": rng.random() < 0.5,
