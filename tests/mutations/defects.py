@@ -204,8 +204,10 @@ DEFECTS: Sequence[Defect] = (
         found_by=(
             "pytest",
             "tests/store/test_placements.py",
+            "-k",
+            "a_claim_passes_over",
         ),
-        found_as="test_two_claims_at_once_never_take_the_same_placement[postgresql]",
+        found_as="test_a_claim_passes_over_placements_that_another_holds",
     ),
     Defect(
         name="many-closes-without-their-leases",
