@@ -1,6 +1,7 @@
 """Commands start quickly: each imports what it needs, and no more."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -165,6 +166,7 @@ def ran(program: str, given: Sequence[Any], directory: Path) -> Sequence[Any]:
         capture_output=True,
         text=True,
         cwd=directory,  # `init` writes there
+        env={name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")},
     )
     lines: list[Mapping[str, Any]] = [json.loads(line) for line in done.stdout.splitlines()]
     return lines

@@ -1,5 +1,6 @@
 """What money costs the store: writes follow changes, not sessions that run."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,13 +39,15 @@ def running(url: str, block_seconds: int) -> Iterator[Stage]:
         stage.close()
 
 
+_WRITES = re.compile(r"\b(INSERT INTO \w+|UPDATE \w+ SET)\b")
+
+
 def written(stage: Stage, work: Any) -> Counter[str]:
-    """Return how often each kind of writing statement was executed, by its first words."""
+    """Return how often each table was written, by words of the statement, which may write several."""
     with statements(stage.services.database) as seen:
         work()
-    return Counter(
-        " ".join(statement.split()[:3]) for statement, _ in seen if statement.startswith(("INSERT", "UPDATE"))
-    )
+    writing = [statement for statement, _ in seen if statement.startswith(("INSERT", "UPDATE", "WITH"))]
+    return Counter(write for statement in writing for write in _WRITES.findall(statement))
 
 
 def entries(stage: Stage) -> int:

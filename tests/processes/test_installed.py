@@ -67,7 +67,8 @@ def test_the_commands_that_init_prints_lead_to_a_session_that_runs(
         for name in ("env", "orchestrator.toml"):
             file = tmp_path / "here" / name
             file.write_text(file.read_text().replace(usual, free))
-    script = f"{printed}\norchestrator doctor\norchestrator session list --json > sessions"
+    patient = "for _ in {1..60}; do ! orchestrator doctor || break; sleep 1; done"  # the first wake-up is still to come
+    script = f"{printed}\n{patient}\norchestrator doctor\norchestrator session list --json > sessions"
     path = f"{installed.bin}{os.pathsep}{os.environ['PATH']}"
     run_script(script, tmp_path, outside() | {"PATH": path})
     [session] = json.loads((tmp_path / "here" / "sessions").read_text())
