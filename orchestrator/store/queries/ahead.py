@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Column, ColumnElement, Connection, DateTime, Table, func, or_, select, union, update
+from sqlalchemy import Column, ColumnElement, Connection, Table, func, or_, select, union, update
 
 from orchestrator.rules.installation.correction import PAST_OF_ACCOUNT, PAST_OF_PLACEMENT
 from orchestrator.rules.states import State
+from orchestrator.store.core.columns import UtcDateTime
 from orchestrator.store.plain import all_tables, table_of
 
 SESSIONS, PLACEMENTS, ACCOUNTS = table_of("sessions"), table_of("placements"), table_of("accounts")
-#: Tables left out: records of the past stay as they are or are corrected row by row; the clock's own row is right.
+#: Tables left out: records of the past stay as they are or are corrected row by row; the clock's own row is right;
+#: tokens expire at dates that people chose; `next_steps` follows its sessions and placements by triggers.
 _LEFT = frozenset(
     {
         "sessions",
@@ -22,10 +24,15 @@ _LEFT = frozenset(
         "inbox",
         "outbox",
         "clock",
+        "minutes",
+        "tokens",
+        "next_steps",
     }
 )
 #: Columns with the instant up to which a row waits; all others say when something happened.
-_AWAITED = frozenset({"until", "resting_until", "cool_until", "lease_until", "retry_at"})
+_AWAITED = frozenset({"until", "resting_until", "cool_until", "lease_until", "retry_at", "next_at"})
+#: The time that an event bears: it is sent as it was.
+_OF_EVENTS = "time"
 _ENDING = (State.STARTING, State.RUNNING, State.QUEUED, State.STOPPING)
 
 
@@ -73,7 +80,7 @@ class Ahead:
             if table.name in _LEFT:
                 continue
             for column in table.columns:
-                if isinstance(column.type, DateTime):
+                if isinstance(column.type, UtcDateTime) and column.name != _OF_EVENTS:
                     self._correct(table, column, shift if column.name in _AWAITED else None, now)
 
     def _correct(
