@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from orchestrator.flows.engine import crowd
-from orchestrator.flows.lifecycle import spending
 from orchestrator.flows.reports.account_view import forecast
 from orchestrator.flows.reports.budgets import read_budgets
 from orchestrator.flows.reports.explain import explain
+from orchestrator.rules.billing import hard_stops
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Plan
 from tests.flows.conftest import MakeWorld
@@ -303,7 +303,7 @@ def test_a_session_whose_first_block_the_budget_cannot_pay_is_refused_or_never_r
 def test_of_very_many_sessions_those_that_end_first_are_warned(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spending, "MOST_COMPARED", 3)
+    monkeypatch.setattr(hard_stops, "MOST_COMPARED", 3)
     put(world, "0.32")
     first, second = world.run_session(), world.run_session()
     world.pass_time(7 * MINUTE + 30 * SECOND)

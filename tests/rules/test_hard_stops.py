@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from orchestrator.rules import events
 from orchestrator.rules.billing import budgets, funds, hard_stops, money
 from orchestrator.rules.billing.groups import grouped
-from orchestrator.rules.billing.hard_stops import FundsLimit, first_end, limits_of, next_ends
+from orchestrator.rules.billing.hard_stops import FundsLimit, first_end, limits_of, next_ends, stop_has_come
 from orchestrator.rules.billing.money import FundsEnd
 from orchestrator.rules.states import Step, StopReason
 from orchestrator.rules.values import ZERO, Account, Budget, BudgetPeriod, Policy, Session
@@ -268,3 +268,20 @@ def spent_by(session: Session, end: FundsEnd | None, at: datetime) -> Decimal:
     if end is not None and end.at <= at:
         return money.cost_if_stopped_at(session, end.at)
     return money.cost_by(session, at)
+
+
+@pytest.mark.parametrize(
+    ("funds_end_at", "budget_of", "earliest_stop", "come"),
+    [
+        pytest.param(None, None, None, False, id="nothing ends"),
+        pytest.param(NOON, None, None, True, id="the funds"),
+        pytest.param(None, None, NOON, True, id="a deadline"),
+        pytest.param(NOON + HOUR, TODAY, NOON + HOUR, False, id="all of it later"),
+        pytest.param(None, TODAY - timedelta(days=1), None, True, id="a budget stands in the day before"),
+    ],
+)
+def test_a_stop_has_come_with_the_first_end(
+    funds_end_at: datetime | None, budget_of: date | None, earliest_stop: datetime | None, *, come: bool
+) -> None:
+    stopping = () if budget_of is None else (a_budget(since=budget_of),)
+    assert stop_has_come(funds_end_at, stopping, earliest_stop, NOON) is come

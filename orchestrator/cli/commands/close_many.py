@@ -123,7 +123,7 @@ def _show_plan(request: "CloseMany", *, as_json: bool) -> None:
     show(
         pairs(
             [
-                ("would close", f"{numbered(found['count'], 'session')}"),
+                ("would close", numbered(found["count"], "session")),
                 ("cost so far", _money(found["cost"])),
                 ("stops burning per hour", _money(found["burn_per_hour"])),
                 ("accounts", ", ".join(accounts[:5]) + more),

@@ -43,7 +43,7 @@ def of_sessions(sessions: Sequence[dict[str, Any]], seconds: float) -> Renderabl
         kept = [row for row in rows if row["state"] == "created"]
         if kept:
             shown.append(
-                (account, f"{numbered(len(kept), 'session')}", kept[0]["model_id"], "", "created", "", "", "")
+                (account, numbered(len(kept), "session"), kept[0]["model_id"], "", "created", "", "", "")
             )
     return Group(Fitted(_COLUMNS, shown), Text(f"{seconds:.0f} s", "dim"))
 

@@ -14,7 +14,8 @@ from orchestrator.client.requests import Interactions, RecordInteractions
 from orchestrator.flows.engine import crowd
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle.account_work import AccountWork, lock_account
-from orchestrator.flows.lifecycle.due_stops import apply_due_stops, has_come
+from orchestrator.flows.lifecycle.due_stops import apply_due_stops
+from orchestrator.rules.billing.hard_stops import stop_has_come
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.sessions.uses import NEVER_SERVED, Use, note_use, plan_after_use
 from orchestrator.rules.states import Step
@@ -81,7 +82,7 @@ def _lock_calm_accounts(tx: Transaction, account_ids: Collection[str]) -> tuple[
     calm = [
         one
         for one, account in free.items()
-        if not has_come(account.funds_end_at, account.budgets, stops[one], now)
+        if not stop_has_come(account.funds_end_at, account.budgets, stops[one], now)
     ]
     return calm, now
 

@@ -1,6 +1,6 @@
 """Lock an account and apply its due stops before any other change."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
@@ -11,10 +11,10 @@ from orchestrator.flows.lifecycle import failover, stops
 from orchestrator.flows.lifecycle.account_work import AccountWork, lock_account, lock_account_of
 from orchestrator.flows.lifecycle.overdue import Overdue
 from orchestrator.rules.billing import money
-from orchestrator.rules.billing.hard_stops import behind_since
+from orchestrator.rules.billing.hard_stops import behind_since, stop_has_come
 from orchestrator.rules.sessions.stops import Candidate
 from orchestrator.rules.states import StopReason
-from orchestrator.rules.values import Account, Budget, Session
+from orchestrator.rules.values import Account, Session
 from orchestrator.store.queries.newcomers import NewSessionFacts
 from orchestrator.store.queries.usage import Standing
 from orchestrator.store.transaction import Transaction
@@ -133,15 +133,7 @@ def apply_due_stops(work: AccountWork, at_most: int | None = None, standing: Sta
 def is_due(account: Account, standing: Standing, now: datetime) -> bool:
     """Return whether a stop of the account may be due: a deadline has passed, its funds have ended, or the period of a
     budget that stops sessions."""
-    return has_come(account.funds_end_at, account.budgets, standing.earliest_stop, now)
-
-
-def has_come(
-    funds_end_at: datetime | None, budgets: Sequence[Budget], earliest_stop: datetime | None, now: datetime
-) -> bool:
-    """Return the same from what it depends on."""
-    ends = (funds_end_at, earliest_stop, behind_since(budgets, now))
-    return any(end is not None and end <= now for end in ends)
+    return stop_has_come(account.funds_end_at, account.budgets, standing.earliest_stop, now)
 
 
 def _funds_end_so_far(work: AccountWork) -> money.FundsEnd | None:

@@ -17,11 +17,6 @@ from orchestrator.store.transaction import Transaction
 
 #: Thresholds of an account are not looked for more often.
 LEAST_WAIT = timedelta(seconds=60)
-#: Sessions that are warned at once of the end of a budget: those that it ends first.
-MOST_WARNED = 50
-#: Where more sessions run than this over MOST_WARNED, fewer are warned: each end is computed from all that run, under
-#: the account's lock.
-MOST_COMPARED = 50_000
 
 
 class Spending:
@@ -86,10 +81,8 @@ class Spending:
 
     def warn(self, limits: Sequence[FundsLimit], now: datetime) -> None:
         """Announce to running sessions that a budget ends them, each with its own instant."""
-        running = self._burning.running
-        at_most = min(MOST_WARNED, max(1, MOST_COMPARED // max(1, len(running))))
-        ends = hard_stops.next_ends(limits, running, now, at_most)
-        stops = {one.session_id: one for one in ends if one.by is not None}
+        ends = hard_stops.ends_to_announce(limits, self._burning.running, now)
+        stops = {one.session_id: one for one in ends}
         found = self._tx.sessions.lock_all(stops)
         self._tx.outbox.add(
             [

@@ -5,7 +5,7 @@ from datetime import datetime
 from orchestrator.flows.lifecycle import transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.rules import events
-from orchestrator.rules.billing.hard_stops import FundsLimit
+from orchestrator.rules.billing.money import end_reason, payer_of
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.sessions.pings import at_rest
 from orchestrator.rules.sessions.stops import idle_by
@@ -63,13 +63,6 @@ def start_running(work: AccountWork, before: Session, noted: Session) -> Session
     )
     for limit in work.limits(work.account):
         if not work.burning.can_begin(limit.left, running, work.now):
-            return _stop_at_start(work, before, limit)
+            detail = f"{payer_of(limit.by)} cannot pay its first block"
+            return stop(work, before, end_reason(limit.by), work.now, detail)
     return work.keep(before, work.planned(running))
-
-
-def _stop_at_start(work: AccountWork, before: Session, limit: FundsLimit) -> Session:
-    if limit.by is not None:
-        detail = f"the account's budget of the {limit.by} cannot pay its first block"
-        return stop(work, before, StopReason.BUDGET_EXHAUSTED, work.now, detail)
-    detail = "the balance of the account cannot pay its first block"
-    return stop(work, before, StopReason.BALANCE_EXHAUSTED, work.now, detail)

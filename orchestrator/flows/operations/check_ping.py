@@ -74,7 +74,7 @@ def _pinged(target: Target, probe: Probe) -> Tried:
 
 def _price(probe: Probe) -> Tried:
     parts = [f"{money_text(Decimal(probe.cost_usd))} USD"] if probe.cost_usd else []
-    parts += [f"{numbered(probe.tokens, 'token')}"] if probe.tokens else []
+    parts += [numbered(probe.tokens, "token")] if probe.tokens else []
     if not parts:
         return Tried(what="price of the ping", works=None, said="the platform does not report it")
     return Tried(what="price of the ping", works=True, said=", ".join(parts))

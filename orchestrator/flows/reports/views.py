@@ -180,11 +180,7 @@ def stop_of(session: Session, account: Account | None) -> tuple[datetime | None,
         session.ends_at is not None and session.ends_at <= account.funds_end_at
     ):
         return mine
-    return account.funds_end_at, _reason_of(account)
-
-
-def _reason_of(account: Account) -> StopReason:
-    return StopReason.BALANCE_EXHAUSTED if account.funds_end_by is None else StopReason.BUDGET_EXHAUSTED
+    return account.funds_end_at, money.end_reason(account.funds_end_by)
 
 
 def cost_of(session: Session, stop_at: datetime | None, now: datetime) -> Decimal:

@@ -15,6 +15,12 @@ from orchestrator.rules.billing.meters import Costly
 from orchestrator.rules.billing.money import FundsEnd
 from orchestrator.rules.values import ZERO, Account, Budget, BudgetPeriod
 
+#: Sessions that are warned at once of the end of a budget: those that it ends first.
+MOST_WARNED = 50
+#: Where more sessions run than this over MOST_WARNED, fewer are warned: each end is computed from all that run, under
+#: the account's lock.
+MOST_COMPARED = 50_000
+
 
 @dataclass(frozen=True, slots=True)
 class FundsLimit:
@@ -44,6 +50,15 @@ def behind_since(budgets: Iterable[Budget], at: datetime) -> datetime | None:
     return min(
         (ends_at(period, starts_at(since)) for period, since in behind if since is not None), default=None
     )
+
+
+def stop_has_come(
+    funds_end_at: datetime | None, budgets: Iterable[Budget], earliest_stop: datetime | None, now: datetime
+) -> bool:
+    """Return whether a stop of an account may be due: a deadline of its sessions has passed, its funds have ended, or
+    the period of a budget that stops sessions."""
+    ends = (funds_end_at, earliest_stop, behind_since(budgets, now))
+    return any(end is not None and end <= now for end in ends)
 
 
 def begun(budgets: Iterable[Budget], at: datetime, carried: Mapping[date, Decimal]) -> tuple[Budget, ...]:
@@ -99,6 +114,14 @@ def next_ends(
         found.append(end)
         since = end.at
     return found
+
+
+def ends_to_announce(
+    limits: Sequence[FundsLimit], running: Sequence[Costly], now: datetime
+) -> Sequence[FundsEnd]:
+    """Return the ends by budgets that come first: MOST_WARNED at most, and fewer where many sessions run."""
+    at_most = min(MOST_WARNED, max(1, MOST_COMPARED // max(1, len(running))))
+    return [one for one in next_ends(limits, running, now, at_most) if one.by is not None]
 
 
 def balance_limit(account: Account, overdraft: Decimal) -> FundsLimit:

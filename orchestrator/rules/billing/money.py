@@ -22,7 +22,7 @@ from orchestrator.rules.billing.meters import (
     price_of_block,
     unpaid,
 )
-from orchestrator.rules.states import State
+from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import ZERO, BudgetPeriod, Session, Usable
 
 MICRO = Decimal("0.000001")
@@ -38,6 +38,16 @@ class FundsEnd:
     session_id: str
     by: BudgetPeriod | None = None
     """The budget that cannot pay it; None: the balance."""
+
+
+def end_reason(by: BudgetPeriod | None) -> StopReason:
+    """Return why a session stops where this budget, or without one the balance, cannot pay it."""
+    return StopReason.BALANCE_EXHAUSTED if by is None else StopReason.BUDGET_EXHAUSTED
+
+
+def payer_of(by: BudgetPeriod | None) -> str:
+    """Return what cannot pay it, in words."""
+    return "the balance of the account" if by is None else f"the account's budget of the {by}"
 
 
 def cost_of(price_per_node_hour: Decimal, nodes: int, blocks: int, block_seconds: int) -> Decimal:

@@ -7,7 +7,7 @@ from math import ceil
 from typing import assert_never
 
 from orchestrator.rules.billing.meters import HORIZON
-from orchestrator.rules.billing.money import FundsEnd, cost_limit_at
+from orchestrator.rules.billing.money import FundsEnd, cost_limit_at, end_reason, payer_of
 from orchestrator.rules.sessions.busy import under_way_until
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.text import numbered
@@ -216,12 +216,7 @@ def _costs(session: Usable, funds_end: FundsEnd | None) -> Iterator[Candidate]:
 
 
 def _funds(end: FundsEnd) -> Candidate:
-    if end.by is not None:
-        detail = f"the account's budget of the {end.by} cannot pay the next block"
-        return Candidate(StopReason.BUDGET_EXHAUSTED, end.at, detail)
-    return Candidate(
-        StopReason.BALANCE_EXHAUSTED, end.at, "the balance of the account cannot pay the next block"
-    )
+    return Candidate(end_reason(end.by), end.at, f"{payer_of(end.by)} cannot pay the next block")
 
 
 def _declared_end(session: Usable) -> Iterator[Candidate]:
