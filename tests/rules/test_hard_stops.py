@@ -285,3 +285,18 @@ def test_a_stop_has_come_with_the_first_end(
 ) -> None:
     stopping = () if budget_of is None else (a_budget(since=budget_of),)
     assert stop_has_come(funds_end_at, stopping, earliest_stop, NOON) is come
+
+
+@pytest.mark.parametrize(
+    ("compared", "announced"),
+    [pytest.param(50_000, ["b", "c", "a"], id="few run"), pytest.param(7, ["b", "c"], id="many run")],
+)
+def test_the_ends_by_budgets_that_come_first_are_announced(
+    compared: int, announced: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hard_stops, "MOST_COMPARED", compared)
+    sessions = [running(NOON + n * SECOND, id=name) for n, name in enumerate("abc")]
+    by_budget, by_balance = FundsLimit(Decimal(10), DAY), FundsLimit(Decimal(10))
+    ends = hard_stops.ends_to_announce([by_budget], sessions, NOON + MINUTE)
+    assert [one.session_id for one in ends] == announced
+    assert hard_stops.ends_to_announce([by_balance], sessions, NOON + MINUTE) == []
