@@ -27,7 +27,8 @@ def config_with(given: str | None) -> pytest.Config:
     return cast(pytest.Config, SimpleNamespace(getoption={"--hypothesis-seed": given}.__getitem__))
 
 
-def runs_of(given: str | None) -> list[list[int]]:
+def runs_of(given: str | None, *, derandomize: bool = False) -> list[list[int]]:
+    lives = settings(FEW, derandomize=derandomize, database=None)
     drawn: list[list[int]] = [[]]
 
     def never_enough() -> dict[str, int]:
@@ -35,7 +36,7 @@ def runs_of(given: str | None) -> list[list[int]]:
         return {"what never happens": 0}
 
     with pytest.raises(AssertionError, match=r"too rare to prove anything.*what never happens"):
-        play_lives(machine_of(drawn), FEW, never_enough, config_with(given))
+        play_lives(machine_of(drawn), lives, never_enough, config_with(given))
     return drawn[:-1]
 
 
@@ -48,6 +49,12 @@ def test_each_run_has_a_seed_of_its_own_that_follows_from_the_given_one() -> Non
 
 def test_without_a_seed_runs_differ_too() -> None:
     assert len({tuple(run) for run in runs_of(None)}) == RUNS
+
+
+def test_where_hypothesis_draws_the_same_each_time_runs_differ_and_come_again() -> None:
+    first = runs_of(None, derandomize=True)
+    assert len({tuple(run) for run in first}) == RUNS
+    assert runs_of(None, derandomize=True) == first
 
 
 def test_a_run_that_shows_all_is_the_last() -> None:
