@@ -7,6 +7,7 @@ listening      the socket that it is served on
 authentication tokens, and a limit on failures
 callers        who asks: scopes, and the account that a token is bound to
 problems       errors as RFC 9457 problem details, and the one table of statuses
+malformed      answers what is no HTTP
 bodies         reads JSON bodies within bounds, and checks those that are no jobs
 jobs           carries out a job, and answers with its outcome
 versions       `ETag` and `If-Match`

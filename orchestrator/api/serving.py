@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from orchestrator.api.app import create_app
 from orchestrator.api.listening import listen
+from orchestrator.api.malformed import ProblemProtocol
 from orchestrator.api.process import ApiProcess, build
 from orchestrator.settings import Settings
 
@@ -82,7 +83,7 @@ def server_of(
     """Return a server of this process. `forwarded_allow_ips`: proxies that say where requests come from."""
     config = uvicorn.Config(
         application(process),
-        http="h11",
+        http=ProblemProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

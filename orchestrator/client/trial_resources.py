@@ -8,6 +8,9 @@ from orchestrator.client import fields
 from orchestrator.client.base import Part
 from orchestrator.client.resources import Resource, Time, money
 
+#: The most sessions of one state that one trial looks at.
+MOST_SESSIONS = 20_000
+
 
 class TryPolicy(Part):
     """What is tried: values by their names in `orchestrator.toml`, and prices of a node-hour by model."""
@@ -23,6 +26,8 @@ class TryPolicy(Part):
     prices: Annotated[dict[fields.ModelIdentifier, fields.Money], Field(default_factory=dict, max_length=50)]
     account_id: fields.Identifier | None = None
     """Look only at this account's sessions."""
+    most_sessions: Annotated[int, Field(ge=1, le=MOST_SESSIONS)] = MOST_SESSIONS
+    """Look at this many sessions of each state at most, the newest, and at five events for each."""
 
 
 class ValueChangeResource(Resource):

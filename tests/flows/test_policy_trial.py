@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.client.trial_resources import MOST_SESSIONS
 from orchestrator.flows.reports import policy_trial
 from orchestrator.flows.reports.policy_trial import facts_of, trial
 from orchestrator.rules.values import Plan, Policy
@@ -23,10 +24,12 @@ RARELY_PINGED = Policy(ping_interval_seconds=300)
 Findings = Mapping[str, Mapping[str, Any]]
 
 
-def tried(world: World, changes: Mapping[str, Any], **prices: str) -> dict[str, Any]:
+def tried(
+    world: World, changes: Mapping[str, Any], *, most_sessions: int = MOST_SESSIONS, **prices: str
+) -> dict[str, Any]:
     config = world.services.config
     with world.services.database.reading() as tx:
-        facts = facts_of(tx)
+        facts = facts_of(tx, most_sessions=most_sessions)
     return trial(facts, config, with_changes(config, changes), {one: Decimal(p) for one, p in prices.items()})
 
 
@@ -244,11 +247,12 @@ def test_a_trial_of_a_large_fleet_says_what_it_did_not_read(
     for _ in range(2):
         world.run_session()
     assert tried(world, {"dead_after_failures": 1})["complete"] is True
-    monkeypatch.setattr(policy_trial, "MOST_EVENTS", 3)
-    report = tried(world, {"dead_after_failures": 1})
+    few = tried(world, {"plans.payg.max_duration_seconds": 60}, most_sessions=1)
+    assert (few["complete"], few["sessions"]) == (False, 1)
+    assert len(findings(few)) == 1
+    monkeypatch.setattr(policy_trial, "EVENTS_OF_EACH", 1)
+    report = tried(world, {"dead_after_failures": 1}, most_sessions=3)
     assert (report["complete"], report["sessions"]) == (False, 2)
-    monkeypatch.setattr(policy_trial, "MOST_SESSIONS", 1)
-    assert tried(world, {"dead_after_failures": 1})["sessions"] == 1
 
 
 @pytest.mark.parametrize(

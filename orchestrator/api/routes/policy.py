@@ -53,7 +53,7 @@ def _tried(
     def read(tx: Transaction) -> tuple[list[dict[str, Any]], FleetFacts]:
         if wanted.account_id is not None and tx.accounts.get(wanted.account_id) is None:
             raise unknown_account(wanted.account_id)
-        return repriced(tx, prices), facts_of(tx, wanted.account_id)
+        return repriced(tx, prices), facts_of(tx, wanted.account_id, wanted.most_sessions)
 
     with process.services.database.reading() as tx:
         of_models, facts = read(tx)

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from orchestrator.api.callers import process_of
 from orchestrator.api.problems import Problem, fault, invalid
+from orchestrator.client.trial_resources import MOST_SESSIONS
 from orchestrator.console.access import READ_ALL
 from orchestrator.console.backend import change
 from orchestrator.console.forms import given
@@ -19,6 +20,9 @@ router = APIRouter()
 
 #: Characters of one field.
 _MOST = 5_000
+#: Sessions of each state that are looked at: what takes a moment, and all that one trial reads.
+_FEW = 200
+_SIZES = (_FEW, MOST_SESSIONS)
 
 
 @router.get("/what-if", dependencies=READ_ALL)
@@ -27,12 +31,13 @@ async def what_if(request: Request) -> Response:
     reading."""
     query = request.query_params
     asked = {name: query.get(name, "")[:_MOST].strip() for name in ("set", "prices", "account_id")}
+    size = MOST_SESSIONS if query.get("most_sessions") == str(MOST_SESSIONS) else _FEW
     known = flat(process_of(request).services.config)
     keys = [(key, value) for key, value in known.items() if key.partition(".")[0] in TRIED[:2]]
     report, problem = None, None
     if asked["set"] or asked["prices"]:
         try:
-            report = await change(request, "POST", "/policy:try", _body(asked))
+            report = await change(request, "POST", "/policy:try", _body(asked, size))
         except Problem as refused:
             if refused.status not in (404, 422):
                 raise
@@ -44,6 +49,8 @@ async def what_if(request: Request) -> Response:
         "what_if.html",
         status=status,
         asked=asked,
+        size=size,
+        sizes=_SIZES,
         keys=keys,
         report=report,
         problem=problem,
@@ -51,9 +58,14 @@ async def what_if(request: Request) -> Response:
     )
 
 
-def _body(asked: Mapping[str, str]) -> Mapping[str, Any]:
+def _body(asked: Mapping[str, str], most_sessions: int) -> Mapping[str, Any]:
     prices = {model: str(price) for model, price in _lines("prices", asked["prices"]).items()}
-    return given(set=_lines("set", asked["set"]), prices=prices, account_id=asked["account_id"] or None)
+    return given(
+        set=_lines("set", asked["set"]),
+        prices=prices,
+        account_id=asked["account_id"] or None,
+        most_sessions=most_sessions,
+    )
 
 
 def _lines(name: str, text: str) -> dict[str, Any]:

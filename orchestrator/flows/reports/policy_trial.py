@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from orchestrator.client.trial_resources import MOST_SESSIONS
 from orchestrator.flows.reports.budgets import charged_of
 from orchestrator.flows.reports.views import as_text
 from orchestrator.rules.billing.hard_stops import FundsLimit, balance_limit, hard_stops, limits_of
@@ -26,8 +27,8 @@ from orchestrator.store.transaction import Transaction
 
 #: How far a trial looks back.
 LOOKS_BACK = timedelta(days=7)
-#: The most sessions of one state, and the most events, that one trial reads: the newest.
-MOST_SESSIONS, MOST_EVENTS = 20_000, 100_000
+#: Events that a trial reads for each session that it may look at: the newest.
+EVENTS_OF_EACH = 5
 #: Findings that a report lists; all are counted.
 MOST_LISTED = 1_000
 _SESSION = f"{PREFIX}.session."
@@ -60,14 +61,17 @@ class _Books:
     funds: TrialFunds = field(default_factory=TrialFunds)
 
 
-def facts_of(tx: Transaction, account_id: str | None = None) -> FleetFacts:
-    """Return the sessions that live or have ended in the last days, newest first: of one account, or of all."""
+def facts_of(
+    tx: Transaction, account_id: str | None = None, most_sessions: int = MOST_SESSIONS
+) -> FleetFacts:
+    """Return the sessions that live or have ended in the last days, newest first: of one account, or of all; of each
+    state `most_sessions` at most."""
     now = tx.now()
     since = now - LOOKS_BACK
-    living = tx.recent.living(_HERE, MOST_SESSIONS, account_id)
-    ended = tx.recent.ended(since, MOST_SESSIONS, account_id)
+    living = tx.recent.living(_HERE, most_sessions, account_id)
+    ended = tx.recent.ended(since, most_sessions, account_id)
     sessions = {one.id: one for one in (*living, *ended)}
-    events, events_since = _events(tx, sessions.keys(), since)
+    events, events_since = _events(tx, sessions.keys(), since, most_sessions * EVENTS_OF_EACH)
     accounts = tx.recent.accounts({one.account_id for one in sessions.values()})
     in_states = Counter(one.state for one in living)
     return FleetFacts(
@@ -78,7 +82,7 @@ def facts_of(tx: Transaction, account_id: str | None = None) -> FleetFacts:
         events=events,
         hard_stops={name: _hard_stops(tx, account, now) for name, account in accounts.items()},
         events_since=events_since,
-        is_complete=max([*in_states.values(), len(ended)], default=0) < MOST_SESSIONS,
+        is_complete=max([*in_states.values(), len(ended)], default=0) < most_sessions,
     )
 
 
@@ -175,18 +179,18 @@ def _past(facts: FleetFacts, session: Session, account: Account) -> SessionPast:
 
 
 def _events(
-    tx: Transaction, session_ids: Collection[str], since: datetime
+    tx: Transaction, session_ids: Collection[str], since: datetime, most: int
 ) -> tuple[Mapping[str, Sequence[PastEvent]], datetime | None]:
     """Return each session's events, oldest first; and, if there are too many, the instant before which none was
     read."""
     found: defaultdict[str, list[PastEvent]] = defaultdict(list)
     read, last = 0, since
-    for one in tx.recent.events(since, MOST_EVENTS):
+    for one in tx.recent.events(since, most):
         read, last = read + 1, one.time
         if one.subject in session_ids and "interactions" in one.data:
             found[one.subject].append(_event(one))
     oldest_first = {session_id: events[::-1] for session_id, events in found.items()}
-    return oldest_first, last if read == MOST_EVENTS else None
+    return oldest_first, last if read == most else None
 
 
 def _event(one: RecentEvent) -> PastEvent:
