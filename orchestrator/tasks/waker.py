@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 MANY = 100
 #: Seconds for which the length of a queue is remembered.
 REMEMBERED = 0.5
+#: Seconds in which a process sends the same wake-up once at most. The first is sent at once; what comes meanwhile is
+#: one, at their end: a message costs its reader more than the claim that it asks for.
+ONCE_IN = 0.1
 
 
 class WakeUps:
@@ -73,7 +76,9 @@ class Waker:
     def __init__(self, send: Callable[[str], object], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._send_one = send
         self._unsent = Sayer(clock)
+        self._clock = clock
         self._due: set[str] = set()
+        self._sent_at: dict[str, float] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -88,11 +93,21 @@ class Waker:
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: bool(self._due))
-                names, self._due = self._due, set()
-            for name in sorted(names):
+            for name in sorted(self._wait()):
+                self._sent_at[name] = self._clock()
                 self._send(name)
+
+    def _wait(self) -> set[str]:
+        """Wait for wake-ups that may be sent, and take them."""
+        with self._changed:
+            while True:
+                now = self._clock()
+                waits = {name: self._sent_at.get(name, now - ONCE_IN) + ONCE_IN - now for name in self._due}
+                ready = {name for name, wait in waits.items() if wait <= 0}
+                if ready:
+                    self._due -= ready
+                    return ready
+                self._changed.wait(min(waits.values(), default=None))
 
     def _send(self, name: str) -> None:
         try:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from orchestrator.flows.engine import crowd
 from orchestrator.flows.engine.provider_steps import Answer, Postponed, settle
+from orchestrator.flows.lifecycle import many_accounts
 from orchestrator.flows.steps.close_due import CLOSE
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.store.transaction import Transaction
@@ -17,6 +19,8 @@ from tests.world import MINUTE, SECOND, World
 
 #: Statements that settle proven closes of any number of accounts.
 AT_MOST = 12
+#: The same where sessions of the accounts are due to stop: these are stopped first.
+AT_MOST_WITH_STOPS = 19
 
 
 @pytest.fixture
@@ -84,6 +88,64 @@ def test_due_stops_of_an_account_come_before_its_close(any_world: MakeWorld) -> 
     settle(world.services, CLOSE, answers(Hands(world.services)))
     assert world.session(overdue).stop_reason is StopReason.MAX_DURATION
     assert {world.session(one).state for one in sessions.values()} == {State.STOPPED}
+
+
+def overdue_besides(world: World, accounts: list[str], number: int = 1) -> dict[str, list[str]]:
+    """Return account → sessions of it that are due to stop."""
+    stop = {"max_duration_seconds": 60}
+    return {one: [world.create_session(account_id=one, stop=stop) for _ in range(number)] for one in accounts}
+
+
+@pytest.mark.parametrize("number", [3, 8])
+def test_due_stops_of_many_accounts_are_applied_together(pg_world: MakeWorld, number: int) -> None:
+    world = pg_world()
+    accounts = open_accounts(world, number)
+    overdue = overdue_besides(world, accounts)
+    sessions = closing(world, accounts)
+    world.jump(2 * MINUTE)
+    proven = answers(Hands(world.services))
+    with statements(world.services.database) as seen:
+        done = settle(world.services, CLOSE, proven)
+    assert done == number
+    assert len(seen) <= AT_MOST_WITH_STOPS, [statement for statement, _ in seen]
+    assert {world.session(one).stop_reason for [one] in overdue.values()} == {StopReason.MAX_DURATION}
+    assert {world.session(one).state for one in sessions.values()} == {State.STOPPED}
+
+
+def test_closes_of_more_accounts_with_due_stops_than_may_be_applied_at_once_come_later(
+    any_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many_accounts, "STOPPED_BESIDE", 2)
+    world = any_world()
+    accounts = open_accounts(world, 3)
+    overdue = overdue_besides(world, accounts)
+    sessions = closing(world, accounts)
+    world.jump(2 * MINUTE)
+    with pytest.raises(Postponed) as postponed:
+        settle(world.services, CLOSE, answers(Hands(world.services)))
+    assert [world.session(one).state for one in sessions.values()].count(State.STOPPED) == 2
+    settle(world.services, CLOSE, postponed.value.later)
+    assert {world.session(one).stop_reason for [one] in overdue.values()} == {StopReason.MAX_DURATION}
+    assert {world.session(one).state for one in sessions.values()} == {State.STOPPED}
+
+
+def test_the_close_of_an_account_with_many_due_stops_comes_after_all_of_them(
+    any_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowd, "STOPS_AT_ONCE", 1)
+    world = any_world()
+    crowded, quiet = accounts = open_accounts(world, 2)
+    overdue = overdue_besides(world, [crowded], number=3)[crowded]
+    sessions = closing(world, accounts)
+    world.jump(2 * MINUTE)
+    with pytest.raises(Postponed) as postponed:
+        settle(world.services, CLOSE, answers(Hands(world.services)))
+    assert world.session(sessions[quiet]).state is State.STOPPED
+    assert world.session(sessions[crowded]).state is State.STOPPING
+    assert [world.session(one).stop_reason for one in overdue].count(StopReason.MAX_DURATION) == 1
+    settle(world.services, CLOSE, postponed.value.later)
+    assert {world.session(one).stop_reason for one in overdue} == {StopReason.MAX_DURATION}
+    assert world.session(sessions[crowded]).state is State.STOPPED
 
 
 def test_a_row_that_cannot_be_read_holds_up_no_other_close(any_world: MakeWorld) -> None:

@@ -9,7 +9,7 @@ from redis import Redis
 
 from orchestrator.settings import Settings
 from orchestrator.tasks.app import make_app
-from orchestrator.tasks.waker import MANY, Waker, WakeUps
+from orchestrator.tasks.waker import MANY, ONCE_IN, Waker, WakeUps
 from tests.waiting import eventually
 
 
@@ -39,6 +39,20 @@ def test_many_wake_ups_at_once_become_one() -> None:
     waker({"stop"})
     eventually(lambda: "stop" in broker.taken, "the last one")
     assert broker.taken == ["open", "close", "ping", "stop"]
+
+
+def test_a_wake_up_that_comes_soon_again_is_sent_once_more_at_the_end() -> None:
+    taken: list[str] = []
+    passed = [0.0]
+    waker = Waker(taken.append, clock=lambda: passed[0])
+    waker({"close"})
+    eventually(lambda: taken == ["close"], "the first, at once")
+    for _ in range(50):
+        waker({"close"})
+    waker({"open"})
+    eventually(lambda: taken == ["close", "open"], "another, at once")
+    passed[0] = ONCE_IN
+    eventually(lambda: taken == ["close", "open", "close"], "what came meanwhile, once")
 
 
 def test_a_broker_that_hangs_holds_up_nobody() -> None:

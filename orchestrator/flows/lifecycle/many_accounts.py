@@ -2,6 +2,7 @@
 few statements however many accounts there are."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator.flows.engine import crowd
@@ -9,7 +10,11 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import due_stops
 from orchestrator.flows.lifecycle.account_work import AccountWork, Known, lock_account
 from orchestrator.rules.values import Account
+from orchestrator.store.queries.usage import Standing
 from orchestrator.store.transaction import Transaction
+
+#: Accounts whose due stops are applied in a transaction that is about something else.
+STOPPED_BESIDE = 10
 
 
 def stop_many(
@@ -22,7 +27,7 @@ def stop_many(
     that have more. Accounts that another transaction holds are left as they are."""
     accounts = tx.many_accounts.lock_free(account_ids)
     now = tx.now()
-    known = _read(services, tx, accounts, now)
+    known = _read(services, tx, accounts, now, tx.many_accounts.standings(accounts))
     works = [
         AccountWork(services, tx, accounts[one], now, known=known[one])
         for one in account_ids
@@ -39,24 +44,49 @@ def stop_many(
     return more
 
 
+@dataclass(frozen=True, slots=True)
+class LockedAccounts:
+    """Work on accounts whose due stops were applied first. End all of it with `finish_all`."""
+
+    ready: Mapping[str, AccountWork] = field(default_factory=dict)
+    """By account id."""
+    behind: Sequence[AccountWork] = ()
+    """More stops of these are due: nothing else may be changed."""
+
+
 def lock_many(
     services: Services, tx: Transaction, account_ids: Collection[str], *, waits: bool
-) -> Mapping[str, AccountWork]:
-    """Lock these accounts; end with `finish_all`. Due stops are not applied: leave accounts with one
-    alone. Accounts that another transaction holds
-    are left out; of a single one, `waits` waits for it. Raises AccountBusy."""
+) -> LockedAccounts:
+    """Lock these accounts, and apply the due stops of a few. The others with due stops are left out, and those that
+    another transaction holds; of a single one, `waits` waits for it. Raises AccountBusy."""
     if waits:
         (only,) = account_ids
         locked = lock_account(services, tx, only)
         if locked is None:
-            return {}
+            return LockedAccounts()
         accounts, now = {only: locked[0]}, locked[1]
     else:
         accounts, now = tx.many_accounts.lock_free(account_ids), tx.now()
-    return {
-        one: AccountWork(services, tx, accounts[one], now, known=Known(standing=standing))
-        for one, standing in tx.many_accounts.standings(accounts).items()
+    standings = tx.many_accounts.standings(accounts)
+    due = [one for one, standing in standings.items() if due_stops.is_due(accounts[one], standing, now)]
+    known = {one: Known(standing=standings[one]) for one in accounts.keys() - set(due)}
+    if due:
+        stopped = {one: accounts[one] for one in due[:STOPPED_BESIDE]}
+        known |= _read(services, tx, stopped, now, {one: standings[one] for one in stopped})
+    works = {
+        one: AccountWork(services, tx, accounts[one], now, known=known[one])
+        for one in accounts
+        if one in known
     }
+    behind = _stop_first(tx, [works[one] for one in due if one in works]) if due else []
+    ready = {one: work for one, work in works.items() if work not in behind}
+    return LockedAccounts(ready, behind)
+
+
+def _stop_first(tx: Transaction, works: Sequence[AccountWork]) -> Sequence[AccountWork]:
+    """Apply the first due stops of each; return those that have more."""
+    with tx.together():
+        return [work for work in works if due_stops.apply_due_stops(work, crowd.STOPS_AT_ONCE)]
 
 
 def finish_all(works: Iterable[AccountWork]) -> None:
@@ -69,10 +99,14 @@ def finish_all(works: Iterable[AccountWork]) -> None:
 
 
 def _read(
-    services: Services, tx: Transaction, accounts: Mapping[str, Account], now: datetime
+    services: Services,
+    tx: Transaction,
+    accounts: Mapping[str, Account],
+    now: datetime,
+    standings: Mapping[str, Standing],
 ) -> Mapping[str, Known]:
     """Read what their due stops need; sessions and placements are locked."""
-    many, standings = tx.many_accounts, tx.many_accounts.standings(accounts)
+    many = tx.many_accounts
     due = [one for one, standing in standings.items() if due_stops.is_due(accounts[one], standing, now)]
     overdue = many.lock_overdue(due, now, crowd.STOPS_AT_ONCE + 1) if due else {}
     placements = tx.placements.lock_of([session.id for found in overdue.values() for session in found])

@@ -2,16 +2,16 @@
 sessions stopped. Any other answer is settled on its own."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from orchestrator.flows.engine.crowd import AccountBusy
 from orchestrator.flows.engine.provider_steps import Answer
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle import due_stops, failover, transitions
+from orchestrator.flows.lifecycle import failover, transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
-from orchestrator.flows.lifecycle.many_accounts import finish_all, lock_many
+from orchestrator.flows.lifecycle.many_accounts import LockedAccounts, finish_all, lock_many
 from orchestrator.providers.port.driver import Closed
 from orchestrator.rules.states import PlacementState, State
 from orchestrator.rules.values import Placement, Session
@@ -31,7 +31,7 @@ class Settled:
     lags: dict[str, float | None] = field(default_factory=dict)
     """Settled: the seconds from each stop to the proof, where they are known."""
     held: set[str] = field(default_factory=set)
-    """Not settled, because another transaction holds their accounts."""
+    """Not settled, because another transaction holds their accounts, or stops of these come first."""
 
 
 def settle_proven(services: Services, answers: Sequence[CloseAnswer]) -> Settled:
@@ -75,10 +75,10 @@ def _settled(services: Services, answers: Sequence[CloseAnswer], *, waits: bool)
     """Settle these in one transaction; where it fails, none of them. `waits`: for the lock of their one account."""
 
     def settle(tx: Transaction) -> Settled:
-        works = lock_many(services, tx, {_account_of(one) for one in answers}, waits=waits)
-        ready = {one: work for one, work in works.items() if not _has_due_stop(work)}
-        lags = _prove(tx, ready, [one for one in answers if _account_of(one) in ready])
-        held = [one for one in answers if _account_of(one) not in works] if not waits else []
+        accounts = lock_many(services, tx, {_account_of(one) for one in answers}, waits=waits)
+        ready = accounts.ready
+        lags = _prove(tx, accounts, [one for one in answers if _account_of(one) in ready])
+        held = [one for one in answers if _account_of(one) not in ready] if not waits else []
         return Settled(lags, {one.claimed.placement.id for one in held})
 
     try:
@@ -91,7 +91,7 @@ def _settled(services: Services, answers: Sequence[CloseAnswer], *, waits: bool)
 
 
 def _prove(
-    tx: Transaction, works: Mapping[str, AccountWork], answers: Sequence[CloseAnswer]
+    tx: Transaction, accounts: LockedAccounts, answers: Sequence[CloseAnswer]
 ) -> dict[str, float | None]:
     """Lock sessions, then placements, and save the proofs of closes with a lease that still holds."""
     sessions = tx.sessions.lock_all({one.claimed.placement.session_id or "" for one in answers})
@@ -108,19 +108,15 @@ def _prove(
                 continue
             if not _holds(answer, placement, session):
                 continue
-            work = works[session.account_id]
+            work = accounts.ready[session.account_id]
             closed = transitions.close_quietly(tx, placement, answer.said.proof, work.now)
             placements[session.id] = [closed if one.id == closed.id else one for one in known.values()]
             sessions[session.id] = failover.finish_if_ended(work, session, placements[session.id])
             ended.append(closed)
             lags[placement.id] = _lag(session, work)
         transitions.wake_for_places(tx, ended)
-        finish_all(works.values())
+        finish_all([*accounts.ready.values(), *accounts.behind])
     return lags
-
-
-def _has_due_stop(work: AccountWork) -> bool:
-    return due_stops.is_due(work.account, work.standing(), work.now)
 
 
 def _holds(answer: CloseAnswer, placement: Placement, session: Session) -> bool:

@@ -1,14 +1,29 @@
 """Leases of placements, and leases of keys that allow one call at a time."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from orchestrator.rules.states import Step, StopReason
 from orchestrator.rules.values import Placement
-from orchestrator.store.core.rows import snapshot
+from orchestrator.store.core.bulk import IDS, among_given
+from orchestrator.store.core.rows import snapshots
 from orchestrator.store.plain import table_of
 from orchestrator.store.queries.availability import may_be_asked, moments
 from orchestrator.store.queries.placements import PLACEMENTS
@@ -53,10 +68,7 @@ class Claims:
 
         Credentials in `lacking` are left to other workers. A placement that is addressed by its key is claimed only if
         the fingerprint of that very secret is in `held`. `spread_seconds`: see `moments`."""
-        served = _of_those(lacking, held)
-        if step is not Step.CLOSE:
-            served = and_(served, _MAY_BE_ASKED)
-        due = self._due_rows(step, provider, limit, now, served, moments(now, spread_seconds))
+        due = self._due_rows(step, provider, limit, now, lacking, held, spread_seconds)
         free = self._lease_credentials(due, now, token, lease_seconds, rest_seconds)
         ids = [row.id for row in due if not row.serialised or row.id in free]
         self._put_off([row.id for row in due if row.id not in set(ids)], now)
@@ -91,23 +103,11 @@ class Claims:
         self, ids: Collection[str], step: Step, now: datetime, token: str, until: datetime, silence: datetime
     ) -> Sequence[Placement]:
         """Lease these until then. The step that follows a lost lease is due at `silence`."""
-        following = Step.RESOLVE if step is Step.OPEN else step
-        first = {"sent_at": func.coalesce(PLACEMENTS.c.sent_at, now), "freed_at": None}
-        sent = first if step is Step.OPEN else {}
-        claim = (
-            update(PLACEMENTS)
-            .where(PLACEMENTS.c.id.in_(ids))
-            .values(
-                lease_token=token,
-                lease_until=until,
-                attempts=PLACEMENTS.c.attempts + 1,
-                next_step=following,
-                next_step_at=silence,
-                **sent,
-            )
-            .returning(PLACEMENTS)
-        )
-        return [snapshot(Placement, row) for row in self._connection.execute(claim)]
+        claim = _claim(step, self._connection.dialect.name)
+        given = {IDS: list(ids), "token": token, "until": until, "now": now, "silence": silence}
+        if step is not Step.OPEN:
+            del given["now"]
+        return snapshots(Placement, self._connection.execute(claim, given))
 
     def _due_rows(
         self,
@@ -115,18 +115,16 @@ class Claims:
         provider: str,
         limit: int,
         now: datetime,
-        served: ColumnElement[bool],
-        waits: Mapping[str, datetime],
+        lacking: Collection[str],
+        held: Collection[str] | None,
+        spread_seconds: float,
     ) -> Sequence[DueRow]:
-        query = (
-            select(PLACEMENTS.c.id, PLACEMENTS.c.credential, PLACEMENTS.c.serialised)
-            .where(PLACEMENTS.c.next_step == step, PLACEMENTS.c.next_step_at <= now)
-            .where(PLACEMENTS.c.provider == provider, served)
-            .order_by(PLACEMENTS.c.next_step_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        return list(self._connection.execute(query, waits))
+        given: dict[str, Any] = {"provider": provider, "now": now, "most": limit, "lacking": list(lacking)}
+        if held is not None:
+            given["held"] = list(held)
+        if step is not Step.CLOSE:
+            given |= moments(now, spread_seconds)
+        return list(self._connection.execute(_due(step, knows_held=held is not None), given))
 
     def _lease_credentials(
         self,
@@ -179,9 +177,48 @@ class Claims:
         self._connection.execute(put_off.values(next_step_at=case(due_at, value=PLACEMENTS.c.id)))
 
 
-def _of_those(lacking: Collection[str], held: Collection[str] | None) -> ColumnElement[bool]:
-    by_reference = or_(PLACEMENTS.c.credential.is_(None), PLACEMENTS.c.credential.not_in(lacking))
-    if held is None:
+@cache
+def _due(step: Step, *, knows_held: bool) -> Select[Any]:
+    """Build the query for due rows once: where many sessions end, it is executed for a few rows at a time."""
+    served = _served(knows_held=knows_held)
+    if step is not Step.CLOSE:
+        served = and_(served, _MAY_BE_ASKED)
+    due = PLACEMENTS.c.next_step_at <= bindparam("now", type_=PLACEMENTS.c.next_step_at.type)
+    return (
+        select(PLACEMENTS.c.id, PLACEMENTS.c.credential, PLACEMENTS.c.serialised)
+        .where(PLACEMENTS.c.next_step == step, due)
+        .where(PLACEMENTS.c.provider == bindparam("provider"), served)
+        .order_by(PLACEMENTS.c.next_step_at)
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _served(*, knows_held: bool) -> ColumnElement[bool]:
+    """Select rows by the parameters `lacking` and `held`."""
+    credential, fingerprint = PLACEMENTS.c.credential, PLACEMENTS.c.fingerprint
+    by_reference = or_(credential.is_(None), credential.not_in(bindparam("lacking", expanding=True)))
+    if not knows_held:
         return by_reference
-    by_secret = or_(PLACEMENTS.c.fingerprint.is_(None), PLACEMENTS.c.fingerprint.in_(held))
+    by_secret = or_(fingerprint.is_(None), fingerprint.in_(bindparam("held", expanding=True)))
     return case((PLACEMENTS.c.exclusive, by_secret), else_=by_reference)
+
+
+@cache
+def _claim(step: Step, dialect: str) -> Any:
+    """Build the claim of the rows with the parameter `IDS` once."""
+    at = PLACEMENTS.c.next_step_at.type
+    sent = {"sent_at": func.coalesce(PLACEMENTS.c.sent_at, bindparam("now", type_=at)), "freed_at": None}
+    return (
+        update(PLACEMENTS)
+        .where(among_given(dialect, PLACEMENTS.c.id))
+        .values(
+            lease_token=bindparam("token"),
+            lease_until=bindparam("until", type_=at),
+            attempts=PLACEMENTS.c.attempts + 1,
+            next_step=Step.RESOLVE if step is Step.OPEN else step,
+            next_step_at=bindparam("silence", type_=at),
+            **(sent if step is Step.OPEN else {}),
+        )
+        .returning(PLACEMENTS)
+    )

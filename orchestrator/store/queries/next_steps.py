@@ -34,7 +34,9 @@ def due_by(step: Step, at: datetime, sessions: Any = _SESSIONS) -> ColumnElement
     return _found(sessions, step, STEPS.c.at <= at, sessions.c.next_step_at <= at)
 
 
-def due_after(step: Step, at: datetime, sessions: Any = _SESSIONS) -> ColumnElement[bool]:
+def due_after(
+    step: Step, at: datetime | ColumnElement[datetime], sessions: Any = _SESSIONS
+) -> ColumnElement[bool]:
     """Match sessions with this step due later than then."""
     return _found(sessions, step, STEPS.c.at > at, sessions.c.next_step_at > at)
 

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     Connection,
@@ -18,9 +20,9 @@ from orchestrator.rules import events
 from orchestrator.rules.states import SERVING, PlacementState, State, Step, checked_placement
 from orchestrator.rules.values import Placement
 from orchestrator.rules.values.copies import replace
-from orchestrator.store.core.bulk import among
+from orchestrator.store.core.bulk import IDS, among_given
 from orchestrator.store.core.gathering import Gathering
-from orchestrator.store.core.rows import changes, snapshot, values_of
+from orchestrator.store.core.rows import changes, snapshot, snapshots, values_of
 from orchestrator.store.plain import table_of
 from orchestrator.store.queries.living import PENDING, UNENDED
 from orchestrator.store.queries.outbox import Outbox
@@ -147,11 +149,11 @@ class Placements:
 
     def lock_of(self, session_ids: Collection[str]) -> dict[str, list[Placement]]:
         """Return all placements of each of these sessions, locked session by session, oldest first."""
-        query = select(PLACEMENTS).where(among(self._connection, PLACEMENTS.c.session_id, session_ids))
-        ordered = query.order_by(PLACEMENTS.c.session_id, PLACEMENTS.c.n).with_for_update()
+        query = _locked_of(self._connection.dialect.name)
         found: dict[str, list[Placement]] = {one: [] for one in session_ids}
-        for row in self._connection.execute(ordered):
-            found[row.session_id].append(snapshot(Placement, row))
+        rows = self._connection.execute(query, {IDS: list(session_ids)})
+        for placement in snapshots(Placement, rows):
+            found[placement.session_id or ""].append(placement)
         self._writes.note_locked(PLACEMENTS, [one.id for each in found.values() for one in each])
         return found
 
@@ -240,6 +242,13 @@ class Placements:
             closes.setdefault(session_id, []).append(since and since + wait)
         ends = [max(at for at in one if at) for one in closes.values() if all(one)]
         return min((at for at in ends if at > now), default=None)
+
+
+@cache
+def _locked_of(dialect: str) -> Select[Any]:
+    """Build the query for placements of the sessions with the parameter `IDS`, locked, once."""
+    mine = select(PLACEMENTS).where(among_given(dialect, PLACEMENTS.c.session_id))
+    return mine.order_by(PLACEMENTS.c.session_id, PLACEMENTS.c.n).with_for_update()
 
 
 def _stopping(account_id: str) -> Select[tuple[str]]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -10,6 +12,7 @@ from sqlalchemy import (
     Select,
     String,
     and_,
+    bindparam,
     cast,
     exists,
     func,
@@ -26,7 +29,7 @@ from orchestrator.rules.upstream.alarms import AlarmKind
 from orchestrator.rules.values import Session
 from orchestrator.store.core.rows import snapshot
 from orchestrator.store.plain import table_of
-from orchestrator.store.queries.next_steps import due_after, due_by
+from orchestrator.store.queries.next_steps import STEPS, due_after, due_by
 from orchestrator.store.queries.waits import MODEL_WAITS
 
 _SESSIONS = table_of("sessions")
@@ -142,9 +145,7 @@ class Queues:
         """Return those of these providers for which a session waits that is not due to be tried already."""
         if not providers:
             return set()
-        served = _MODELS.c.id == _SESSIONS.c.model_id
-        each = [exists().where(served, _waits_for(provider, now)) for provider in providers]
-        found = self._connection.execute(select(*each)).one()
+        found = self._connection.execute(_awaited(tuple(providers)), {"now": now}).one()
         return {provider for provider, waits in zip(providers, found, strict=True) if waits}
 
     def accounts_held_up(self, now: datetime, limit: int, lot: int = 0) -> Sequence[str]:
@@ -224,7 +225,16 @@ def _in_turn(which: ColumnElement[bool], limit: int) -> Select[str, str | None]:
     return query.order_by(_SESSIONS.c.queued_at, _SESSIONS.c.id).limit(limit)
 
 
-def _waits_for(provider: str, now: datetime) -> ColumnElement[bool]:
+@lru_cache(maxsize=64)
+def _awaited(providers: tuple[str, ...]) -> Select[Any]:
+    """Build the question whether a session waits, for each of these providers: every batch of closes asks it."""
+    now = bindparam("now", type_=STEPS.c.at.type)
+    served = _MODELS.c.id == _SESSIONS.c.model_id
+    each = (exists().where(served, _waits_for(provider, now)) for provider in providers)
+    return select(*(one.label(f"awaited_{n}") for n, one in enumerate(each)))
+
+
+def _waits_for(provider: str, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
     return and_(
         due_after(Step.ADMIT, now),  # sessions that are due already are not counted
         _SESSIONS.c.queue_reason == ELSEWHERE,
