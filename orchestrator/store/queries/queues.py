@@ -230,8 +230,11 @@ def _awaited(providers: tuple[str, ...]) -> Select[Any]:
     """Build the question whether a session waits, for each of these providers: every batch of closes asks it."""
     now = bindparam("now", type_=STEPS.c.at.type)
     served = _MODELS.c.id == _SESSIONS.c.model_id
-    each = (exists().where(served, _waits_for(provider, now)) for provider in providers)
-    return select(*(one.label(f"awaited_{n}") for n, one in enumerate(each)))
+    columns: list[Any] = [
+        exists().where(served, _waits_for(provider, now)).label(f"awaited_{n}")
+        for n, provider in enumerate(providers)
+    ]
+    return select(*columns)
 
 
 def _waits_for(provider: str, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
