@@ -16,7 +16,7 @@ options       the Celery options that clients and workers share
 stream        reads the Redis stream of events
 close_many    which sessions a close of many is about
 http          `ApiClient` and `AsyncApiClient`: the HTTP API, with retries
-calls         one function for each request to the HTTP API
+calls, installation_calls, api_call   one function for each request to the HTTP API
 resources, installation_resources, cost_resources, trial_resources   the shapes of its answers
 
 It imports `rules` and `validation` only, Celery not before a job is sent, and httpx not before a client of the HTTP API

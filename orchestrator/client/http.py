@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from orchestrator.client import resources
-from orchestrator.client.calls import ApiCall
+from orchestrator.client.api_call import ApiCall
 
 if TYPE_CHECKING:
     import httpx
@@ -75,10 +75,11 @@ class ApiClient:
         while following is not None:
             page = self.send(following)
             yield from page.items
-            following = following.behind(page.next) if page.next else None
+            following = _following(following, page)
 
     def events(self, *, last: str | None = None, **query: str) -> Iterator[Happened]:
-        """Yield events as they happen, behind the id `last`, and resume where the connection was lost."""
+        """Yield events as they happen, behind the id `last`, and resume where the connection was lost, until the API
+        refuses it."""
         import httpx
 
         while True:
@@ -86,14 +87,14 @@ class ApiClient:
                 with self._http.stream("GET", "/events", **_stream(query, last)) as response:
                     if response.status_code != _OK:
                         response.read()
-                        _raise_refused(response)
+                        _raise_no_stream(response)
                     parser = _StreamParser()
                     for line in response.iter_lines():
                         happened = parser.take(line)
                         last = parser.last or last
                         if happened is not None:
                             yield happened
-            except httpx.TransportError:
+            except (httpx.TransportError, _NotNow):
                 pass
             self._pause(1.0)
 
@@ -142,10 +143,11 @@ class AsyncApiClient:
             page = await self.send(following)
             for item in page.items:
                 yield item
-            following = following.behind(page.next) if page.next else None
+            following = _following(following, page)
 
     async def events(self, *, last: str | None = None, **query: str) -> AsyncIterator[Happened]:
-        """Yield events as they happen, behind the id `last`, and resume where the connection was lost."""
+        """Yield events as they happen, behind the id `last`, and resume where the connection was lost, until the API
+        refuses it."""
         import httpx
 
         while True:
@@ -153,14 +155,14 @@ class AsyncApiClient:
                 async with self._http.stream("GET", "/events", **_stream(query, last)) as response:
                     if response.status_code != _OK:
                         await response.aread()
-                        _raise_refused(response)
+                        _raise_no_stream(response)
                     parser = _StreamParser()
                     async for line in response.aiter_lines():
                         happened = parser.take(line)
                         last = parser.last or last
                         if happened is not None:
                             yield happened
-            except httpx.TransportError:
+            except (httpx.TransportError, _NotNow):
                 pass
             await asyncio.sleep(1.0)
 
@@ -181,6 +183,10 @@ class AsyncApiClient:
             return await self._http.request(**_request(call))
         except httpx.TransportError as error:
             return error
+
+
+class _NotNow(Exception):
+    """The API, or a proxy before it, cannot open the stream now."""
 
 
 class _StreamParser:
@@ -235,6 +241,11 @@ def _may_pass(call: ApiCall[Any], answer: "httpx.Response | Exception") -> bool:
     return failed and call.is_repeatable
 
 
+def _following(call: ApiCall[Any], page: Any) -> ApiCall[Any] | None:
+    """Return the request for the next page; None where this is the last. The last page of events names itself."""
+    return call.behind(page.next) if page.next and page.next != call.query.get("after") else None
+
+
 def _pause_after(tries: int, answer: "httpx.Response | Exception") -> float:
     """Return the seconds before the next try: what the API asks for, or twice as long each time."""
     asked = "" if isinstance(answer, Exception) else answer.headers.get("retry-after", "")
@@ -248,6 +259,13 @@ def _content(call: ApiCall[T], answer: "httpx.Response | Exception") -> T:
     if answer.status_code >= _BAD:
         _raise_refused(answer)
     return call.returns.model_validate_json(answer.content)
+
+
+def _raise_no_stream(response: "httpx.Response") -> None:
+    """Raise _NotNow where the stream may be opened later, or else what says why it is not."""
+    if response.status_code in _PASSING:
+        raise _NotNow
+    _raise_refused(response)
 
 
 def _raise_refused(response: "httpx.Response") -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx
 
-from orchestrator.api.app import create_app
+from orchestrator.api.app import create_app, document
 from orchestrator.api.process import ApiProcess
 from orchestrator.api.serving import Application, server_of
 from orchestrator.flows.operations.tokens import create_token
@@ -126,3 +126,10 @@ def _messages(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 def names(items: Sequence[Any]) -> list[str]:
     """Return the names of sessions."""
     return [item["name"] for item in items]
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield (method, path, operation) of every route, from the OpenAPI document."""
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation

@@ -1,7 +1,10 @@
 """The Python client: typed answers, retries that do nothing twice, streams that resume."""
 
 import asyncio
+import json
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -18,6 +21,7 @@ from orchestrator.client import (
     CloseSession,
     CreateSession,
     CreditAccount,
+    DebitAccount,
     ExtendSession,
     Interactions,
     PutAccount,
@@ -26,10 +30,21 @@ from orchestrator.client import (
     StartSession,
     calls,
 )
+from orchestrator.client.api_call import ApiCall
+from orchestrator.client.close_many import CloseMany
+from orchestrator.client.trial_resources import TryPolicy
+from orchestrator.client.webhook_requests import PutWebhook, ReplayWebhook
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Scope
-from tests.api.stage import Api
+from tests.api.stage import Api, operations
 
+MODEL = {
+    "provider": "alpha",
+    "provider_model_id": "llama-3",
+    "type": "ASR",
+    "price_per_node_hour": "1.20",
+    "currency": "USD",
+}
 NEW = CreateSession(account_id="acme", model_id="llama", name="first", start=False)
 
 
@@ -100,9 +115,7 @@ def test_accounts_and_models(client: ApiClient) -> None:
     assert [line.key for line in client.items(calls.list_ledger("shop", limit=1))] == ["credit:shop:k"]
     job = client.send(calls.get_job("once"))
     assert job.name == "orchestrator.account.credit"
-    model = {"id": "meta/x", "provider": "alpha", "provider_model_id": "llama-3", "type": "ASR"}
-    priced = model | {"price_per_node_hour": "1.20", "currency": "USD"}
-    put = client.send(calls.put_model(PutModel.model_validate(priced)))
+    put = client.send(calls.put_model(PutModel.model_validate(MODEL | {"id": "meta/x"})))
     assert put.id == "meta/x"
     assert "meta/x" in [one.id for one in client.items(calls.list_models(limit=2))]
     assert list(client.items(calls.list_queue())) == []
@@ -160,6 +173,128 @@ def test_events_are_read_and_resumed(api: Api, client: ApiClient) -> None:
     assert second.event.data["name"] == "two"
     with pytest.raises(ApiRefused, match="invalid_request"):
         next(client.events(last="nonsense"))
+
+
+def test_a_stream_resumes_though_it_was_cut_before_its_first_event(api: Api, client: ApiClient) -> None:
+    """Another service is cut off by its proxy, which cannot reach the API for a while, and sees all events."""
+    cuts = iter(["cut", 503, 502, 429])
+
+    class Proxy(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            match next(cuts, None):
+                case int(status):
+                    return httpx.Response(status, text="no upstream")
+                case "cut":
+                    answer = real.handle_request(request)
+                    return httpx.Response(200, stream=Cut(answer.stream))
+                case _:
+                    return real.handle_request(request)
+
+    class Cut(httpx.SyncByteStream):
+        def __init__(self, stream: Any) -> None:
+            self._stream = stream
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield next(iter(self._stream))
+            self._stream.close()
+            api.create(name="meanwhile", start=False)
+            raise httpx.ReadError("cut")
+
+    real, client._http._transport = client._http._transport, Proxy()
+    [first] = islice(client.events(type="orchestrator.session"), 1)
+    assert first.event.data["name"] == "meanwhile"
+    assert next(cuts, None) is None
+
+
+def test_pages_of_events_come_to_an_end(api: Api, client: ApiClient) -> None:
+    session_id = api.world.run_session(name="one")
+    all_events = list(client.items(calls.list_events(limit=2)))
+    mine = [one.type for one in all_events if one.subject == session_id]
+    assert mine == [one.type for one in client.items(calls.list_events_of_session(session_id, limit=2))]
+    assert len(mine) == len(api.world.events(session_id))
+    assert list(client.items(calls.list_events(subject="none"))) == []
+
+
+def test_sessions_are_closed_together(client: ApiClient) -> None:
+    for n in range(3):
+        client.send(calls.create_session(NEW.model_copy(update={"name": f"s{n}"})))
+    wanted = CloseMany(account_id="acme", detail="over")
+    plan = client.send(calls.plan_close(wanted))
+    closed = client.send(calls.close_many(wanted, plan.plan, key="all"))
+    assert (plan.count, closed.closed, closed.refused) == (3, 3, [])
+    assert client.send(calls.close_many(wanted, plan.plan, key="all")) == closed
+    with pytest.raises(ApiRefused, match="plan_changed"):
+        client.send(calls.close_many(CloseMany(account_id="acme"), plan.plan))
+
+
+#: A call for each operation of the API.
+CALLS: tuple[ApiCall[Any], ...] = (
+    calls.list_sessions(),
+    calls.create_session(NEW),
+    calls.get_session("ID"),
+    calls.delete_session("ID"),
+    calls.explain_session("ID"),
+    calls.get_endpoint("ID"),
+    calls.list_events_of_session("ID"),
+    calls.start_session(StartSession(session_id="ID")),
+    calls.close_session(CloseSession(session_id="ID")),
+    calls.extend_session(ExtendSession(session_id="ID", max_duration_seconds=60)),
+    calls.ping_session("ID"),
+    calls.record_interactions(RecordInteractions(batch=[Interactions(session_id="ID", count=2)])),
+    calls.plan_close(CloseMany()),
+    calls.list_accounts(),
+    calls.get_account("ID"),
+    calls.put_account(PutAccount(account_id="ID", plan="payg", currency="USD")),
+    calls.credit_account(CreditAccount(account_id="ID", amount=Decimal(1), currency="USD", key="k")),
+    calls.debit_account(
+        DebitAccount(account_id="ID", amount=Decimal(1), currency="USD", key="k", reason="r", author="a")
+    ),
+    calls.get_budgets("ID"),
+    calls.budget_account(BudgetAccount(account_id="ID", period="day", amount=Decimal(1), currency="USD")),
+    calls.get_forecast("ID"),
+    calls.list_ledger("ID"),
+    calls.get_costs(),
+    calls.list_models(),
+    calls.get_model("ID"),
+    calls.put_model(PutModel.model_validate(MODEL | {"id": "ID"})),
+    calls.list_providers(),
+    calls.get_provider("ID"),
+    calls.check_provider("ID"),
+    calls.release_brake("ID"),
+    calls.try_policy(TryPolicy(set={}, prices={})),
+    calls.get_overview(),
+    calls.list_unproven(),
+    calls.list_orphans(),
+    calls.list_queue(),
+    calls.get_audit(),
+    calls.list_alarms(),
+    calls.get_job("ID"),
+    calls.reconcile(),
+    calls.list_webhooks(),
+    calls.get_webhook("ID"),
+    calls.put_webhook("ID", PutWebhook(url="https://h.test/", secrets=["env:H"])),
+    calls.delete_webhook("ID"),
+    calls.try_webhook("ID"),
+    calls.list_dead_letters("ID"),
+    calls.replay_webhook("ID", ReplayWebhook()),
+    calls.list_events(),
+)
+
+
+def test_there_is_a_call_for_each_operation_and_its_answer_is_the_documents(client: ApiClient) -> None:
+    documented = {
+        (method, re.sub(r"\{(period)\}|\{\w+\}", lambda one: "day" if one[1] else "ID", path)): operation
+        for method, path, operation in operations()
+        if path.startswith("/v1")
+    }
+    called = {(call.method, f"/v1{call.path}"): call for call in CALLS}
+    assert called.keys() == documented.keys()
+    for place, call in called.items():
+        [good] = [one for status, one in documented[place]["responses"].items() if status.startswith("2")]
+        assert call.returns.__name__ in json.dumps(good["content"]["application/json"]["schema"]), place
+        assert call.is_repeatable
+        with suppress(ApiRefused):  # most of these do not exist
+            assert isinstance(client.send(call), call.returns)
 
 
 def test_the_same_without_threads(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

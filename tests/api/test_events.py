@@ -146,6 +146,17 @@ def test_a_stream_brings_what_happens_and_resumes_where_it_was(any_api: Api) -> 
         assert kinds(messages, 5) == ["starting", "running", "stopping", "stopped", "created"]
 
 
+def test_a_stream_that_is_cut_before_its_first_event_resumes_without_loss(any_api: Api) -> None:
+    api = any_api
+    api.create(name="before", start=False)
+    stream = {"Accept": "text/event-stream"}
+    with api.operator.stream("GET", "/events", headers=stream) as response:
+        said = list(islice(response.iter_lines(), 2))
+    api.create(name="meanwhile", start=False)
+    with events_of(api.operator, last=said[1].removeprefix("id: ")) as messages:
+        assert '"name":"meanwhile"' in next(messages)["data"]
+
+
 def test_a_stream_of_one_account_has_no_event_of_another(api: Api) -> None:
     answered(api.operator.put("/accounts/other", json={"plan": "payg", "currency": "USD"}))
     api.post("/accounts/other/credits", {"amount": "5", "currency": "USD", "key": "k"})

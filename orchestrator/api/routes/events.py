@@ -113,7 +113,8 @@ async def _stream(
             await _until_there(process, position)
         count, joined = process.feed.here(), process.feed.position
         assert joined is not None
-        yield f": events from {position or joined}\n\n"
+        begins = position or joined  # with its id, a client resumes there though no event has come
+        yield f": events from {begins}\nid: {begins}\n\n"
         if position is not None:
             async for event in _missed(process, position, joined):
                 if wanted(event):
