@@ -16,6 +16,8 @@ M = TypeVar("M", bound=BaseModel)
 
 #: Bytes of a body: a full batch of interactions has fewer.
 MOST_BYTES = 4 * 1024 * 1024
+#: Bytes that an empty object has at most, with blanks.
+_BLANK = 16
 #: Faults that one answer lists.
 MOST_FAULTS = 50
 
@@ -31,6 +33,9 @@ async def body_of(request: Request, *, required: bool = True) -> dict[str, Any]:
     if kind != "application/json":
         message = "send JSON, with the header Content-Type: application/json (curl does with --json)"
         raise Problem(ApiCode.UNSUPPORTED_MEDIA_TYPE, message)
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        message = "send the body as it is, without a Content-Encoding"
+        raise Problem(ApiCode.UNSUPPORTED_MEDIA_TYPE, message, headers={"Accept-Encoding": "identity"})
     value = _value(raw)
     if not isinstance(value, dict):
         raise invalid(fault("request", "must be a JSON object", "dict_type"))
@@ -69,7 +74,12 @@ def _fault_of(model: type[BaseModel], detail: ErrorDetails) -> Mapping[str, str]
 
 async def no_body(request: Request) -> None:
     """Raise Problem where a request that has only query parameters comes with a body."""
-    if (await _bytes(request)).strip() not in (b"", b"{}"):
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > _BLANK:
+            break
+    if raw.strip() not in (b"", b"{}"):
         raise invalid(fault("request", "takes no body: give its options in the query", "extra_forbidden"))
 
 

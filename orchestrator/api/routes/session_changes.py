@@ -1,18 +1,24 @@
 """Change sessions: each route is the job of the same name."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from orchestrator.api.bodies import body_of
-from orchestrator.api.callers import Caller, caller_of, needs_sessions, process_of, unknown_model
+from orchestrator.api.bodies import body_of, no_body
+from orchestrator.api.callers import Caller, caller_of, needs_sessions, process_of
 from orchestrator.api.documents import describes
 from orchestrator.api.jobs import carry_out
 from orchestrator.api.parameters import SessionId
 from orchestrator.api.problems import ApiCode, Problem, fault, invalid
 from orchestrator.client import requests, resources
+from orchestrator.client.parsing import parse
+from orchestrator.flows.jobs import lookup
+from orchestrator.flows.jobs.perform import Precondition
+from orchestrator.rules.refusals import Refusal
 from orchestrator.rules.values import ModelSource, Scope
+from orchestrator.store.transaction import Transaction
 
 router = APIRouter(tags=["sessions"])
 
@@ -38,9 +44,11 @@ async def create_session(request: Request) -> JSONResponse:
     """Create a session, and start it unless `start` is false. Send an `Idempotency-Key`, so that a repeated request
     creates no second one."""
     body, caller = await body_of(request), caller_of(request)
-    if caller.account_id is not None:
-        body = await _within_the_account(request, caller, body)
-    return await carry_out(request, "session.create", body, status=201)
+    if caller.account_id is None:
+        return await carry_out(request, "session.create", body, status=201)
+    body = _within_the_account(caller, body)
+    visible = await _model_is_visible(request, caller, body.get("model_id"))
+    return await carry_out(request, "session.create", body, status=201, precondition=visible)
 
 
 @router.post(
@@ -108,6 +116,7 @@ async def extend_session(request: Request, session_id: SessionId) -> JSONRespons
 )
 async def ping_session(request: Request, session_id: SessionId) -> JSONResponse:
     """Make the session's next ping due now. The answer does not wait for the ping: read its result from the session."""
+    await no_body(request)
     return await _on_session(request, session_id, "session.ping", {})
 
 
@@ -117,6 +126,7 @@ async def ping_session(request: Request, session_id: SessionId) -> JSONResponse:
 )
 async def delete_session(request: Request, session_id: SessionId) -> JSONResponse:
     """Delete a session that has ended or never started, which frees its place and its name."""
+    await no_body(request)
     return await _on_session(request, session_id, "session.delete", {})
 
 
@@ -135,11 +145,19 @@ async def record_interactions(request: Request) -> JSONResponse:
     """Report interactions in a batch. Under the same `Idempotency-Key` it counts once. Items that are not counted are
     in `rejected`."""
     body = await body_of(request)
-    batch = body.get("batch")
-    if isinstance(batch, list) and caller_of(request).account_id is not None:
-        named = [item.get("session_id") for item in batch if isinstance(item, dict)]
-        await needs_sessions(request, *{one for one in named if isinstance(one, str)})
+    if caller_of(request).account_id is not None:
+        await needs_sessions(request, *_sessions_of(body))
     return await carry_out(request, "session.record_interactions", body)
+
+
+def _sessions_of(body: Mapping[str, Any]) -> Collection[str]:
+    """Return the sessions that a batch names; none where it is invalid, as the job refuses it."""
+    try:
+        batch = parse("orchestrator.session.record_interactions", body)
+    except Refusal:
+        return ()
+    assert isinstance(batch, requests.RecordInteractions)
+    return {one.session_id for one in batch.batch}
 
 
 async def _on_session(
@@ -152,7 +170,7 @@ async def _on_session(
     return await carry_out(request, name, {**body, "session_id": session_id})
 
 
-async def _within_the_account(request: Request, caller: Caller, body: dict[str, Any]) -> dict[str, Any]:
+def _within_the_account(caller: Caller, body: dict[str, Any]) -> dict[str, Any]:
     """Return the body for the caller's own account. Raises Problem where it reaches beyond."""
     account_id = body.get("account_id", caller.account_id)
     if isinstance(account_id, str):
@@ -161,9 +179,19 @@ async def _within_the_account(request: Request, caller: Caller, body: dict[str, 
     if chosen:
         message = f"{chosen[0]} needs a token that is not bound to one account"
         raise Problem(ApiCode.FORBIDDEN, message)
-    model_id = body.get("model_id")
-    if isinstance(model_id, str) and model_id.isascii() and model_id.isprintable():
-        model = await process_of(request).read(lambda tx: tx.models.get(model_id))
-        if model is not None and model.source is ModelSource.PRIVATE and model.owner != caller.account_id:
-            raise unknown_model(model_id)
     return {**body, "account_id": account_id}
+
+
+async def _model_is_visible(request: Request, caller: Caller, model_id: object) -> Precondition | None:
+    """Return the condition that another account's private model does not meet: the job refuses it as it does a model
+    that does not exist."""
+    if not (isinstance(model_id, str) and model_id.isascii() and model_id.isprintable()):
+        return None  # the job refuses it
+    model = await process_of(request).read(lambda tx: tx.models.get(model_id))
+    if model is None or model.source is not ModelSource.PRIVATE or model.owner == caller.account_id:
+        return None
+
+    def check(_: Transaction) -> None:
+        lookup.known_model(None, model_id)
+
+    return check
