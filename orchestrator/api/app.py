@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,7 +33,8 @@ from orchestrator.api.routes import (
 )
 from orchestrator.flows.engine.failures import log_failure
 from orchestrator.rules.refusals import Refusal
-from orchestrator.store.database import StoreOutage
+from orchestrator.store.core.error_classes import ErrorClass, error_class
+from orchestrator.store.database import StoreError, StoreOutage
 from orchestrator.validation.locs import path_of
 from orchestrator.validation.wording import in_words
 
@@ -82,6 +84,7 @@ def answering(process: ApiProcess) -> FastAPI:
     app = _with_routes()
     app.state.process = process
     _answer_errors(app)
+    _answer_errors_of_the_store(app)
     return app
 
 
@@ -157,6 +160,8 @@ class LastResort:
 
         try:
             await self._app(scope, receive, sending)
+        except ClientDisconnect:  # it left before its request was complete: nothing was done
+            return None
         except Exception as error:
             if begun:  # the connection is cut: the answer cannot be completed
                 raise
@@ -180,11 +185,6 @@ def _answer_errors(app: FastAPI) -> None:
     async def on_refusal(_: Request, error: Refusal) -> JSONResponse:
         return answer(Problem.of(error))
 
-    @app.exception_handler(StoreOutage)
-    async def on_outage(_: Request, error: StoreOutage) -> JSONResponse:
-        log.warning("a request is answered 503: %s", error)
-        return answer(unavailable("the database does not answer: repeat the request later"))
-
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         faults = [
@@ -194,15 +194,29 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
-        code = _CODES.get(error.status_code, ApiCode.MALFORMED)
-        what = "no such path" if code is ApiCode.NOT_FOUND else str(error.detail)
-        headers = dict(error.headers or {})
-        if code is ApiCode.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(_methods(app, request))
-        problem = Problem(
-            code,
-            f"{what}: {request.method} {request.url.path[:200]}",
-            status=error.status_code,
-            headers=headers,
-        )
-        return answer(problem)
+        return answer(_problem_of(app, request, error))
+
+
+def _answer_errors_of_the_store(app: FastAPI) -> None:
+    @app.exception_handler(StoreOutage)
+    async def on_outage(_: Request, error: StoreOutage) -> JSONResponse:
+        log.warning("a request is answered 503: %s", error)
+        return answer(unavailable("the database does not answer: repeat the request later"))
+
+    @app.exception_handler(StoreError)
+    async def on_error_of_one_statement(_: Request, error: StoreError) -> JSONResponse:
+        if error_class(error) is not ErrorClass.TIMED_OUT:
+            raise error
+        log.warning("a request is answered 503: a statement took too long (%s)", type(error).__name__)
+        return answer(unavailable("the database is slow: repeat the request later"))
+
+
+def _problem_of(app: FastAPI, request: Request, error: HTTPException) -> Problem:
+    """Return the problem of a request that no route takes."""
+    code = _CODES.get(error.status_code, ApiCode.MALFORMED)
+    what = "no such path" if code is ApiCode.NOT_FOUND else str(error.detail)
+    headers = dict(error.headers or {})
+    if code is ApiCode.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(app, request))
+    message = f"{what}: {request.method} {request.url.path[:200]}"
+    return Problem(code, message, status=error.status_code, headers=headers)

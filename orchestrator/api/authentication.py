@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orchestrator.api.problems import ApiCode, Problem, answer, unavailable
+from orchestrator.api.problems import ApiCode, Problem, answer, unauthenticated, unavailable
 from orchestrator.flows.operations.tokens import authenticate
 from orchestrator.rules.values import ApiToken
 from orchestrator.store.database import StoreError
@@ -23,7 +23,6 @@ MOST_ADDRESSES = 10_000
 REMEMBERED = 1.0
 #: Tokens that are remembered.
 MOST_TOKENS = 1_000
-_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="orchestrator"'}
 
 
 class Failures:
@@ -122,8 +121,9 @@ class Authentication:
             headers = {"Retry-After": str(int(wait) + 1)}
             return Problem(ApiCode.TOO_MANY_FAILURES, message, headers=headers)
         what = "the token is unknown, revoked or expired" if text else "no token was sent"
-        message = f"{what}: send `Authorization: Bearer TOKEN`; `orchestrator token create` makes one"
-        return Problem(ApiCode.UNAUTHENTICATED, message, headers=_CHALLENGE)
+        return unauthenticated(
+            f"{what}: send `Authorization: Bearer TOKEN`; `orchestrator token create` makes one"
+        )
 
 
 def _bearer(request: Request) -> str | None:

@@ -11,6 +11,7 @@ from orchestrator.client.outcomes import plain
 from orchestrator.rules.refusals import ErrorCode, Refusal
 
 MEDIA_TYPE = "application/problem+json"
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="orchestrator"'}
 #: Seconds after which a request that found the database or an account busy is repeated.
 RETRY_AFTER = 1
 
@@ -112,6 +113,11 @@ def fault(loc: str, message: str, kind: str = "value") -> Mapping[str, str]:
 def unavailable(message: str, retry_after: int = RETRY_AFTER) -> Problem:
     """Return the problem of a request that may be repeated after so many seconds."""
     return Problem(ApiCode.UNAVAILABLE, message, headers={"Retry-After": str(retry_after)})
+
+
+def unauthenticated(message: str) -> Problem:
+    """Return the problem of a request without a valid token."""
+    return Problem(ApiCode.UNAUTHENTICATED, message, headers=_CHALLENGE)
 
 
 def unexpected() -> JSONResponse:

@@ -1,5 +1,10 @@
 """Corner cases of HTTP: methods, HEAD, bodies that are no JSON, misspelt parameters, a database that others lock."""
 
+import gzip
+import json
+import logging
+import re
+import socket
 import sqlite3
 import time
 from contextlib import closing
@@ -7,8 +12,12 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from orchestrator.api.app import document
+from orchestrator.api.bodies import MOST_BYTES
 from orchestrator.store.database import Database
+from orchestrator.store.transaction import Transaction
 from tests.api.stage import Api, answered
 from tests.world import World
 
@@ -138,6 +147,74 @@ def test_a_body_that_is_no_request_says_why(api: Api, body: bytes, status: int, 
     problem = answered(api.operator.post("/sessions", content=body, headers=JSON), status)
     assert expected in problem["detail"]
     assert api.get("/sessions")["items"] == []
+
+
+def test_an_encoded_body_is_refused_as_such(api: Api) -> None:
+    body = gzip.compress(json.dumps({"account_id": "acme", "model_id": "llama"}).encode())
+    refused = api.operator.post("/sessions", content=body, headers=JSON | {"Content-Encoding": "gzip"})
+    assert answered(refused, 415)["code"] == "unsupported_media_type"
+    assert api.get("/sessions")["items"] == []
+
+
+def operations_without_a_body() -> list[tuple[str, str]]:
+    """Return (method, path) of each route that changes something and has no body."""
+    return [
+        (method.upper(), path)
+        for path, methods in document()["paths"].items()
+        for method, operation in methods.items()
+        if method != "get" and "requestBody" not in operation
+    ]
+
+
+@pytest.mark.parametrize("body", [b'{"dry_run": false}', b"x" * (MOST_BYTES + 1)])
+@pytest.mark.parametrize(("method", "path"), operations_without_a_body())
+def test_a_route_without_a_body_refuses_one(api: Api, method: str, path: str, body: bytes) -> None:
+    filled = re.sub(r"\{\w+\}", "alpha", path)
+    refused = api.operator.request(method, api.url + filled, content=body, headers=JSON)
+    assert [one["loc"] for one in answered(refused, 422)["faults"]] == ["request"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/sessions/ID?wait_for=stopped&timeout=nan"), ("POST", "/reconcile?max_share=nan")],
+)
+def test_a_number_that_is_none_is_refused(api: Api, method: str, path: str) -> None:
+    path = path.replace("ID", api.create(start=False))
+    assert answered(api.operator.request(method, path, timeout=10), 422)["code"] == "invalid_request"
+
+
+def test_a_client_that_leaves_within_its_body_is_no_defect_of_ours(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = api.url.removeprefix("http://").split(":")
+    head = f"POST /v1/sessions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
+    token = api.operator.headers["authorization"]
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"{head}Authorization: {token}\r\n\r\n{{".encode())
+        time.sleep(0.5)
+    for _ in range(10):
+        time.sleep(0.05)
+        assert api.get("/sessions")["items"] == []
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_statement_that_takes_too_long_is_answered_503(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(tx: Transaction, *_: object, **__: object) -> None:
+        tx.connection.execute(text("SET LOCAL statement_timeout = 50"))
+        tx.connection.execute(text("SELECT pg_sleep(10)"))
+
+    with World(postgres_url) as world, Api(world) as api:
+        monkeypatch.setattr("orchestrator.flows.reports.views.of_sessions", slow)
+        monkeypatch.setattr("orchestrator.flows.reports.views.of_session", slow)
+        read = api.operator.get("/sessions")
+        created = api.operator.post("/sessions", json={"account_id": "acme", "model_id": "llama"})
+        for response in (read, created):
+            assert answered(response, 503)["code"] == "unavailable"
+            assert response.headers["retry-after"] == "1"
+        monkeypatch.undo()
+        assert api.get("/sessions")["items"] == []
 
 
 @pytest.mark.parametrize(

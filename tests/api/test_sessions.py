@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from orchestrator.api import listening_tokens
 from orchestrator.rules.values import Scope
 from tests.api.stage import Api, answered, names
 from tests.world import HOUR, MINUTE
@@ -259,6 +260,25 @@ def test_a_wait_ends_with_its_time_or_with_the_session(api: Api) -> None:
         api.get(f"/sessions/{session_id}", status=422, wait_for="running", timeout=61)["code"]
         == "invalid_request"
     )
+
+
+def test_a_wait_ends_with_its_token(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening_tokens, "CHECKED_EVERY", 0.1)
+    session_id, token = api.create(start=False), api.token(Scope.READ)
+    answers: list[httpx.Response] = []
+    client = api.client_with(token)
+
+    def ask() -> None:
+        answers.append(client.get(f"/sessions/{session_id}?wait_for=running&timeout=30"))
+
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    time.sleep(0.3)
+    assert answers == []
+    api.world.services.database.transact(lambda tx: tx.tokens.revoke(token.split("_")[1], tx.now()))
+    waiting.join(15)
+    assert answered(answers[0], 401)["code"] == "unauthenticated"
+    assert answers[0].headers["www-authenticate"].startswith("Bearer")
 
 
 def test_sessions_are_found_by_the_beginning_of_a_name_or_an_id(api: Api) -> None:

@@ -120,7 +120,10 @@ async def compare(
     provider: Provider = None,
     dry_run: Annotated[bool, Query(description="Write nothing; say what would be done.")] = True,  # noqa: FBT002
     max_share: Annotated[
-        float | None, Query(ge=0, le=1, description="Touch up to this share of a provider's sessions.")
+        float | None,
+        Query(
+            ge=0, le=1, allow_inf_nan=False, description="Touch up to this share of a provider's sessions."
+        ),
     ] = None,
 ) -> JSONResponse:
     """Compare what lives at providers with what is known. Nothing is changed unless `dry_run` is false."""

@@ -12,7 +12,7 @@ from orchestrator.api.callers import caller_of, needs_sessions, process_of, unkn
 from orchestrator.api.documents import describes
 from orchestrator.api.feed import Feed, TooSlow
 from orchestrator.api.parameters import After, Limit, SessionId, session_filter
-from orchestrator.api.problems import ApiCode, Problem
+from orchestrator.api.problems import ApiCode, Problem, unauthenticated
 from orchestrator.client import resources
 from orchestrator.flows.jobs import lookup, reads
 from orchestrator.flows.lifecycle import archived
@@ -56,7 +56,7 @@ async def get_session(
         State | None, Query(description="Answer once the session is in this state, or has ended.")
     ] = None,
     timeout: Annotated[  # noqa: ASYNC109
-        float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait at most.")
+        float, Query(ge=0, le=LONGEST_WAIT, allow_inf_nan=False, description="Seconds to wait at most.")
     ] = 30.0,
 ) -> JSONResponse:
     """Return one session; an archived or deleted one as it was. With `wait_for`, answer later: look at `state`, since
@@ -144,9 +144,12 @@ async def _waited(request: Request, session_id: str, state: State, seconds: floa
     """Return the session once it is there, or the time is over. Events say when to look again, so that a thousand
     requests that wait cost no more than one."""
     process, give_up_at = process_of(request), time.monotonic() + seconds
-    async with process.feed.listening():
+    token_id = caller_of(request).token.id
+    async with process.feed.listening(token_id):
         seen, look_at = process.feed.here(), 0.0
         while True:
+            if process.feed.tokens.has_ended(token_id):
+                raise unauthenticated("the token was revoked, or has expired, while the request waited")
             now = time.monotonic()
             if now >= look_at or _is_touched(process.feed, seen, session_id):
                 seen, look_at = process.feed.here(), now + LOOK_EVERY
