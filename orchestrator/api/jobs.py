@@ -45,10 +45,7 @@ async def carry_out(
                 precondition=precondition,
             )
         )
-    response = _answer(performed, status, key)
-    if versioned is not None and performed.outcome["ok"]:
-        response.headers["ETag"] = etag_of(versioned(performed.outcome["result"]))
-    return response
+    return _answer(performed, status, key, versioned)
 
 
 async def operate(
@@ -58,9 +55,11 @@ async def operate(
     work: Callable[[], Mapping[str, Any]],
     *,
     asks_providers: bool = True,
+    versioned: Callable[[Representation], Representation] | None = None,
 ) -> JSONResponse:
     """Answer with the result of work that is more than one transaction. It is kept under the request's
-    `Idempotency-Key` as a job's outcome is. `asks_providers`: it may take a minute."""
+    `Idempotency-Key` as a job's outcome is. `asks_providers`: it may take a minute; `versioned`: the part of the result
+    that has an `ETag`."""
     caller, process, key = caller_of(request), process_of(request), key_of(request)
     run = process.check if asks_providers else process.change
     performed = await run(
@@ -73,7 +72,7 @@ async def operate(
             work,
         )
     )
-    return _answer(performed, 200, key)
+    return _answer(performed, 200, key, versioned)
 
 
 def key_of(request: Request) -> str:
@@ -90,10 +89,17 @@ def key_of(request: Request) -> str:
     return key
 
 
-def _answer(performed: Performed, status: int, key: str) -> JSONResponse:
+def _answer(
+    performed: Performed,
+    status: int,
+    key: str,
+    versioned: Callable[[Representation], Representation] | None,
+) -> JSONResponse:
     outcome = performed.outcome
     if outcome["ok"]:
         response = JSONResponse(outcome["result"], status)
+        if versioned is not None:
+            response.headers["ETag"] = etag_of(versioned(outcome["result"]))
     else:
         error = outcome["error"]
         reused = 422 if performed.reused else None

@@ -57,6 +57,8 @@ CONTENDED = (
     "models.id",
     "pk_credentials",
     "credentials.id",
+    "pk_webhooks",
+    "webhooks.name",
 )
 ATTEMPTS = 8
 #: The lease row that `check_writes` writes.

@@ -1,5 +1,6 @@
 """Webhooks over HTTP: put, read, test, replay and delete, by tokens with the scope admin only."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,6 +71,42 @@ def test_a_webhook_is_put_read_and_deleted(api: Api, hooked: httpx.Client, shop:
         hooked.post("/webhooks/shop/replay"),
     ):
         assert code_of(answer) == (404, "not_found")
+
+
+def test_a_webhook_is_changed_in_the_version_that_was_read_only(api: Api, hooked: httpx.Client) -> None:
+    body = {"url": "https://shop.test/", "secrets": ["env:HOOK"]}
+    read = hooked.get("/webhooks/shop")
+    version = read.headers["etag"]
+    credit(api.world, "one")
+    deliver(api.world)
+    assert hooked.get("/webhooks/shop").headers["etag"] == version, "it is that of what is put"
+    put = hooked.put("/webhooks/shop", json=body, headers={"If-Match": version})
+    assert (put.status_code, put.headers["etag"] != version) == (200, True)
+    assert hooked.get("/webhooks/shop").headers["etag"] == put.headers["etag"]
+    late = hooked.put("/webhooks/shop", json=body | {"active": False}, headers={"If-Match": version})
+    assert code_of(late) == (412, "precondition_failed")
+    again = hooked.put("/webhooks/shop", json=body, headers={"If-None-Match": "*"})
+    assert code_of(again) == (412, "precondition_failed")
+    assert hooked.put("/webhooks/new", json=body, headers={"If-Match": "*"}).status_code == 412
+    assert hooked.put("/webhooks/new", json=body, headers={"If-None-Match": "*"}).status_code == 200
+    assert hooked.get("/webhooks/shop").json()["active"] is True
+
+
+def test_a_webhook_that_two_add_at_once_is_added_once(any_api: Api) -> None:
+    at_once, answers = threading.Barrier(8), []
+
+    def put(n: int) -> None:
+        client = any_api.client(Scope.ADMIN)
+        body = {"url": f"https://shop.test/{n}", "secrets": ["env:HOOK"]}
+        at_once.wait(30)
+        answers.append(client.put("/webhooks/shop", json=body, headers={"If-None-Match": "*"}).status_code)
+
+    threads = [threading.Thread(target=put, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(answers) == [200] + [412] * 7
 
 
 def test_a_secret_that_cannot_sign_is_named_as_it_is_put_and_not_shown(api: Api) -> None:

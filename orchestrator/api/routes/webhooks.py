@@ -11,6 +11,7 @@ from orchestrator.api.callers import process_of
 from orchestrator.api.documents import describes
 from orchestrator.api.jobs import operate
 from orchestrator.api.problems import ApiCode, Problem
+from orchestrator.api.versions import etag_of, unchanged
 from orchestrator.client import installation_resources as resources
 from orchestrator.client.webhook_requests import PutWebhook, ReplayWebhook
 from orchestrator.flows.operations import webhooks as flow
@@ -21,6 +22,8 @@ from orchestrator.store.transaction import Transaction
 
 router = APIRouter(tags=["webhooks"])
 
+#: What is put; the rest is how deliveries go.
+_PUT = ("name", "url", "secrets", "events", "accounts", "active")
 #: Dead letters that are listed.
 MOST_DEAD = 1_000
 Name = Annotated[
@@ -43,11 +46,12 @@ async def list_webhooks(request: Request) -> JSONResponse:
 
 @router.get(
     "/webhooks/{name}",
-    **describes(Scope.ADMIN, resources.WebhookResource, errors=(404,), all_accounts=True),
+    **describes(Scope.ADMIN, resources.WebhookResource, errors=(404,), all_accounts=True, versioned=True),
 )
 async def get_webhook(request: Request, name: Name) -> JSONResponse:
     """Return one webhook, with what waits for another try and what was given up."""
-    return JSONResponse(await process_of(request).read(lambda tx: _view(tx, name)))
+    view = await process_of(request).read(lambda tx: _view(tx, name))
+    return JSONResponse(view, headers={"ETag": etag_of(_part_that_is_put(view))})
 
 
 @router.put(
@@ -55,9 +59,11 @@ async def get_webhook(request: Request, name: Name) -> JSONResponse:
     **describes(
         Scope.ADMIN,
         resources.WebhookPutResource,
+        errors=(412,),
         body=PutWebhook,
         all_accounts=True,
         job=True,
+        versioned=True,
         example=_EXAMPLE,
     ),
 )
@@ -73,16 +79,25 @@ async def put_webhook(request: Request, name: Name) -> JSONResponse:
         account_ids=tuple(wanted.accounts),
     )
 
+    def current(tx: Transaction) -> Mapping[str, Any] | None:
+        known = tx.webhooks.get(name, lock=True)
+        return None if known is None else _part_that_is_put(_view(tx, name))
+
+    condition = unchanged(request, current)
+
     def work() -> Mapping[str, Any]:
         try:
-            flow.put_webhook(services.database, name, given, active=wanted.active)
+            flow.put_webhook(services.database, name, given, active=wanted.active, precondition=condition)
         except flow.InTheFile:
             raise _in_the_file(name) from None
         notes = flow.unfit_secrets(services.secrets, wanted.secrets)
         with services.database.reading() as tx:
             return {**_view(tx, name), "notes": notes}
 
-    return await operate(request, "webhook.put", {"name": name, **body}, work, asks_providers=False)
+    arguments = {"name": name, **body}
+    return await operate(
+        request, "webhook.put", arguments, work, asks_providers=False, versioned=_part_that_is_put
+    )
 
 
 @router.delete(
@@ -177,6 +192,10 @@ def _view(tx: Transaction, name: str) -> dict[str, Any]:
     if report is None:
         raise _unknown(name)
     return flow.as_json(report)
+
+
+def _part_that_is_put(view: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: view[name] for name in _PUT}
 
 
 def _found(tx: Transaction, name: str) -> Webhook:

@@ -1,6 +1,6 @@
 """Add, change, delete and replay webhooks; those of `orchestrator.toml` are taken over as a worker starts."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,8 @@ from orchestrator.settings.secrets import SecretStore
 from orchestrator.store.database import Database
 from orchestrator.store.queries.webhooks import Backlog
 from orchestrator.store.transaction import Transaction
+
+Precondition = Callable[[Transaction], None]
 
 
 class InTheFile(Exception):
@@ -38,11 +40,21 @@ class WebhookReport:
     backlog: Backlog
 
 
-def put_webhook(database: Database, name: str, given: WebhookConfiguration, *, active: bool) -> Webhook:
-    """Add the webhook, or change it. A new one receives what happens from now on. Raises InTheFile."""
+def put_webhook(
+    database: Database,
+    name: str,
+    given: WebhookConfiguration,
+    *,
+    active: bool,
+    precondition: Precondition | None = None,
+) -> Webhook:
+    """Add the webhook, or change it. A new one receives what happens from now on. Raises InTheFile, and the Refusal of
+    the precondition."""
 
     def put(tx: Transaction) -> Webhook:
         known = tx.webhooks.get(name, lock=True)
+        if precondition is not None:
+            precondition(tx)
         if known is not None and known.from_file:
             raise InTheFile(name)
         return _written(tx, name, given, known, tx.now(), active=active, from_file=False)
