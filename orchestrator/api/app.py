@@ -1,5 +1,6 @@
 """The application: routes, middleware, and how each error is answered."""
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -162,12 +163,21 @@ class LastResort:
             await self._app(scope, receive, sending)
         except ClientDisconnect:  # it left before its request was complete: nothing was done
             return None
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             if begun:  # the connection is cut: the answer cannot be completed
                 raise
-            log_failure(log, error, f"{scope['method']} {scope['path']} failed")
-            await unexpected()(scope, receive, sending)
+            await _answer_to(error, scope)(scope, receive, sending)
         return None
+
+
+def _answer_to(error: Exception | asyncio.CancelledError, scope: Scope) -> JSONResponse:
+    """Log why a request failed, and return what its client may know of that."""
+    if isinstance(error, asyncio.CancelledError):
+        log.warning("%s %s was not done when the process ended", scope["method"], scope["path"])
+        message = "the process ended before the request was done: repeat it under its Idempotency-Key"
+        return answer(unavailable(message))
+    log_failure(log, error, f"{scope['method']} {scope['path']} failed")
+    return unexpected()
 
 
 def _with_ours(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TypeAlias
 
@@ -55,7 +55,8 @@ class ApiServer(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._leave)
+            with suppress(RuntimeError):  # it is closed already: the process is at its end
+                self._loop.call_soon_threadsafe(self._leave)
 
     def _leave(self) -> None:
         self._process.leaving.set()

@@ -6,6 +6,7 @@ import logging
 import re
 import socket
 import sqlite3
+import threading
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -196,6 +197,31 @@ def test_a_client_that_leaves_within_its_body_is_no_defect_of_ours(
         time.sleep(0.05)
         assert api.get("/sessions")["items"] == []
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_request_that_outlasts_the_process_is_answered_503(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("orchestrator.api.serving.ANSWERED_WITHIN", 0.5)
+    begun, over = threading.Event(), threading.Event()
+    answers: list[httpx.Response] = []
+
+    def block(*_: object, **__: object) -> list[object]:
+        begun.set()
+        over.wait(60)
+        return []
+
+    monkeypatch.setattr("orchestrator.flows.reports.views.of_sessions", block)
+    with Api(world) as api:
+        asking = threading.Thread(target=lambda: answers.append(api.operator.get("/sessions")))
+        asking.start()
+        assert begun.wait(30)
+        api._server.handle_exit(15, None)
+        asking.join(30)
+        over.set()
+    [response] = answers
+    assert answered(response, 503)["code"] == "unavailable"
+    assert "Traceback" not in caplog.text
 
 
 def test_a_statement_that_takes_too_long_is_answered_503(
