@@ -85,7 +85,10 @@ async def put_account(request: Request, account_id: AccountId) -> JSONResponse:
 
     def current(tx: Transaction) -> Mapping[str, Any] | None:
         locked = lock_account(services, tx, account_id)
-        return None if locked is None else _what_is_put(locked[0])
+        if locked is None:
+            tx.accounts.rely_on_absence(account_id)
+            return None
+        return _what_is_put(locked[0])
 
     return await carry_out(
         request,

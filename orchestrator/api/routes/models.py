@@ -79,7 +79,10 @@ async def put_model(request: Request, model_id: ModelId) -> JSONResponse:
 
     def current(tx: Transaction) -> Mapping[str, Any] | None:
         model = tx.models.lock(model_id)
-        return None if model is None else views.of_model(model)
+        if model is None:
+            tx.models.rely_on_absence(model_id)
+            return None
+        return views.of_model(model)
 
     return await carry_out(
         request,

@@ -13,7 +13,7 @@ from orchestrator.rules.values import ZERO, Account, Budget
 from orchestrator.store.transaction import Transaction
 
 #: What follows from the time, and from what was spent.
-_FOLLOWS = frozenset({"since", "used", "left", "reached_percent"})
+_FOLLOWS = frozenset({"since", "used", "left", "reached_percent", "stops_at"})
 
 
 def read_budgets(tx: Transaction, account: Account, now: datetime) -> dict[str, Any]:

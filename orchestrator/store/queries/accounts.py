@@ -32,9 +32,16 @@ class Accounts:
         self._connection, self._writes = connection, writes
         self._outbox = outbox
         self._due = due
+        self._absent: set[str] = set()
+
+    def rely_on_absence(self, account_id: str) -> None:
+        """Find no such account from now on in this transaction, since it has decided by that. If another transaction
+        adds it meanwhile, an insert here loses the race, and the transaction is run again."""
+        self._absent.add(account_id)
 
     def insert(self, account: Account) -> Account:
         """Add an account."""
+        self._absent.discard(account.id)
         self._connection.execute(insert(ACCOUNTS).values(**values_of(account)))
         return account
 
@@ -50,18 +57,24 @@ class Accounts:
 
     def get(self, account_id: str) -> Account | None:
         """Return the account as it is, unlocked."""
+        if account_id in self._absent:
+            return None
         row = self._connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.id == account_id)).first()
         return snapshot(Account, row) if row else None
 
     def lock(self, account_id: str, *, waits: bool = True) -> Account | None:
         """Return the account, locked: only this transaction changes its admissions and money. Without `waits`, None
         where another transaction holds it (SQLite has one writer, so there is none)."""
+        if account_id in self._absent:
+            return None
         row = self._connection.execute(_LOCK if waits else _LOCK_FREE, {"its_id": account_id}).first()
         return self._locked(row) if row else None
 
     def lock_and_read_clock(self, account_id: str) -> tuple[Account, datetime] | None:
         """Return the account, locked, and the server's clock as it was after that; None where another transaction holds
         it. PostgreSQL only."""
+        if account_id in self._absent:
+            return None
         row = self._connection.execute(LOCK_AND_READ_CLOCK, {"its_id": account_id}).first()
         return (self._locked(row), row.read_at) if row else None
 

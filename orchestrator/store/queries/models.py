@@ -16,9 +16,17 @@ class Models:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._absent: set[str] = set()
+
+    def rely_on_absence(self, model_id: str) -> None:
+        """Find no such model from now on in this transaction, since it has decided by that. If another transaction adds
+        it meanwhile, an insert here loses the race, and the transaction is run again."""
+        self._absent.add(model_id)
 
     def get(self, model_id: str) -> Model | None:
         """Return the model under this id."""
+        if model_id in self._absent:
+            return None
         row = self._connection.execute(select(MODELS).where(MODELS.c.id == model_id)).first()
         return snapshot(Model, row) if row else None
 
@@ -33,6 +41,7 @@ class Models:
         before = self.get(model.id)
         if before is None:
             self._connection.execute(insert(MODELS).values(**values_of(model)))
+            self._absent.discard(model.id)
             return True
         changed = changes(before, model)
         if changed:
