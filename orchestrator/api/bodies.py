@@ -79,7 +79,7 @@ async def no_body(request: Request) -> None:
         raw += chunk
         if len(raw) > _BLANK:
             break
-    if raw.strip() not in (b"", b"{}"):
+    if bytes(raw).strip() not in (b"", b"{}"):
         raise invalid(fault("request", "takes no body: give its options in the query", "extra_forbidden"))
 
 
