@@ -78,6 +78,42 @@ def test_a_model_that_sees_or_hears_takes_a_file(sqlite_url: str, model: str, ki
         answered = person.http.post(target, data=form, files={"file": good})
         assert answered.status_code == 200, answered.text[-500:]
         assert 'class="chat reply"' in answered.text
+        empty = person.http.post(target, data=form, files={"file": (good[0], b"", good[2])})
+        assert (empty.status_code, "file: is empty" in empty.text) == (422, True)
         wrong = person.http.post(target, data=form, files={"file": ("x.exe", b"MZ", "application/x-dosexec")})
         assert wrong.status_code == 422
         assert site.get(f"/sessions/{session_id}")["interactions"] == 1
+
+
+def test_a_question_that_is_sent_twice_is_asked_and_counted_once(site: Stage) -> None:
+    session_id = site.create()
+    site.world.settle()
+    person = site.person(Scope.OPERATE)
+    target = f"/sessions/{session_id}/try"
+    form = form_in(person.page(f"/sessions/{session_id}/endpoint"), target) | {"text": "hello"}
+    assert person.http.post(target, data=form).status_code == 200
+    for text in ("hello", "another question under the key of the first"):
+        again = person.http.post(target, data=form | {"text": text})
+        assert (again.status_code, 'class="chat' in again.text) == (409, False)
+    assert site.get(f"/sessions/{session_id}")["interactions"] == 1
+
+
+@pytest.mark.parametrize("text", ["nan", "sNaN", "inf", "-Infinity", "1e999999", "-0.1", "x", "1 2"])
+def test_an_option_that_is_no_number_within_its_bounds_is_refused(site: Stage, text: str) -> None:
+    session_id = site.create()
+    site.world.settle()
+    person = site.person(Scope.OPERATE)
+    path, target = f"/sessions/{session_id}/endpoint", f"/sessions/{session_id}/try"
+    for option in ("temperature", "top_k"):
+        refused = person.press(path, target, status=422, text="x", **{option: text})
+        assert f"<code>{option}</code>" in refused.text
+    assert site.get(f"/sessions/{session_id}")["interactions"] == 0
+
+
+def test_a_text_may_have_as_many_characters_as_its_field_takes(site: Stage) -> None:
+    session_id = site.create()
+    site.world.settle()
+    person = site.person(Scope.OPERATE)
+    path, target = f"/sessions/{session_id}/endpoint", f"/sessions/{session_id}/try"
+    person.press(path, target, status=200, text="a\r\n" * 3_999 + "ab")  # 8,000 in a browser's field
+    person.press(path, target, status=422, text="a\r\n" * 3_999 + "abc")

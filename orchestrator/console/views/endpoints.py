@@ -110,7 +110,7 @@ async def _shown(
 
 
 def _question(form: Form, kind: ModelType) -> Question:
-    text, speech = form.text("text") or "", kind is ModelType.ASR
+    text, speech = _lines(form, "text"), kind is ModelType.ASR
     attachment = None if kind is ModelType.LLM else _attachment(form, speech=speech)
     if speech and attachment is None:
         raise invalid(fault("file", "choose an audio file"))
@@ -118,8 +118,13 @@ def _question(form: Form, kind: ModelType) -> Question:
         raise invalid(fault("text", "say something"))
     if len(text) > _MOST_TEXT:
         raise invalid(fault("text", f"has more than {_MOST_TEXT} characters"))
-    system = (form.text("system") or "")[:_MOST_TEXT]
+    system = _lines(form, "system")[:_MOST_TEXT]
     return Question(text=text, system=system, options=_options(form), attachment=attachment, speech=speech)
+
+
+def _lines(form: Form, name: str) -> str:
+    """Return a text as it was typed: browsers send each line break as two characters, and count one."""
+    return (form.text(name) or "").replace("\r\n", "\n")
 
 
 def _options(form: Form) -> dict[str, float | int]:
@@ -136,9 +141,13 @@ def _number(name: str, text: str, least: Decimal, most: Decimal) -> float | int:
         value = Decimal(text)
     except InvalidOperation:
         value = most + 1
-    if not least <= value <= most:
+    if not (value.is_finite() and least <= value <= most):  # "nan" is a Decimal that compares with none
         raise invalid(fault(name, f"must be a number from {least} to {most}"))
-    return int(value) if name == "top_k" else float(value)
+    if name != "top_k":
+        return float(value)
+    if value != int(value):
+        raise invalid(fault(name, "must be a whole number", "int"))
+    return int(value)
 
 
 def _attachment(form: Form, *, speech: bool) -> Attachment | None:
@@ -149,6 +158,8 @@ def _attachment(form: Form, *, speech: bool) -> Attachment | None:
     kinds, most = (SOUNDS, MOST_SOUND) if speech else (IMAGES, MOST_IMAGE)
     if sent.kind not in kinds:
         raise invalid(fault("file", f"must be one of {', '.join(kinds)}"))
+    if not sent.content:
+        raise invalid(fault("file", "is empty"))
     if len(sent.content) > most:
         raise invalid(fault("file", f"has more than {most // 1024 // 1024} MiB"))
     name = re.sub(r"[^A-Za-z0-9._-]", "-", sent.name)[-100:]

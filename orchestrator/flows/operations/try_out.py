@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from orchestrator.client.outcomes import succeeded
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.jobs.perform import perform_once
 from orchestrator.providers.port.driver import Auth, Endpoint
@@ -13,24 +14,27 @@ from orchestrator.rules.values import ModelType, Placement
 from orchestrator.store.transaction import Transaction
 
 _COUNT = "orchestrator.session.record_interactions"
+#: The question in the inbox, beside the job that counts it.
+_ASKED = "orchestrator.console.ask"
 
 
 def try_out(services: Services, session_id: str, question: Question, *, task_id: str, author: str) -> Reply:
-    """Ask once, with no transaction open, and count it under `task_id`.
+    """Ask, with no transaction open, and count it: both once under `task_id`.
 
-    Raises Refusal unless the session runs, and this process has its secret."""
+    Raises Refusal unless the session runs, this process has its secret, and the question is new."""
     with services.database.reading() as tx:
         placement, began = _serving(tx, session_id), tx.now()
     secret = services.secret(placement.secret_ref)
     if services.lacks(placement):
         raise Refusal(ErrorCode.INVALID_STATE, f"this process lacks the secret {placement.secret_ref}")
     assert services.conversation is not None
+    services.database.transact(lambda tx: _begin(tx, session_id, task_id, author))
     reply = services.loop.run(
         services.conversation.ask(
             _endpoint(placement), secret, question, attached=placement.attach is not None
         )
     )
-    _count(services, session_id, began, reply, task_id, author)
+    _count(services, session_id, began, reply, f"{task_id}-count", author)
     return reply
 
 
@@ -46,6 +50,15 @@ def _serving(tx: Transaction, session_id: str) -> Placement:
         message = f"session {session_id} does not run: only a running session can be tried"
         raise Refusal(ErrorCode.INVALID_STATE, message, session_id=session_id)
     return serving[-1]
+
+
+def _begin(tx: Transaction, session_id: str, task_id: str, author: str) -> None:
+    """Record that it is asked. Raises Refusal where it was: the model would answer twice, and one answer would not be
+    counted."""
+    if not tx.inbox.take(task_id, _ASKED, tx.now(), author=author):
+        message = "this question was sent before, and nothing was sent again: load the page to ask once more"
+        raise Refusal(ErrorCode.CONFLICT, message, session_id=session_id)
+    tx.inbox.settle(task_id, succeeded({"id": session_id}))
 
 
 def _endpoint(placement: Placement) -> Endpoint:
