@@ -21,7 +21,7 @@ def test_a_change_is_tried_on_a_page(site: Stage, world: World) -> None:
     assert "1 to end earlier, 0 to end later or not, 0 to be refused" in shown
     assert "Nothing changes for any session" in shown, "with the deploy"
     assert "the plan&#39;s ceiling of 300 s" in shown
-    assert '<option value="200" selected>' in shown
+    assert '<option value="100" selected>' in shown
     all_of_them = anna.page(f"/what-if?{urlencode(asked | {'most_sessions': '20000'})}")
     assert '<option value="20000" selected>' in all_of_them
     same = anna.page(f"/what-if?{urlencode({'set': 'max_placements = 3'})}")

@@ -16,12 +16,16 @@ from orchestrator.console.backend import ask, change, get
 from orchestrator.console.forms import Form, form_of, given
 from orchestrator.console.pages import page
 from orchestrator.console.wording import instant
+from orchestrator.flows.reports import account_view
 from orchestrator.rules.admission.quota import QUOTAS
+from orchestrator.store.transaction import Transaction
 
 router = APIRouter()
 
 #: Entries of the ledger on an account's page, on a page of the ledger, and in the chart of the balance.
 LINES, PER_PAGE, DRAWN = 12, 50, 200
+#: Sessions that an account's page lists.
+BURNING = 50
 
 
 @router.get("/accounts", dependencies=READ)
@@ -38,7 +42,7 @@ async def accounts(request: Request, after: Annotated[str | None, Query(max_leng
 async def account(request: Request, account_id: AccountId) -> Response:
     """Show what the account has, uses and burns, and what moved its money."""
     answer = await ask(request, "GET", f"/accounts/{account_id}")
-    forecast = await get(request, f"/accounts/{account_id}/forecast")
+    forecast = await forecast_of(request, account_id, BURNING)
     ledger = await get(request, f"/accounts/{account_id}/ledger", {"limit": DRAWN})
     budgets = await ask(request, "GET", f"/accounts/{account_id}/budgets")
     return await page(
@@ -47,6 +51,7 @@ async def account(request: Request, account_id: AccountId) -> Response:
         one=answer.content,
         version=answer.headers["etag"],
         forecast=forecast,
+        burning=BURNING,
         lines=ledger["items"][:LINES],
         balance=drawing.line(_balances(ledger["items"]), "Balance over time", "good"),
         since=ledger["items"][-1]["at"] if ledger["items"] else None,
@@ -54,6 +59,19 @@ async def account(request: Request, account_id: AccountId) -> Response:
         budgets={budget["period"]: budget for budget in budgets.content["budgets"]},
         budget_version=budgets.headers["etag"],
     )
+
+
+async def forecast_of(request: Request, account_id: str, most: int) -> Mapping[str, Any]:
+    """Return the forecast of an account that the API has shown to this person, with the newest of its sessions: an
+    account may run thousands."""
+    process = process_of(request)
+
+    def read(tx: Transaction) -> Mapping[str, Any]:
+        account = tx.accounts.get(account_id)
+        assert account is not None  # accounts are never deleted
+        return account_view.forecast(tx, process.services.config, account, tx.now(), most)
+
+    return await process.read(read)
 
 
 @router.get("/accounts/{account_id}/ledger", dependencies=READ)

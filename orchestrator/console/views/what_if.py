@@ -21,7 +21,7 @@ router = APIRouter()
 #: Characters of one field.
 _MOST = 5_000
 #: Sessions of each state that are looked at: what takes a moment, and all that one trial reads.
-_FEW = 200
+_FEW = 100
 _SIZES = (_FEW, MOST_SESSIONS)
 
 

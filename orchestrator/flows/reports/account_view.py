@@ -14,6 +14,7 @@ from orchestrator.rules.states import ACTIVE, CONCURRENT, LIVE, State
 from orchestrator.rules.values import ZERO, Account, Session
 from orchestrator.settings import Configuration
 from orchestrator.store.queries.ledger import Line
+from orchestrator.store.queries.sessions import BriefSession
 from orchestrator.store.transaction import Transaction
 
 #: At most this many live sessions are listed, the others counted; of ended ones, only the newest.
@@ -35,13 +36,15 @@ def with_quota(tx: Transaction, config: Configuration, account: Account, now: da
     }
 
 
-def forecast(tx: Transaction, config: Configuration, account: Account, now: datetime) -> dict[str, Any]:
-    """Return what the account burns, when its funds end, and each session's part in that."""
+def forecast(
+    tx: Transaction, config: Configuration, account: Account, now: datetime, most: int = MOST_LISTED
+) -> dict[str, Any]:
+    """Return what the account burns, when its funds end, and each session's part in that: of the newest `most`."""
     plan = config.terms_of(account).plan
     burning = tx.sessions.metered(account.id)
     unposted = _unposted(account, burning, now)
     end = account.funds_end_at
-    sessions = tx.sessions.listed(account_id=account.id, states=ACTIVE, limit=MOST_LISTED)
+    sessions = tx.sessions.listed(account_id=account.id, states=ACTIVE, limit=most)
     return {
         "id": account.id,
         "currency": account.currency,
@@ -65,10 +68,10 @@ def ledger_line(line: Line, balance: Decimal | None) -> dict[str, Any]:
     return {"id": line.id} | views.of_entry(line) | {"balance": shown}
 
 
-def _shown(tx: Transaction, account: Account) -> list[Session]:
+def _shown(tx: Transaction, account: Account) -> list[BriefSession]:
     """Return the live sessions and the newest of the ended ones, newest first."""
-    live = tx.sessions.listed(account_id=account.id, states=LIVE, limit=MOST_LISTED)
-    rest = tx.sessions.listed(account_id=account.id, states=set(State) - LIVE, limit=MOST_AT_REST)
+    live = tx.sessions.in_brief(account.id, LIVE, MOST_LISTED)
+    rest = tx.sessions.in_brief(account.id, set(State) - LIVE, MOST_AT_REST)
     return sorted((*live, *rest), key=lambda one: one.created_at, reverse=True)
 
 
@@ -82,14 +85,14 @@ def _quota(
     config: Configuration,
     account: Account,
     usage: Usage,
-    sessions: Sequence[Session],
+    sessions: Sequence[BriefSession],
     in_debt: frozenset[str],
 ) -> dict[str, Any]:
     terms = config.terms_of(account)
     counted = [one for one in sessions if one.id not in in_debt]
     concurrent = [one for one in counted if one.state in CONCURRENT]
 
-    def row(name: str, used: int, by: Sequence[Session]) -> dict[str, Any]:
+    def row(name: str, used: int, by: Sequence[BriefSession]) -> dict[str, Any]:
         allowed = getattr(terms.plan, name)
         own = name in terms.own
         return {"used": used, "allowed": allowed, "own": own, "sessions": [one.id for one in by]}
@@ -105,7 +108,7 @@ def _quota(
     }
 
 
-def _listed(session: Session, in_debt: frozenset[str]) -> dict[str, Any]:
+def _listed(session: BriefSession, in_debt: frozenset[str]) -> dict[str, Any]:
     return {
         "id": session.id,
         "name": session.name,

@@ -1,13 +1,13 @@
 """List what may still cost money because its close is not proven: closes, orphans, forced closes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from orchestrator.flows.reports import views
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.states import State
-from orchestrator.rules.values import Placement, Session
+from orchestrator.rules.values import Placement
 from orchestrator.store.transaction import Transaction
 
 
@@ -50,13 +50,20 @@ def listed(
     """Return closes without proof, oldest first, then those that were forced, newest first: each with its session's
     fields where it has a session. An orphan has no session's state, and an account only where it is known."""
     forced = tx.leftovers.forced(limit, account_id=account_id, states=states)
-    found = [*([] if only_forced else tx.placements.unproven()), *forced]
-    entries: list[dict[str, Any]] = []
-    for placement in found:
-        session = tx.sessions.get(placement.session_id) if placement.session_id else None
-        if _wanted(placement, session, account_id, states) and len(entries) < limit:
-            entries.append(_entry(tx, placement, session, now))
-    return entries
+    found = [
+        one
+        for one in [*([] if only_forced else tx.placements.unproven()), *forced]
+        if account_id in (None, one.account_id)
+    ]
+    if not states:
+        found = found[:limit]
+    sessions = tx.sessions.of({one.session_id for one in found if one.session_id})
+    if states:
+        kept = {session_id for session_id, session in sessions.items() if session.state in states}
+        found = [one for one in found if one.session_id in kept][:limit]
+    shown = [sessions[one] for one in {one.session_id: None for one in found} if one in sessions]
+    views_of = {view["id"]: view for view in views.of_sessions(tx, shown, now)}
+    return [_entry(one, views_of.get(one.session_id or ""), now) for one in found]
 
 
 def orphans(tx: Transaction, now: datetime, provider: str | None = None) -> list[dict[str, Any]]:
@@ -78,17 +85,10 @@ def _of_possible(placement: Placement, now: datetime) -> dict[str, Any]:
     return of_close(placement, now) | {"money_at_risk": risk}
 
 
-def _wanted(
-    placement: Placement, session: Session | None, account_id: str | None, states: Collection[State]
-) -> bool:
-    if account_id not in (None, placement.account_id):
-        return False
-    return not states or (session is not None and session.state in states)
-
-
-def _entry(tx: Transaction, placement: Placement, session: Session | None, now: datetime) -> dict[str, Any]:
+def _entry(placement: Placement, session: Mapping[str, Any] | None, now: datetime) -> dict[str, Any]:
+    """Return a close; with the fields of its session, where it has one."""
     close = of_close(placement, now)
     if session is None:
         return close
     close["placement_state"] = close.pop("state")
-    return {**views.of_session(tx, session, now), **close}
+    return {**session, **close}

@@ -1,7 +1,7 @@
 """Named queries over sessions, and the methods through which all their changes pass."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -70,6 +70,18 @@ _METER = (
     .where(SESSIONS.c.account_id == bindparam("account"), STARTS_OR_RUNS)
     .order_by(SESSIONS.c.id)
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BriefSession:
+    """What a list of an account's sessions says of each. Whole rows take long: an account may have thousands."""
+
+    id: str
+    name: str
+    state: State
+    model_id: str
+    nodes: int
+    created_at: datetime
 
 
 class Sessions:
@@ -141,6 +153,13 @@ class Sessions:
         """Return the session as it is, unlocked."""
         row = self._connection.execute(select(SESSIONS).where(SESSIONS.c.id == session_id)).first()
         return snapshot(Session, row) if row else None
+
+    def of(self, session_ids: Collection[str]) -> dict[str, Session]:
+        """Return those of these sessions that exist, by id, as they are, unlocked."""
+        rows = self._connection.execute(
+            select(SESSIONS).where(among(self._connection, SESSIONS.c.id, session_ids))
+        )
+        return {row.id: snapshot(Session, row) for row in rows}
 
     def lock(self, session_id: str) -> Session | None:
         """Return the session, locked until the end of the transaction. Lock its account first if you need it."""
@@ -277,10 +296,14 @@ class Sessions:
         limit: int = 100,
     ) -> Sequence[Session]:
         """Return sessions that are not deleted, newest first. No more than `limit` of each state are read."""
-        newest = union_all(*(_newest(state, account_id, limit) for state in states or State)).subquery()
-        query = select(SESSIONS).join(newest, newest.c.id == SESSIONS.c.id)
-        query = query.order_by(SESSIONS.c.created_at.desc()).limit(limit)
+        query = _listed([SESSIONS], account_id, states, limit)
         return [snapshot(Session, row) for row in self._connection.execute(query)]
+
+    def in_brief(self, account_id: str, states: Collection[State], limit: int) -> Sequence[BriefSession]:
+        """Return the same of an account's sessions, in brief."""
+        columns = [SESSIONS.c[field.name] for field in fields(BriefSession)]
+        query = _listed(columns, account_id, states, limit)
+        return [BriefSession(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
 
     def count_by_state(self) -> Sequence[tuple[State, str | None, int]]:
         """Return (state, provider, sessions) of all that are not deleted: live ones are counted here, and the database
@@ -320,6 +343,14 @@ def locked_by_id(dialect: str) -> Select[Any]:
 
 def _stops_by(now: datetime) -> ColumnElement[bool]:
     return and_(SESSIONS.c.next_step.in_([Step.STOP, Step.PING, Step.WARN]), SESSIONS.c.stop_at <= now)
+
+
+def _listed(
+    columns: Sequence[Any], account_id: str | None, states: Collection[State], limit: int
+) -> Select[Any]:
+    newest = union_all(*(_newest(state, account_id, limit) for state in states or State)).subquery()
+    query = select(*columns).join(newest, newest.c.id == SESSIONS.c.id)
+    return query.order_by(SESSIONS.c.created_at.desc()).limit(limit)
 
 
 def _newest(state: State, account_id: str | None, limit: int) -> Select[tuple[str]]:
