@@ -15,7 +15,7 @@ from orchestrator.api.problems import ApiCode, Problem
 from orchestrator.api.process import ApiProcess
 from orchestrator.console.guards import Guarded, needs_own_site
 from orchestrator.console.pages import STATIC, bare, page
-from orchestrator.console.session import SignedIn
+from orchestrator.console.session import SignedIn, local
 from orchestrator.console.views import NOUNS
 from orchestrator.flows.engine.failures import log_failure
 from orchestrator.rules.refusals import ErrorCode, Refusal
@@ -105,9 +105,9 @@ async def _refused(request: Request, problem: Problem) -> Response:
 
 
 def _back(request: Request) -> str:
-    """Return the page that a form was sent from."""
+    """Return the page that a form was sent from. A browser takes an address that begins with `//` for one elsewhere."""
     path = request.url.path
-    return path if request.method == "GET" else path.rpartition("/")[0] or "/"
+    return local(path if request.method == "GET" else path.rpartition("/")[0])
 
 
 _TITLES = {403: "Not allowed", 404: "Not found", 409: "Not now", 422: "Not like this", 503: "Busy"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from markupsafe import Markup
@@ -13,6 +13,7 @@ from orchestrator.console.wording import instant, number, span
 Minute = Mapping[str, Any]
 #: Verdicts that are an answer.
 _GOOD = "ALIVE"
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Chart:
     label: str
     newest: str
     drawing: Markup
+    leads_to: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +34,37 @@ class _Measure:
     value: Callable[[Minute], float | None]
     shown: Callable[[float], str]
     tone: str = "calm"
+    leads_to: str | None = None
+    """The page that shows more of it."""
 
 
-def of_installation(hour: Mapping[str, Any]) -> list[Chart]:
+def complete(hour: Mapping[str, Any], now: datetime) -> Sequence[Minute]:
+    """Return the minutes that are over: what was counted in the one under way says nothing of a rate."""
+    return [one for one in hour["minutes"] if (at := instant(one["at"])) is not None and at + MINUTE <= now]
+
+
+def of_installation(minutes: Sequence[Minute]) -> list[Chart]:
     """Return the charts of the overview."""
     return [
         *_drawn(
-            hour,
-            _Measure("Pings a second", lambda m: m["pings"]["count"] / 60, _rate, "good"),
-            _Measure("Pings without an answer", _failed, _whole, "bad"),
-            _Measure("Running sessions", lambda m: _sampled(m, _running), _whole, "good"),
-            _Measure("Money burning an hour", lambda m: _sampled(m, _burning), _amount),
-            _Measure("Closes without proof", lambda m: _sampled(m, lambda s: s["unproven"]), _whole, "bad"),
+            minutes,
+            _Measure("Pings a second", lambda m: m["pings"]["count"] / 60, _rate, "good", "/providers"),
+            _Measure("Pings without an answer", _failed, _whole, "bad", "/providers"),
+            _Measure(
+                "Running sessions",
+                lambda m: _sampled(m, _running),
+                _whole,
+                "good",
+                "/sessions?state=running",
+            ),
+            _Measure("Money burning an hour", lambda m: _sampled(m, _burning), _amount, leads_to="/costs"),
+            _Measure(
+                "Closes without proof",
+                lambda m: _sampled(m, lambda s: s["unproven"]),
+                _whole,
+                "bad",
+                "/unproven",
+            ),
             _Measure(
                 "Oldest overdue step", lambda m: _sampled(m, lambda s: s["overdue_seconds"]), span, "warn"
             ),
@@ -51,11 +72,11 @@ def of_installation(hour: Mapping[str, Any]) -> list[Chart]:
     ]
 
 
-def of_provider(hour: Mapping[str, Any]) -> list[Chart]:
+def of_provider(minutes: Sequence[Minute]) -> list[Chart]:
     """Return the charts of one provider."""
     return [
         *_drawn(
-            hour,
+            minutes,
             _Measure("Latency of pings", lambda m: m["pings"]["mean_ms"], _milliseconds),
             _Measure("Pings a second", lambda m: m["pings"]["count"] / 60, _rate, "good"),
             _Measure("Pings without an answer", _failed, _whole, "bad"),
@@ -63,14 +84,14 @@ def of_provider(hour: Mapping[str, Any]) -> list[Chart]:
     ]
 
 
-def _drawn(hour: Mapping[str, Any], *measures: _Measure) -> Sequence[Chart]:
+def _drawn(minutes: Sequence[Minute], *measures: _Measure) -> Sequence[Chart]:
     """Return the charts of what has been known for two minutes or more."""
     drawn = []
     for one in measures:
-        points = _points(hour["minutes"], one.value)
+        points = _points(minutes, one.value)
         if len(points) > 1:
             drawing_of_it = drawing.line(points, f"{one.label}, minute by minute", one.tone)
-            drawn.append(Chart(one.label, one.shown(points[-1][1]), drawing_of_it))
+            drawn.append(Chart(one.label, one.shown(points[-1][1]), drawing_of_it, one.leads_to))
     return drawn
 
 
@@ -104,7 +125,7 @@ def _whole(value: float) -> str:
 
 
 def _rate(value: float) -> str:
-    return f"{value:.1f}"
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
 def _amount(value: float) -> str:

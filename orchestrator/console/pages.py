@@ -33,6 +33,8 @@ PLACES = (
 )
 #: Places that only administrators may see.
 OF_ADMINS = frozenset({"/webhooks"})
+#: Places of those who may change something here.
+OF_OPERATORS = frozenset({"/new"})
 #: What was done, by the name in the address that a form leads to.
 DONE = {
     "created": "The session was created.",
@@ -87,25 +89,28 @@ def bare(template: str, *, status: int = 200, **content: Any) -> HTMLResponse:
 async def _of_all(request: Request) -> Mapping[str, Any]:
     caller, process = caller_of(request), process_of(request)
     read_only = bool(request.app.state.read_only)
+    may = _may(caller, read_only=read_only)
     return {
         "me": caller.token,
-        "may": _may(caller, read_only=read_only),
+        "may": may,
         "read_only": read_only,
         "form": form_token(request.state.secret),
         "new_key": new_key,
         "now": await process.read(lambda tx: tx.now()),
         "here": request.url.path,
         "query": request.query_params,
-        "places": [one for one in PLACES if _leads_to(caller, *one)],
+        "places": [one for one in PLACES if _leads_to(caller, may, *one)],
         "done": DONE.get(request.query_params.get("done", "")),
     }
 
 
-def _leads_to(caller: Caller, address: str, _label: str, of_all: bool) -> bool:  # noqa: FBT001
+def _leads_to(caller: Caller, may: Mapping[str, bool], address: str, _label: str, of_all: bool) -> bool:  # noqa: FBT001
     """Return whether this person may see that place."""
     if address in OF_ADMINS and not caller.token.allows(Scope.ADMIN):
         return False
-    return not of_all or caller.account_id is None
+    if address in OF_OPERATORS and not may["operate"]:
+        return False
+    return not of_all or may["see_all"]
 
 
 def _may(caller: Caller, *, read_only: bool) -> Mapping[str, bool]:

@@ -345,7 +345,7 @@ def test_someone_with_a_token_of_one_account_sees_that_account(shown: Shown) -> 
 def test_the_last_hour_is_drawn(shown: Shown) -> None:
     browser, live = shown.browser, shown.live
     eventually(
-        lambda: len(live.get("/overview")["last_hour"]["minutes"]) > 1, "two minutes", patience=200, every=2
+        lambda: len(live.get("/overview")["last_hour"]["minutes"]) > 2, "two minutes", patience=260, every=2
     )
     for name, path in (("overview-later", "/"), ("provider-later", "/providers/steady")):
         browser.go(path)

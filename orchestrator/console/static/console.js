@@ -42,8 +42,9 @@ document.body.addEventListener("htmx:beforeRequest", (event) => {
   if (inUse || marked) event.preventDefault();
 });
 
+// Browsers give the clipboard to pages over HTTPS and of this machine only.
 for (const button of document.querySelectorAll("[data-copy]")) {
-  button.hidden = false;
+  button.hidden = !navigator.clipboard;
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
     button.textContent = "Copied";
@@ -56,7 +57,7 @@ for (const button of document.querySelectorAll("[data-step]")) {
     const field = document.getElementById(button.dataset.for);
     const least = Number(field.min || 0);
     const next = Math.max(least, (Number(field.value) || 0) + Number(button.dataset.step));
-    field.value = next === 0 ? "" : String(next);
+    field.value = next === 0 ? "" : String(Number(next.toFixed(6))); // 0.14 + 1 is 1.1400000000000001
     field.dispatchEvent(new Event("input", { bubbles: true }));
   });
 }

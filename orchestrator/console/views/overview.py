@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -24,13 +25,15 @@ async def overview(request: Request) -> Response:
     if mine is not None:
         return RedirectResponse(f"/accounts/{mine}", 303)
     found = await get(request, "/overview")
+    minutes = charts.complete(found["last_hour"], datetime.fromisoformat(found["at"]))
     return await page(
         request,
         "overview.html",
         found=found,
         states=_by_state(found["sessions"]),
         alarms=await get(request, "/alarms"),
-        charts=charts.of_installation(found["last_hour"]),
+        charts=charts.of_installation(minutes),
+        newest=minutes[-1] if minutes else None,
     )
 
 
@@ -38,7 +41,7 @@ def _by_state(counted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return each state with its count, and with its counts by provider."""
     where: dict[str, Counter[str]] = {state.value: Counter() for state in State}
     for one in counted:
-        where[one["state"]][one["provider"] or "no provider"] += one["count"]
+        where[one["state"]][one["provider"] or ""] += one["count"]
     return [
         {"state": state, "count": sum(places.values()), "where": sorted(places.items())}
         for state, places in where.items()

@@ -29,7 +29,8 @@ async def provider(request: Request, name: ProviderName) -> Response:
     card = process_of(request).services.card(name)
     facts = [] if card is None else list(card_facts(card))
     running = await get(request, "/sessions", {"provider": name, "state": "running", "limit": 10})
-    drawn = charts.of_provider(one["last_hour"])
+    now = await process_of(request).read(lambda tx: tx.now())
+    drawn = charts.of_provider(charts.complete(one["last_hour"], now))
     return await page(request, "provider.html", one=one, facts=facts, running=running["items"], charts=drawn)
 
 

@@ -65,12 +65,16 @@ async def session(request: Request, session_id: SessionId) -> Response:
 
 
 async def _only_one(request: Request, text: str) -> str | None:
-    """Return the session with this id, or the only one with an id that begins so."""
+    """Return the session with this id, or the only one with an id that begins so, unless names of others do."""
     if not _ID.fullmatch(text):
         return None
     mine = caller_of(request).account_id
     found = await process_of(request).read(lambda tx: tx.pages.ids_beginning(text, 2, mine))
     session_id = text if text in found or len(found) != 1 else found[0]
+    if session_id != text:
+        named = await get(request, "/sessions", {"search": text, "limit": 2})
+        if any(one["id"] != session_id for one in named["items"]):
+            return None
     return session_id if await find(request, f"/sessions/{session_id}") is not None else None
 
 
