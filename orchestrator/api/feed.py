@@ -155,7 +155,7 @@ def events_behind(tx: Transaction, position: Position, limit: int) -> list[FeedE
 def _encoded(
     tx: Transaction, rows: Sequence[WaitingEvent], position: Position, now: datetime
 ) -> list[FeedEvent]:
-    owners, found = _accounts(tx, rows), []
+    owners, found = owners_of(tx, rows), []
     for row in rows:
         position = position.read(row.seq, now, row.time)
         found.append(
@@ -171,7 +171,7 @@ def _encoded(
     return found
 
 
-def _accounts(tx: Transaction, rows: Sequence[WaitingEvent]) -> dict[int, str]:
+def owners_of(tx: Transaction, rows: Sequence[WaitingEvent]) -> dict[int, str]:
     """Return the account of each event, by its place; events of the installation have none."""
     found = {row.seq: row.data["account_id"] for row in rows if row.data.get("account_id")}
     others = [row for row in rows if row.seq not in found and row.type.startswith("orchestrator.session.")]

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from orchestrator.console import charts
-from orchestrator.console.views import accounts
+from orchestrator.console.views import accounts, installation
 from orchestrator.flows.operations.write_minutes import write_minutes
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.values import Scope
@@ -139,3 +139,18 @@ def test_a_name_that_cannot_be_used_is_not_called_free(site: Stage, text: str) -
     assert "Free." not in said
     assert "control characters" in said
     assert person.http.get("/new/name?account_id=%00&name=x").status_code == 422
+
+
+def test_events_are_found_behind_those_of_others(site: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "EVENTS", 3)
+    site.world.open_account("globex")
+    mine = site.create(name="mine", start=False)
+    others = [site.create(account_id="globex", start=False) for _ in range(9)]
+    everyone, bound = site.person(Scope.READ), site.person(Scope.READ, account="acme")
+    assert f"/sessions/{mine}" in links(bound.page("/events"))
+    assert not {f"/sessions/{one}" for one in others} & set(links(bound.page("/events")))
+    newest = [one for one in links(everyone.page("/events")) if one.startswith("/sessions/")]
+    assert newest == [f"/sessions/{one}" for one in others[:-4:-1]], "three, the newest first"
+    assert f"/sessions/{mine}" in links(everyone.page(f"/events?subject={mine}"))
+    assert f"/sessions/{others[0]}" not in links(bound.page(f"/events?subject={others[0]}"))
+    assert everyone.http.get("/events?subject=%00").status_code == 422

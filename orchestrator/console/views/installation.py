@@ -1,7 +1,6 @@
 """The installation: what is unproven, what waits, jobs, events, and the audit."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -10,22 +9,24 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from orchestrator.api.callers import Caller, caller_of, process_of
-from orchestrator.api.feed import events_behind
+from orchestrator.api.feed import owners_of
 from orchestrator.api.parameters import Since
-from orchestrator.api.positions import Position
 from orchestrator.api.problems import ApiCode, Problem
 from orchestrator.console.access import ADMIN_ALL, READ, READ_ALL
 from orchestrator.console.backend import change, get
 from orchestrator.console.forms import form_of, given
 from orchestrator.console.pages import page
 from orchestrator.console.views.session_actions import ACTIONS, Name, SessionAction
+from orchestrator.flows.reports.cloud_events import cloud_event
 from orchestrator.rules.events import rfc3339
+from orchestrator.store.queries.outbox import WaitingEvent
 from orchestrator.store.transaction import Transaction
 
 router = APIRouter()
 
-#: Events that are looked at for a page, jobs on a page.
-LOOKED_AT, JOBS = 500, 50
+#: Events and jobs on a page, and how many of the newest events are looked at for those that are wanted.
+EVENTS, JOBS, LOOKED_AT = 500, 50, 5_000
+_SUBJECT = "^[A-Za-z0-9._:/-]{1,64}$"
 
 
 class OnLeftover(StrEnum):
@@ -102,13 +103,13 @@ async def jobs(
 async def events(
     request: Request,
     kind: Annotated[str | None, Query(alias="type", max_length=100)] = None,
-    subject: Annotated[str | None, Query(max_length=64)] = None,
+    subject: Annotated[str | None, Query(pattern=_SUBJECT)] = None,
 ) -> Response:
     """Show the newest events, the newest first."""
     caller = caller_of(request)
     found = await process_of(request).read(lambda tx: _newest_events(tx, caller, kind, subject))
     return await page(
-        request, "events.html", found=found, kind=kind or "", subject=subject or "", most=LOOKED_AT
+        request, "events.html", found=found, kind=kind or "", subject=subject or "", most=EVENTS, of=LOOKED_AT
     )
 
 
@@ -147,14 +148,28 @@ def _newest_jobs(tx: Transaction, before: datetime | None) -> list[Mapping[str, 
 
 def _newest_events(
     tx: Transaction, caller: Caller, kind: str | None, subject: str | None
-) -> list[Mapping[str, Any]]:
-    """Return those of the newest events that this person may see, the newest first."""
+) -> Sequence[Mapping[str, Any]]:
+    """Return the newest of these events that this person may see, the newest first."""
+    found: list[Mapping[str, Any]] = []
+    for rows in _backwards(tx, subject):
+        owners = owners_of(tx, rows)
+        mine = [row for row in rows if caller.may_see(owners.get(row.seq))]
+        found += [cloud_event(row) for row in mine if (kind or "") in row.type]
+        if len(found) >= EVENTS:
+            break
+    return found[:EVENTS]
+
+
+def _backwards(tx: Transaction, subject: str | None) -> Iterator[Sequence[WaitingEvent]]:
+    """Yield the newest events, the newest first, some at a time: all of a subject, or the last `LOOKED_AT`."""
+    if subject is not None:
+        yield tx.outbox.newest(subject=subject, limit=EVENTS)[::-1]
+        return
     last = tx.outbox.newest(limit=1)
-    begin = max(0, last[0].seq - LOOKED_AT) if last else 0
-    found = events_behind(tx, Position(begin), LOOKED_AT)
-    mine = [one for one in found if caller.account_id in (None, one.account_id)]
-    wanted = [one for one in mine if (kind or "") in one.type and subject in (None, one.subject)]
-    return [json.loads(one.data) for one in reversed(wanted)]
+    place = last[0].seq if last else 0
+    for upper in range(place, max(0, place - LOOKED_AT), -EVENTS):
+        rows = tx.outbox.tail(after=max(0, upper - EVENTS), limit=EVENTS)
+        yield [row for row in reversed(rows) if row.seq <= upper]
 
 
 def _file(name: str, content: Any) -> Response:
