@@ -154,3 +154,14 @@ def test_events_are_found_behind_those_of_others(site: Stage, monkeypatch: pytes
     assert f"/sessions/{mine}" in links(everyone.page(f"/events?subject={mine}"))
     assert f"/sessions/{others[0]}" not in links(bound.page(f"/events?subject={others[0]}"))
     assert everyone.http.get("/events?subject=%00").status_code == 422
+
+
+def test_jobs_are_downloaded_as_the_page_lists_them(site: Stage) -> None:
+    site.create(key="order-1")
+    reader, bound = site.person(Scope.READ), site.person(Scope.READ, account="acme")
+    assert "/jobs.json" in links(reader.page("/jobs"))
+    answer = reader.http.get("/jobs.json")
+    listed = {one["id"]: one for one in answer.json()}
+    assert listed["order-1"]["outcome"] == site.get("/jobs/order-1")["outcome"]
+    assert 'filename="jobs.json"' in answer.headers["content-disposition"]
+    assert bound.http.get("/jobs.json").status_code == 403

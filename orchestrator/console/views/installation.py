@@ -99,6 +99,12 @@ async def jobs(
     return await page(request, "jobs.html", one=one, newest=newest, job_id=job_id or "", following=following)
 
 
+@router.get("/jobs.json", dependencies=READ_ALL)
+async def download_jobs(request: Request, before: Since = None) -> Response:
+    """Send what that page lists as JSON."""
+    return _file("jobs.json", await process_of(request).read(lambda tx: _newest_jobs(tx, before)))
+
+
 @router.get("/events", dependencies=READ)
 async def events(
     request: Request,
