@@ -273,6 +273,7 @@ REPORTS: Mapping[str, Callable[[Transaction], object]] = {
     "unproven closes": lambda tx: leftovers.listed(tx, T0, limit=1_000),
     "unproven closes of an account": lambda tx: leftovers.listed(tx, T0, account_id="acme", limit=1_000),
     "orphans": lambda tx: leftovers.orphans(tx, T0),
+    "keys in use": lambda tx: tx.credentials.in_use(),
     "the queue": lambda tx: installation_reports.queue(tx, tx.pages.queue(50)[0], T0),
     "alarms": installation_reports.alarms,
     "the audit": installation_reports.audit,

@@ -242,11 +242,9 @@ class Credentials:
 
     def in_use(self) -> dict[tuple[str, str], int]:
         """Return (provider, reference) → number of placements that have not ended."""
-        query = select(_PLACEMENTS.c.provider, _PLACEMENTS.c.credential).where(UNENDED)
-        counts: dict[tuple[str, str], int] = {}
-        for row in self._connection.execute(query):
-            counts[(row.provider, row.credential)] = counts.get((row.provider, row.credential), 0) + 1
-        return counts
+        key = _PLACEMENTS.c.provider, _PLACEMENTS.c.credential
+        query = select(*key, func.count().label("n")).where(UNENDED).group_by(*key)
+        return {(row.provider, row.credential): row.n for row in self._connection.execute(query)}
 
     def _take(self, usable: ColumnElement[bool], now: datetime, *, skip_locked: bool) -> Credential | None:
         free = (
