@@ -13,7 +13,7 @@ from orchestrator.client.job_methods import TIMEOUT, CallJob, JobMethod, JobMeth
 from orchestrator.client.options import JOBS_QUEUE, NOOP, celery_options
 from orchestrator.client.parsing import arguments_of, needs_known_job
 from orchestrator.rules.installation.messages import AUTHOR, LONGEST_AUTHOR, task_id_fault
-from orchestrator.rules.installation.secret_texts import redacted_url
+from orchestrator.rules.installation.secret_texts import redacted_url, with_certificates_checked
 from orchestrator.rules.refusals import ErrorCode, Refusal
 
 if TYPE_CHECKING:
@@ -271,7 +271,8 @@ def _apps_for(broker_url: str, result_url: str, sentinel_master: str | None) -> 
 def _app(broker_url: str, result_url: str, options: Mapping[str, Any]) -> "Celery":
     from celery import Celery
 
-    app = Celery("orchestrator-client", broker=broker_url, backend=result_url, set_as_current=False)
+    broker, backend = with_certificates_checked(broker_url), with_certificates_checked(result_url)
+    app = Celery("orchestrator-client", broker=broker, backend=backend, set_as_current=False)
     app.conf.update(options)
     return app
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-from orchestrator.rules.installation.secret_texts import split_urls
+from orchestrator.rules.installation.secret_texts import split_urls, with_certificates_checked
 
 REDIS_SCHEMES = frozenset({"redis", "rediss", "redis+socket"})
 BROKER_SCHEMES = REDIS_SCHEMES | {"sentinel", "amqp", "amqps"}
@@ -62,7 +62,7 @@ def _of_scheme(url: str, schemes: Collection[str]) -> str:
             known = ", ".join(f"{scheme}://" for scheme in sorted(schemes))
             raise ValueError(f"must begin with one of {known}")
         _check_address(part)
-    return url
+    return with_certificates_checked(url)
 
 
 def _check_address(url: str) -> None:

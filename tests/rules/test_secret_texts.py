@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.rules.installation.secret_texts import is_reference, redacted_url
+from orchestrator.rules.installation.secret_texts import is_reference, redacted_url, with_certificates_checked
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,23 @@ def test_references(text: str, expected: bool) -> None:
 )
 def test_urls_are_shown_without_secrets(url: str, expected: str) -> None:
     assert redacted_url(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        pytest.param("rediss://h/1", "rediss://h/1?ssl_cert_reqs=required", id="nothing said"),
+        pytest.param("REDISS://h?db=1", "REDISS://h?db=1&ssl_cert_reqs=required", id="something else said"),
+        pytest.param(
+            "rediss://h/1?ssl_cert_reqs=none", "rediss://h/1?ssl_cert_reqs=none", id="the operator's word"
+        ),
+        pytest.param("redis://h/1", "redis://h/1", id="no TLS"),
+        pytest.param(
+            "rediss://h;rediss://i/0?ssl_cert_reqs=none",
+            "rediss://h?ssl_cert_reqs=required;rediss://i/0?ssl_cert_reqs=none",
+            id="each of several",
+        ),
+    ],
+)
+def test_redis_over_tls_proves_who_it_is_unless_the_url_says_otherwise(url: str, expected: str) -> None:
+    assert with_certificates_checked(url) == expected

@@ -94,6 +94,12 @@ def test_a_broker_that_does_not_prove_its_name_is_refused(redis_port: int, other
         check_broker(_rediss(redis_port, other_ca_file))
 
 
+def test_a_broker_with_a_certificate_that_nothing_here_trusts_is_refused(redis_port: int) -> None:
+    """Celery's own default trusts any certificate where the URL does not say how it is checked."""
+    with pytest.raises(BrokerUnreachable):
+        check_broker(f"rediss://{NAME}:{redis_port}/0")
+
+
 def _closes_nobody(app: Celery) -> str:
     job = app.send_task("orchestrator.session.close", kwargs={"session_id": "nobody"}, queue=JOBS_QUEUE)
     code: str = job.get(timeout=30)["error"]["code"]

@@ -22,6 +22,8 @@ from orchestrator.settings import (
 from orchestrator.settings.sockets import private_socket, socket_url
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+#: A broker that speaks TLS, as it is used where the operator names the host alone.
+CHECKED = "rediss://h/1?ssl_cert_reqs=required"
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +92,7 @@ def test_databases(monkeypatch: pytest.MonkeyPatch, url: str, expected: str) -> 
     ("broker", "result"),
     [
         pytest.param("redis://h:6379/1", "redis://h:6379/1", id="Redis stores outcomes too"),
-        pytest.param("rediss://h/1", "rediss://h/1", id="so does Redis over TLS"),
+        pytest.param(CHECKED, CHECKED, id="so does Redis over TLS"),
         pytest.param("redis+socket:///run/v.sock", "redis+socket:///run/v.sock", id="and a socket"),
         pytest.param("sentinel://a:1;sentinel://b:1", "sentinel://a:1;sentinel://b:1", id="and sentinels"),
         pytest.param("amqp://u:p@h//", "rpc://", id="RabbitMQ answers the sender"),
@@ -101,6 +103,11 @@ def test_outcomes_go_where_the_broker_can_keep_them(
 ) -> None:
     settings = given(monkeypatch, BROKER_URL=broker, SENTINEL_MASTER="main")
     assert (settings.broker_url, settings.result_url, settings.private_socket) == (broker, result, None)
+
+
+def test_certificates_of_the_broker_are_checked_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = given(monkeypatch, BROKER_URL="rediss://h/1", RESULT_URL="rediss://h/2")
+    assert (settings.broker_url, settings.result_url) == (CHECKED, CHECKED.replace("/1", "/2"))
 
 
 @pytest.mark.parametrize(

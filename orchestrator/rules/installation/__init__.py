@@ -4,7 +4,7 @@ clock, correction     whether the store's clock can be trusted; which rows a wro
 liveness              which processes are missing, or die again and again
 installation_alarms   alarms about the installation itself
 messages, message_head, unread_messages   which messages may reach a task, and what may be shown of the others
-secret_texts          which texts refer to secrets; URLs without passwords
+secret_texts          which texts refer to secrets; URLs without passwords; URLs that check certificates
 minutes               what is counted in a minute, and how long minutes are kept
 retention             what leaves the live tables, and when
 descriptors           how many calls fit under a limit of open files

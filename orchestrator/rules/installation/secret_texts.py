@@ -1,4 +1,5 @@
-"""What may be shown of an installation's secrets: references instead of values, URLs without passwords."""
+"""What may be shown of secrets (references instead of values, URLs without passwords), and to whom passwords are sent:
+to Redis servers that prove who they are."""
 
 import posixpath
 import re
@@ -26,6 +27,19 @@ def redacted_url(url: str) -> str:
 def split_urls(urls: str) -> list[str]:
     """Return each of several URLs that are joined by semicolons, as those of Sentinel are."""
     return _SEVERAL.split(urls)
+
+
+def with_certificates_checked(urls: str) -> str:
+    """Return the URLs; where one asks for Redis over TLS and does not say whether certificates are checked, they are.
+    Celery's own default is to trust any host that answers."""
+    return ";".join(_with_certificates_checked(url) for url in split_urls(urls))
+
+
+def _with_certificates_checked(url: str) -> str:
+    address, _, query = url.partition("?")
+    if not address.lower().startswith("rediss://") or "ssl_cert_reqs=" in query:
+        return url
+    return f"{address}?{query}{'&' if query else ''}ssl_cert_reqs=required"
 
 
 def _is_plain(path: str) -> bool:
