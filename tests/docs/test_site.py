@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.site import ROOT, dead_links, llms_txt, navigation
+from tests.tools.site import ROOT, dead_links, first_sentence, llms_txt, navigation
 
 
 def test_the_index_for_language_models_has_a_sentence_for_each_page() -> None:
@@ -15,6 +15,14 @@ def test_the_index_for_language_models_has_a_sentence_for_each_page() -> None:
     assert [line.partition("](")[2].partition(")")[0] for line in lines] == places
     assert all(len(line.partition("): ")[2].split()) > 5 for line in lines)
     assert all((ROOT / place).is_file() for place in places)
+
+
+def test_the_index_says_what_a_page_is_about_where_it_begins_with_a_link(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# Page\n\n![picture](a.png)\n\n[`a.yaml`](a.yaml) runs all of it on one machine. It is short.\n\nMore of it.\n"
+    )
+    assert first_sentence(page) == "`a.yaml` runs all of it on one machine."
 
 
 @pytest.mark.parametrize(
@@ -37,3 +45,9 @@ def test_a_dead_link_is_found(tmp_path: Path, link: str, dead: bool) -> None:
     (tmp_path / "b.html").write_text("")
     (tmp_path / "a.html").write_text(f'<p><a href="{link}">x</a></p>')
     assert list(dead_links(tmp_path)) == ([f"{link} in a.html"] if dead else [])
+
+
+def test_a_dead_link_of_the_index_is_found(tmp_path: Path) -> None:
+    (tmp_path / "here.md").write_text("")
+    (tmp_path / "llms.txt").write_text("# A\n\n- [Here](here.md): a page.\n- [Gone](docs/gone.md): none.\n")
+    assert list(dead_links(tmp_path)) == ["docs/gone.md in llms.txt"]

@@ -35,6 +35,8 @@ def main() -> int:
     if done.returncode != 0:
         return done.returncode
     (BUILD / "site" / "llms.txt").write_text(llms_txt())
+    for page in BUILD.glob("pages/**/*.md"):  # the index for language models links to these, not to the HTML
+        shutil.copyfile(page, BUILD / "site" / page.relative_to(BUILD / "pages"))
     dead = list(dead_links(BUILD / "site"))
     sys.stderr.writelines(f"dead link: {link}\n" for link in dead)
     return 1 if dead else 0
@@ -58,12 +60,13 @@ def llms_txt() -> str:
     lines = [f"# {project['site_name']}", "", f"> {project['site_description']}"]
     for name, pages in navigation():
         lines += ["", f"## {name}", ""]
-        lines += [f"- [{title}]({place}): {_first_sentence(ROOT / place)}" for title, place in pages]
+        lines += [f"- [{title}]({place}): {first_sentence(ROOT / place)}" for title, place in pages]
     return "\n".join([*lines, ""])
 
 
 def dead_links(site: Path) -> Iterator[str]:
-    """Yield each link within the site that leads to no file. The generator itself looks at links to pages only."""
+    """Yield each link within the site, of pages and of llms.txt, that leads to no file. The generator itself looks at
+    links between pages only."""
     for page in sorted(site.rglob("*.html")):
         links = LinkParser()
         links.feed(page.read_text())
@@ -73,6 +76,9 @@ def dead_links(site: Path) -> Iterator[str]:
             there = (site / path[1:] if path.startswith("/") else page.parent / path) if path else page
             if not (address.scheme or there.is_file() or (there / "index.html").is_file()):
                 yield f"{link} in {page.relative_to(site)}"
+    for link in re.findall(r"^- \[[^]]+\]\(([^)]+)\)", _text(site / "llms.txt"), re.MULTILINE):
+        if not (site / link).is_file():
+            yield f"{link} in llms.txt"
 
 
 class LinkParser(HTMLParser):
@@ -87,6 +93,10 @@ class LinkParser(HTMLParser):
         self.found |= {value for name, value in attrs if name in ("href", "src") and value}
 
 
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
 def _pages(below: Any) -> Iterator[tuple[str, str]]:
     for entry in below:
         for title, what in entry.items():
@@ -96,11 +106,11 @@ def _pages(below: Any) -> Iterator[tuple[str, str]]:
                 yield from _pages(what)
 
 
-def _first_sentence(page: Path) -> str:
+def first_sentence(page: Path) -> str:
     """Return the first sentence of a page's first paragraph, without its links."""
     text = re.sub(r"<!--.*?-->|```.*?```", "", page.read_text(), flags=re.DOTALL)
     paragraphs = [part.strip() for part in text.split("\n\n")]
-    prose = next(part for part in paragraphs if part and part[0] not in "#|![-" and len(part.split()) > 5)
+    prose = next(part for part in paragraphs if part and part[0] not in "#|!-" and len(part.split()) > 5)
     plain = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", " ".join(prose.split()))
     return re.split(r"(?<=\.) ", plain)[0]
 
