@@ -51,5 +51,41 @@ def test_no_shell_block_hides_behind_another_name() -> None:
     assert names <= {"sh", "python", "js", "json", "toml", "yaml", "sql", "mermaid"}
 
 
+def test_no_command_hides_in_a_block_without_a_language() -> None:
+    hidden = [
+        f"{path.relative_to(ROOT)}: {command}"
+        for path in sorted(sources())
+        if path.suffix == ".md"
+        for command in hidden_commands(path.read_text())
+    ]
+    assert hidden == [], "put them into a block that begins with ```sh, with a mark above it"
+
+
+@pytest.mark.parametrize(
+    ("page", "found"),
+    [
+        pytest.param("```\norchestrator up\n```\n", ["orchestrator up"], id="no language"),
+        pytest.param("a\n\n    orchestrator up\n", ["orchestrator up"], id="indented"),
+        pytest.param("```\n$ make test\n```\n", ["make test"], id="with a prompt"),
+        pytest.param("```sh\norchestrator up\n```\n", [], id="a block of a shell"),
+        pytest.param("```python\n    make = 1\n```\n", [], id="another language"),
+        pytest.param("Say `orchestrator up`\nor `make test`.\n", [], id="within a sentence"),
+    ],
+)
+def test_a_hidden_command_is_found(page: str, found: list[str]) -> None:
+    assert hidden_commands(page) == found
+
+
+def hidden_commands(page: str) -> list[str]:
+    """Return the commands of this page that stand in a fenced block without a language, or in an indented one."""
+    rest = re.sub(r"^( *)```\w+\n.*?^\1```$", "", page, flags=re.DOTALL | re.MULTILINE)
+    fenced = re.findall(r"^ *```\n(.*?)^ *```$", rest, re.DOTALL | re.MULTILINE)
+    blocks = [block for block in fenced if "│" not in block]  # a drawing
+    rest = re.sub(r"^ *```\n.*?^ *```$", "", rest, flags=re.DOTALL | re.MULTILINE)
+    lines = [*"".join(blocks).splitlines(), *re.findall(r"^ {4,}.*$", rest, re.MULTILINE)]
+    bare = [line.strip().removeprefix("$ ") for line in lines]
+    return [line for line in bare if re.match(r"(orchestrator|make|pip|docker|kubectl) ", line)]
+
+
 def _languages(page: str) -> set[str]:
     return set(re.findall(r"^ *```(\w+)", page, re.MULTILINE))
