@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from orchestrator import __version__
 from orchestrator.cli.tree import PLACES
@@ -44,6 +45,20 @@ def test_each_container_runs_a_command_that_there_is() -> None:
     )
     assert {"migrate", "worker", "scheduler", "api", "simulator"} <= {*words}
     assert {*words} - {"postgres", "valkey"} <= {*PLACES, *RUNNING}
+
+
+def test_one_service_builds_the_image_and_no_registry_is_asked_for_it() -> None:
+    """Docker builds services beside each other. Two that export one image fail where it is not there yet."""
+    shared = yaml.safe_load(COMPOSE.read_text())["services"]
+    ours = {name: one for name, one in shared.items() if one["image"].startswith("session-orchestrator")}
+    assert [name for name, one in ours.items() if "build" in one] == ["migrate"]
+    assert {one["pull_policy"] for one in ours.values()} == {"never"}
+    assert {"worker", "scheduler", "api", "simulator"} <= ours.keys()
+
+
+def test_a_change_of_the_configuration_leaves_the_job_of_the_migration_as_it_is() -> None:
+    """The name of its ConfigMap changes with what is in it, and Kubernetes refuses to change a Job."""
+    assert "orchestrator-configuration" not in (DEPLOY / "kubernetes" / "migrate.yaml").read_text()
 
 
 def test_compose_uses_the_simulated_platforms_of_the_laptop_under_another_host() -> None:
