@@ -66,6 +66,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     for name in ("ago", "amount", "clock", "instant", "number", "span", "tone", "words"):
         made.filters[name] = getattr(wording, name)
@@ -73,6 +74,12 @@ def _environment() -> Environment:
 
 
 _templates = _environment()
+
+
+def read_templates() -> None:
+    """Read every template, so that an upgrade which replaces the files changes nothing for this process."""
+    for name in _templates.list_templates():
+        _templates.get_template(name)
 
 
 async def page(request: Request, template: str, *, status: int = 200, **content: Any) -> HTMLResponse:

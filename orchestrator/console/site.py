@@ -6,12 +6,14 @@ from orchestrator.api.app import create_app
 from orchestrator.api.authentication import OPEN, Failures
 from orchestrator.api.process import ApiProcess
 from orchestrator.console.app import create_console
+from orchestrator.console.pages import read_templates
 
 _OF_THE_API = OPEN | {"/openapi.json", "/v1"}
 
 
 def create_site(process: ApiProcess, *, read_only: bool = False) -> ASGIApp:
     """Return the API with its console. `read_only`: the console changes nothing."""
+    read_templates()
     failures = Failures()
     return Site(create_app(process, failures), create_console(process, failures, read_only=read_only))
 

@@ -42,6 +42,7 @@ def run_worker(pool: str | None) -> int:
     settings = checked_apart()
     if pool is not None:
         BEATS.expect([pool])
+        sharing.import_queries()
         serve_health(settings, [pool], shared=False)
         return _pool(pool, settings)
     sharing.prepare(settings)
@@ -51,6 +52,7 @@ def run_worker(pool: str | None) -> int:
 def run_api(*, read_only: bool = False) -> int:
     """Serve the HTTP API and the console until stopped. `read_only`: the console changes nothing."""
     settings = checked()
+    sharing.import_queries()
     return _api(settings.model_copy(update={"console_read_only": read_only or settings.console_read_only}))
 
 

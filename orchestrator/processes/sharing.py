@@ -39,9 +39,7 @@ _LATER = (
 
 def prepare(settings: Settings) -> None:
     """Import what all processes need, and keep the garbage collector from writing to it. Call it before the forks."""
-    queries = import_module("orchestrator.store.queries")
-    for module in iter_modules(queries.__path__, f"{queries.__name__}."):
-        import_module(module.name)
+    import_queries()
     for name in _LATER:
         with suppress(ImportError):  # a part of a library that another release of it has elsewhere
             import_module(name)
@@ -49,6 +47,13 @@ def prepare(settings: Settings) -> None:
     _use_once(settings)
     gc.collect()
     gc.freeze()
+
+
+def import_queries() -> None:
+    """Import every family of queries now. When one is first used, an upgrade may have replaced its file."""
+    for package in map(import_module, ("orchestrator.store.queries", "orchestrator.store.plain")):
+        for module in iter_modules(package.__path__, f"{package.__name__}."):
+            import_module(module.name)
 
 
 def _use_once(settings: Settings) -> None:
