@@ -18,8 +18,8 @@ def play_lives(
 ) -> None:
     """Run the machine until `find_rare` (what was seen too seldom, over all runs so far) is empty.
 
-    With `--hypothesis-seed`, and where hypothesis draws the same each time (`derandomize`, its default where the variable
-    CI is set), each run has a seed of its own: with one seed for all, each run would repeat the first. Raises
+    With `--hypothesis-seed`, and where hypothesis draws the same each time (`derandomize`, its default where the
+    variable CI is set), each run has a seed of its own: with one seed for all, each run would repeat the first. Raises
     AssertionError where something is still too rare after the last run.
     """
     given = config.getoption("--hypothesis-seed")
