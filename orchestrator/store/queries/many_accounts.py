@@ -11,12 +11,12 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, select
 
 from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.values import Account, Session
-from orchestrator.store.core.bulk import IDS, among_given, each_of
+from orchestrator.store.core.bulk import IDS, among_given, each_of, locked_rows
 from orchestrator.store.core.gathering import Gathering
 from orchestrator.store.core.rows import snapshot, snapshots
 from orchestrator.store.queries.accounts import ACCOUNTS
 from orchestrator.store.queries.living import STARTS_OR_RUNS
-from orchestrator.store.queries.sessions import SESSIONS, locked_by_id
+from orchestrator.store.queries.sessions import SESSIONS
 from orchestrator.store.queries.usage import Standing, standing_of
 
 _METERED = tuple(SESSIONS.c[field.name] for field in fields(Metered))
@@ -32,7 +32,7 @@ class ManyAccounts:
 
     def lock_free(self, account_ids: Collection[str]) -> dict[str, Account]:
         """Return these accounts, locked in the order of their ids; without those that another transaction holds."""
-        query = _free(self._connection.dialect.name)
+        query = locked_rows(self._connection.dialect.name, ACCOUNTS, skip_locked=True)
         rows = self._connection.execute(query, {IDS: list(account_ids)})
         found = {account.id: account for account in snapshots(Account, rows)}
         self._writes.note_locked(ACCOUNTS, found)
@@ -50,7 +50,7 @@ class ManyAccounts:
         """Return the starting and running sessions with a deadline that has passed, longest overdue first, of each
         account up to `limit`; locked in the order of their ids."""
         due = [row.id for row in self._of_each(account_ids, _overdue, {"now": now, "most": limit})]
-        query = locked_by_id(self._connection.dialect.name)
+        query = locked_rows(self._connection.dialect.name, SESSIONS)
         locked = snapshots(Session, self._connection.execute(query, {IDS: due}))
         self._writes.note_locked(SESSIONS, due)
         found: dict[str, list[Session]] = {one: [] for one in account_ids}
@@ -87,12 +87,6 @@ def _overdue(account: ColumnElement[str]) -> Select[Any]:
 def _costly(account: ColumnElement[str]) -> Select[Any]:
     query = select(SESSIONS.c.account_id, *_METERED).where(SESSIONS.c.account_id == account, STARTS_OR_RUNS)
     return query.order_by(SESSIONS.c.id).limit(bindparam("most"))
-
-
-@cache
-def _free(dialect: str) -> Select[Any]:
-    mine = select(ACCOUNTS).where(among_given(dialect, ACCOUNTS.c.id))
-    return mine.order_by(ACCOUNTS.c.id).with_for_update(skip_locked=True)
 
 
 @cache

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -27,7 +26,7 @@ from orchestrator.rules.billing.meters import Metered
 from orchestrator.rules.states import LIVE, State, Step, checked
 from orchestrator.rules.values import Session
 from orchestrator.rules.values.copies import replace
-from orchestrator.store.core.bulk import IDS, among, among_given
+from orchestrator.store.core.bulk import IDS, among, locked_rows
 from orchestrator.store.core.gathering import Gathering
 from orchestrator.store.core.rows import changes, snapshot, snapshots, values_of
 from orchestrator.store.plain import table_of
@@ -175,7 +174,7 @@ class Sessions:
 
     def lock_all(self, session_ids: Collection[str]) -> dict[str, Session]:
         """Return several sessions, locked in the order of their ids."""
-        query = locked_by_id(self._connection.dialect.name)
+        query = locked_rows(self._connection.dialect.name, SESSIONS)
         rows = self._connection.execute(query, {IDS: list(session_ids)})
         found = {session.id: session for session in snapshots(Session, rows)}
         self._writes.note_locked(SESSIONS, found)
@@ -330,15 +329,6 @@ def named(account_id: str | ColumnElement[str], name: str | ColumnElement[str]) 
     """Select the id of the session that has this name in this account, among the not deleted."""
     mine = SESSIONS.c.account_id == account_id, SESSIONS.c.name == name, SESSIONS.c.deleted_at.is_(None)
     return select(SESSIONS.c.id).where(*mine)
-
-
-@cache
-def locked_by_id(dialect: str) -> Select[Any]:
-    """Return the query for the sessions with the parameter `IDS`, locked in the order of their ids; it is built
-    once."""
-    return (
-        select(SESSIONS).where(among_given(dialect, SESSIONS.c.id)).order_by(SESSIONS.c.id).with_for_update()
-    )
 
 
 def _stops_by(now: datetime) -> ColumnElement[bool]:
