@@ -16,6 +16,8 @@ from orchestrator.cli.top.looking import Observer
 from orchestrator.cli.top.screen import Look, TopScreen, looked, pressed
 from orchestrator.cli.views.orders import SortOrder
 from orchestrator.flows.reports import views
+from orchestrator.store.core.error_classes import ErrorClass
+from orchestrator.store.database import StoreOutage
 from tests.cli.conftest import Cli
 from tests.world import MINUTE, START, World
 
@@ -171,6 +173,42 @@ def test_it_goes_round_until_a_key_ends_it(three: World) -> None:
     assert "by cost" in out.getvalue()
 
 
+def test_a_database_that_goes_away_is_named_and_looked_at_again(three: World) -> None:
+    observer, looks = Observer(three.services.database), 0
+    presses: Iterator[Sequence[str]] = iter([[], [screen.ENTER], [screen.ESCAPE], ["s"], ["q"]])
+    now = iter(float(n) for n in range(0, 1000, 3))
+    seen_screens: list[TopScreen | None] = []
+
+    def look(shown: TopScreen | None) -> Look:
+        nonlocal looks
+        looks += 1
+        seen_screens.append(shown)
+        if looks in (2, 3):
+            raise StoreOutage(ErrorClass.DOWN, OSError("refused"))
+        return observer.look(shown)
+
+    out = io.StringIO()
+    console = Console(file=out, width=80, height=24, force_terminal=True, color_system=None)
+    run(console, look, lambda _: next(presses), lambda: next(now))
+    assert seen_screens[2] is not None
+    assert seen_screens[2].fault is not None, "it was looked at again"
+    assert seen_screens[-1] is not None
+    assert seen_screens[-1].fault is None, "and answers again"
+    assert "this is of 12:00" in out.getvalue()
+
+
+def test_what_was_read_before_a_fault_is_not_shown_for_another_session(three: World) -> None:
+    observer = Observer(three.services.database)
+    shown = after(TopScreen(look=observer.look(None)), screen.ENTER)
+    shown = replace(looked(shown, observer.look(shown)), fault="the database does not answer")
+    text = text_of(shown)
+    assert "would stop for" in text
+    other = text_of(replace(shown, explained="one"))
+    assert "the database does not answer" in other
+    assert "would stop for" not in other
+    assert "is gone" not in other
+
+
 @pytest.mark.parametrize(
     ("sent", "keys"),
     [
@@ -191,6 +229,6 @@ def test_bytes_of_a_terminal_are_keys(sent: bytes, keys: list[str]) -> None:
 
 def test_without_a_terminal_it_says_so(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     said = cli("top")
-    assert (said.code, said.out) == (1, "")
+    assert (said.code, said.out) == (2, "")
     assert "top needs a terminal" in said.err
     assert keyboard.is_terminal() is False

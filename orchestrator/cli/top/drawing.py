@@ -17,6 +17,8 @@ _HELP_EXPLAINED = "Esc back to the list"
 _HELP_TYPING = "a part of an id, name, account, model or provider · Enter keep · Esc clear"
 #: Lines that are not rows: summary, headings, note and help.
 _AROUND = 10
+#: Lines that a fault may take.
+_OF_A_FAULT = 3
 
 
 def drawn(screen: TopScreen, height: int) -> Sequence["RenderableType"]:
@@ -29,16 +31,21 @@ def drawn(screen: TopScreen, height: int) -> Sequence["RenderableType"]:
 
 def _body(screen: TopScreen, height: int) -> Iterator["RenderableType"]:
     if screen.explained is not None:
-        if screen.look.explanation is None:
-            yield coloured(f"session {screen.explained} is gone", "red")
-        else:
-            yield from explained(screen.look.explanation, screen.look.at)
+        yield from _explanation(screen, screen.explained)
         return
-    rows, most = screen.rows, max(height - _AROUND, 1)
+    rows, most = screen.rows, max(height - _AROUND - (_OF_A_FAULT if screen.fault else 0), 1)
     first = min(max(screen.place - most // 2, 0), max(len(rows) - most, 0))
     shown = rows[first : first + most]
     yield listed(shown, screen.look.at, marked=screen.place - first if shown else None)
     yield _note(screen, len(rows), first, len(shown))
+
+
+def _explanation(screen: TopScreen, session_id: str) -> Iterator["RenderableType"]:
+    found = screen.look.explanation
+    if found is not None and found["session_id"] == session_id:
+        yield from explained(found, screen.look.at)
+    elif screen.fault is None:
+        yield coloured(f"session {session_id} is gone", "red")
 
 
 def _summary(screen: TopScreen) -> str:
@@ -59,7 +66,9 @@ _SHOWN = ("queued", "starting", "running", "stopping")
 
 
 def _alerts(screen: TopScreen) -> Iterator["RenderableType"]:
-    """Yield a line of what needs a look, if there is anything."""
+    """Yield a line of what needs a look, if there is anything; one before it where the screen is no longer true."""
+    if screen.fault is not None:
+        yield coloured(f"this is of {screen.look.at:%H:%M:%S} UTC: {screen.fault}", "red")
     said = list(_worries(screen.look.overview))
     if said:
         yield coloured(" · ".join(said), "red")

@@ -42,6 +42,8 @@ class TopScreen:
     """The id of the session that is marked."""
     explained: str | None = None
     """The id of the session that is explained, in place of the list."""
+    fault: str | None = None
+    """Why the last look failed: what is shown was found before."""
     over: bool = False
 
     @property
@@ -60,7 +62,7 @@ class TopScreen:
 
 def looked(screen: TopScreen, look: Look) -> TopScreen:
     """Return the screen with what a new look found. What is marked stays marked."""
-    return replace(screen, look=look)
+    return replace(screen, look=look, fault=None)
 
 
 def pressed(screen: TopScreen, key: str) -> TopScreen:
