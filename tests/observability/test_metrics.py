@@ -172,5 +172,8 @@ def test_counters_begin_at_zero_for_every_process_of_a_tree(tmp_path: Path) -> N
         'orchestrator_jobs_total{name="orchestrator.session.create",outcome="no_capacity"}',
         'orchestrator_store_given_up_total{cause="deadlock"}',
         "orchestrator_close_lag_seconds_count",
+        'orchestrator_local_faults_total{kind="files"}',
+        'orchestrator_messages_refused_total{queue="orchestrator.jobs"}',
+        "orchestrator_messages_dropped_total",
     ):
         assert f"{sample} 0.0\n" in done.stdout

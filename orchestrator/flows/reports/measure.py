@@ -20,6 +20,7 @@ from orchestrator.rules.reconcile.lists import Action
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.states import Step, StopReason
 from orchestrator.rules.upstream.alarms import AlarmKind
+from orchestrator.rules.upstream.local_faults import LocalFault
 from orchestrator.rules.values import Placement, Verdict, Worker
 from orchestrator.settings import Configuration
 from orchestrator.store.database import CAUSES, Database, StoreError
@@ -48,6 +49,9 @@ def begin_at_zero(providers: tuple[str, ...], webhooks: Iterable[str] = ()) -> N
     for cause in CAUSES:
         metrics.STORE_RETRIES.labels(cause)
         metrics.STORE_GIVEN_UP.labels(cause)
+    for fault in LocalFault:
+        metrics.LOCAL_FAULTS.labels(fault.value)
+    metrics.MESSAGES_REFUSED.labels(JOBS_QUEUE)
 
 
 def _begin_provider(provider: str) -> None:
