@@ -26,9 +26,13 @@ def with_changes(configuration: Configuration, changes: Mapping[str, Any]) -> Co
     ConfigurationError with every fault."""
     document: dict[str, Any] = {}
     faults: list[Fault] = []
+    written: dict[Loc, str] = {}
     for path, value in changes.items():
         loc = _loc(path)
         fault = _fault_of(loc, path, configuration)
+        before = written.setdefault(loc, path)
+        if fault is None and before != path:  # a key of the policy has two spellings
+            fault = Fault((path,), f"is given twice: the other time as {before}")
         if fault is None:
             _put(document, loc, value)
         else:
@@ -68,7 +72,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str
     ]
 
 
-def _loc(path: str) -> Sequence[str]:
+def _loc(path: str) -> tuple[str, ...]:
     """Return the parts of a path. A provider's or a plan's name may have dots; a key of the policy may stand alone."""
     head, _, rest = path.partition(".")
     if not rest:

@@ -278,6 +278,13 @@ def test_what_cannot_be_tried_is_named(path: str, value: object, said: str) -> N
     assert said in str(fault)
 
 
+def test_a_key_that_is_given_under_both_of_its_spellings_is_refused() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        with_changes(Configuration(), {"max_placements": 1, "policy.max_placements": 2})
+    [fault] = refused.value.faults
+    assert "given twice" in str(fault)
+
+
 def test_a_change_of_the_general_policy_does_not_reach_a_provider_with_its_own() -> None:
     alpha = ALWAYS_ON[0].configured("http://h", Configuration().policy)
     own = replace(alpha, name="own", own_policy=("dead_after_failures",))
