@@ -8,7 +8,7 @@ import typer
 from orchestrator.cli.shared.spans import instant_of, seconds_of, since_of
 from orchestrator.cli.shared.times import away, when
 from tests.cli.conftest import Cli
-from tests.world import START
+from tests.world import START, World
 
 
 def test_a_time_is_reported_from_now_and_on_the_clock() -> None:
@@ -52,6 +52,16 @@ def test_since_is_a_day_a_time_or_how_long_ago() -> None:
     assert instant_of(since_of(None), now) is None
     with pytest.raises(typer.BadParameter, match="how long ago"):
         since_of("yesterday")
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00+14:00", "0001-01-01", "9999-12-31T23:59-14:00", "3650d"])
+def test_since_takes_times_at_the_end_of_the_calendar(cli: Cli, world: World, text: str) -> None:
+    for words in (
+        ["session", "list"],
+        ["events"],
+        ["account", "ledger", "acme"],
+    ):
+        assert cli(*words, "--since", text).code == 0
 
 
 @pytest.mark.parametrize("text", ["20260131", "90", " 1.5 ", "2026.01.31"])

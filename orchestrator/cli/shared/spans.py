@@ -12,6 +12,8 @@ _FRACTION = re.compile(r"[0-9]{1,9}\.[0-9]{1,6}")
 _BARE = re.compile(r"[0-9.]+")
 #: Tables write `1 h 30 min`.
 _SPACE = re.compile(r"(?<=[a-z])\s+|\s+(?=[a-z])")
+#: Nothing is older or younger; beyond them, no time can be taken off, or brought into UTC.
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _EXAMPLES = "90s, 15m, 1h30m or 2d"
 
 
@@ -40,7 +42,8 @@ def since_of(text: Any) -> datetime | timedelta | None:
         raise typer.BadParameter(
             "must be a day or a time, such as 2026-01-31 or 2026-01-31T12:00Z, or how long ago, such as 1h30m"
         ) from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return min(max(at, _EARLIEST), _LATEST).astimezone(UTC)
 
 
 def instant_of(since: datetime | timedelta | None, now: datetime) -> datetime | None:
