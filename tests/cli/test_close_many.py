@@ -1,5 +1,6 @@
 """`session close --where`: first what it would close, then exactly that."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -101,6 +102,7 @@ def test_a_run_that_is_killed_goes_on_where_it_ended(
         (("--where", "provider=gw", "--dry-run", "--plan", "x"), "needs --dry-run first"),
         (("some-id", "--where", "provider=gw", "--dry-run"), "leave out ID"),
         (("--where", "provider=gw", "--force", "--reason", "x", "--dry-run"), "leave out --force"),
+        (("--where", "provider=gw", "--plan", "x", "--no-wait"), "leave out --no-wait"),
         (
             ("--where", "providr=gw", "--dry-run"),
             "at character 1: 'providr' is no field; did you mean provider?",
@@ -115,6 +117,26 @@ def test_wrong_usage_is_named(cli: Cli, world: World, arguments: tuple[str, ...]
 def test_a_plan_that_is_none_is_refused(cli: Cli, world: World) -> None:
     answer = cli(*WHERE, "--plan", "nonsense")
     assert (answer.code, "it is not the plan of a dry run" in answer.err) == (1, True)
+
+
+def test_programs_are_told_that_a_plan_has_changed(cli: Cli, world: World) -> None:
+    answer = cli(*WHERE, "--plan", "nonsense", "--json")
+    assert (answer.code, answer.out) == (1, "")
+    error = json.loads(answer.err)
+    assert (error["code"], error["message"].startswith("nothing was closed")) == ("plan_changed", True)
+
+
+def test_closes_without_a_worker_time_out(
+    cli: Cli, world: World, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.open_account("beta", "contract")
+    session_id = world.run_session(account_id="beta")
+    monkeypatch.setenv("ORCHESTRATOR_BROKER_URL", valkey_url)
+    wish = ("session", "close", "--where", "account=beta")
+    plan = cli(*wish, "--dry-run", "--json").json["plan"]
+    answer = cli(*wish, "--plan", plan, "--timeout", "0.2", "--json")
+    error = json.loads(answer.err)
+    assert (answer.code, error["code"], error["details"]["session_id"]) == (4, "timed_out", session_id)
 
 
 def test_nothing_fits(cli: Cli, world: World) -> None:

@@ -71,6 +71,7 @@ BAD = [
         ["session", "endpoint", "x", "--lang", "curl", "--json"], 2, "nothing else", id="two kinds of output"
     ),
     pytest.param(["account", "ledger", "a", "--json", "--csv"], 2, "give one", id="JSON and CSV"),
+    pytest.param(["account", "ledger", "a", "--before", str(2**63)], 2, "--before", id="beyond every id"),
     pytest.param(["account", "put", "a", *PLAN, "--max-nodes", "x"], 2, "--max-nodes: ", id="no limit"),
     pytest.param(["reconcile", "--force", "--max-share", "0.1"], 2, "give one", id="two shares"),
     pytest.param([*MODEL, "--owner", "o"], 2, "--price-per-node-hour is missing", id="no price"),
@@ -88,6 +89,19 @@ BAD = [
     pytest.param(["simulator", "--host", "0.0.0.0"], 2, "reached from elsewhere", id="an open simulator"),
     pytest.param(["simulator", "--preload", "/absent"], 2, "/absent", id="an absent preload"),
     pytest.param(["odd"], 2, "odd", id="an unknown command"),
+    *(
+        pytest.param([*words, "a\udcff"], 2, "not UTF-8", id=f"bytes that are no text: {' '.join(words)}")
+        for words in (
+            ["session", "show"],
+            ["session", "list", "--account"],
+            ["session", "list", "--after"],
+            ["account", "list", "--after"],
+            ["events", "--after"],
+            ["events", "--subject"],
+            ["token", "revoke"],
+            ["messages", "drop"],
+        )
+    ),
 ]
 
 
@@ -121,6 +135,29 @@ def test_wrong_usage_is_an_error_object_for_programs(cli: Cli) -> None:
     assert {*error["details"]["faults"][0]} == {"loc", "msg", "type"}
     unknown = cli("session", "list", "--nothing", "--json")
     assert (unknown.code, json.loads(unknown.err)["code"]) == (2, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (["session", "list", "--nothing"], "--nothing"),
+        (["session", "list", "--limit", "0"], "--limit"),
+        (["session", "list", "--state", "odd"], "--state"),
+        (["session", "list", "--since", "soon"], "--since"),
+        (["session", "create", "--model", "m"], "--account"),
+        (["session", "show"], "ID"),
+        (["session", "create", "--account", "a", "--model", "m", "--metadata", "x"], "--metadata"),
+        (["session", "extend", "x", "--max-duration", "-1h"], "--max-duration"),
+        (["session", "list", "--watch"], ""),
+        (["session", "odd"], ""),
+    ],
+)
+def test_wrong_usage_has_its_faults_for_programs(cli: Cli, arguments: list[str], place: str) -> None:
+    error = json.loads(cli(*arguments, "--json").err)
+    [fault] = error["details"]["faults"]
+    assert (error["code"], fault["loc"]) == ("invalid_request", place)
+    assert fault["msg"]
+    assert "\n" not in fault["msg"]
 
 
 def test_what_a_command_needs_and_lacks_is_an_error_object_too(

@@ -27,7 +27,10 @@ def test_sessions_are_listed_as_an_array_newest_first(cli: Cli, world: World) ->
     assert len(cli("session", "list", "--json", "--limit", "1").json) == 1
     unknown = cli("session", "list", "--account", "other")
     assert (unknown.code, unknown.out) == (3, "")
-    assert unknown.err == "account other is unknown: `orchestrator account list` has all\n"
+    assert (
+        unknown.err
+        == "error unknown_account: account other is unknown: `orchestrator account list` has all\n"
+    )
     assert cli("session", "list", "--json", "--state", "failed", "--state", "queued").json == []
     assert cli("session", "list", "--json", "--unproven").json == []
 

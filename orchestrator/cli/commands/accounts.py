@@ -174,7 +174,9 @@ def ledger(
     limit: Limit = 100,
     everything: All = False,
     since: Since = None,
-    before: Annotated[int | None, typer.Option(help="Older than this entry's id: the next page.")] = None,
+    before: Annotated[
+        int | None, typer.Option(min=1, max=2**63 - 1, help="Older than this entry's id: the next page.")
+    ] = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV and nothing else.")] = False,
 ) -> None:

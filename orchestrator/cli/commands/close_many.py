@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.shared.failures import REFUSED, Complaint
+from orchestrator.cli.shared.failures import REFUSED, TIMED_OUT, Complaint
 from orchestrator.cli.shared.known import ACCOUNT, MODEL, PROVIDER, resolved
 from orchestrator.cli.shared.output import advancing, pairs, print_json, print_line, say, show
 from orchestrator.cli.shared.person import person
@@ -58,6 +58,7 @@ _OF_ONE = {
     "force": "--force",
     "by": "--by",
     "task_id": "--task-id",
+    "no_wait": "--no-wait",
 }
 
 
@@ -168,7 +169,7 @@ def _execute(request: "CloseMany", text: str, *, timeout: float, as_json: bool) 
         with reading() as tx:
             ids = confirmed(tx, request, plan)
     except PlanChanged as changed:
-        raise Complaint(f"error plan_changed: {changed}", REFUSED) from None
+        raise Complaint(str(changed), REFUSED, "plan_changed") from None
     refused = list(_closed(request, text, ids, timeout)) if ids else []
     result = {"count": len(ids), "closed": len(ids) - len(refused), "refused": refused}
     if as_json:
@@ -213,7 +214,9 @@ def _refusal(outcome: Mapping[str, Any] | None, session_id: str, timeout: float)
     if outcome is None:
         raise Complaint(
             f"no outcome for session {session_id} after {timeout:g} s. Is a worker up? The same command closes what is"
-            " left, and does nothing twice"
+            " left, and does nothing twice",
+            TIMED_OUT,
+            session_id=session_id,
         )
     if outcome["ok"]:
         return None

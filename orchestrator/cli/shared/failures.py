@@ -106,7 +106,19 @@ def misused(error: Exception) -> Failure | None:
     usage: Any = error
     if not isinstance(error, _USAGE):
         return None
-    return Failure([usage.format_message()], WRONG, ErrorCode.INVALID_REQUEST, getattr(error, "details", {}))
+    message = usage.format_message()
+    fault = {"loc": _place(usage), "msg": usage.message or message, "type": "usage"}
+    details = getattr(error, "details", None) or {"faults": [fault]}
+    return Failure([message], WRONG, ErrorCode.INVALID_REQUEST, details)
+
+
+def _place(usage: Any) -> str:
+    """Return the option or argument that is wrong, as it is typed; nothing where typer does not say which."""
+    parameter = getattr(usage, "param", None)
+    names = list(getattr(parameter, "opts", ()))
+    typed = next((name for name in names if name.startswith("--")), getattr(parameter, "metavar", None))
+    hint = getattr(usage, "param_hint", None) or typed or getattr(usage, "option_name", None)
+    return hint if isinstance(hint, str) else ""
 
 
 def explained(error: Exception) -> Failure | None:
@@ -117,9 +129,15 @@ def explained(error: Exception) -> Failure | None:
         case RefusedJob():  # by its text: a worker of a later release may know more codes than we do
             return _refused(str(error.code), str(error), error.details)
         case Complaint():
-            return Failure([str(error)], error.exit_code, error.code, error.details)
+            said = str(error) if error.code is None else f"error {error.code}: {error}"
+            return Failure([said], error.exit_code, error.code, error.details)
         case Refusal():
             return _refused(error.code, error.message, error.details)
+        case UnicodeEncodeError(
+            encoding="utf-8", object=str(text)
+        ):  # of a terminal's bytes, which no database takes
+            message = f"what was typed holds bytes that are not UTF-8: {text[:100]!r}"
+            return Failure([message], WRONG, ErrorCode.INVALID_REQUEST)
         case _:
             return _from_below(error)
 
