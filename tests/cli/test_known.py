@@ -137,6 +137,19 @@ def test_a_shell_is_offered_ids_and_names(sessions: World) -> None:
     assert [value for value, _ in offered(SUBJECT, "a")] == ["acme", "acme-2", "alpha"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [r"odd\$(id)", "odd `id`", 'odd" name', "odd'", "odd;id", "odd>f", "odd!", "odd*", "odd|x", "odd&"],
+)
+def test_a_shell_is_offered_nothing_that_it_would_carry_out(world: World, cli: Cli, name: str) -> None:
+    world.done(
+        "session.create", account_id="acme", model_id="llama", name=name, session_id="mine", start=False
+    )
+    assert list(offered(SESSION, "mi")) == [("mine", "session")]
+    assert list(offered(SESSION, "odd")) == []
+    assert resolved(SESSION, name) == "mine"
+
+
 def test_a_shell_completes_an_argument_and_an_option(sessions: World) -> None:
     for words, expected in (
         ("orchestrator session show 0c8b6a3e-", {FIRST, SECOND}),

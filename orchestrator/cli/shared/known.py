@@ -3,6 +3,7 @@
 `known` is for every argument and option that names something which exists: it finds what is meant, and completes it in
 a shell. What nothing matches stays as it is typed, for the command or the job to refuse."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _NAMED, _OFFERED = 8, 100
 #: What a shortened id ends in where a table was narrow.
 _CUT = "…"
+#: To a shell.
+_MEANS_SOMETHING = re.compile(r"""[\\$`"'!(){}\[\]<>|&;*?#~^]""")
 #: As typed → the kinds of rows it may be, in the order in which they are looked for.
 SESSION = ("session", "ended session")
 CLOSEABLE = ("session", "orphan", "ended session")
@@ -89,16 +92,19 @@ def offered(kinds: Sequence[str], incomplete: str) -> Iterator[tuple[str, str]]:
                     yield from ((name, "provider") for name in _providers() if name.startswith(incomplete))
                 elif tx is not None and not kind.startswith(("ended", "former")):
                     for one in tx.lookups.completing(Kind(kind), incomplete, _OFFERED):
-                        yield _offer(one, incomplete, kind)
+                        yield from _offer(one, incomplete, kind)
     except Exception:  # noqa: BLE001
         return
 
 
-def _offer(one: "NamedRow", incomplete: str, kind: str) -> tuple[str, str]:
-    """Return the id with the name beside it; the name itself where that is being typed."""
+def _offer(one: "NamedRow", incomplete: str, kind: str) -> Iterator[tuple[str, str]]:
+    """Yield the id with the name beside it; the name itself where that is being typed. Others choose names, and a shell
+    may carry out what is in one: what means something to it is not offered."""
+    is_plain = _MEANS_SOMETHING.search(one.name) is None
     if one.id.startswith(incomplete):
-        return one.id, one.name if one.name != one.id else kind
-    return one.name, one.id
+        yield one.id, one.name if is_plain and one.name != one.id else kind
+    elif is_plain:
+        yield one.name, one.id
 
 
 def _exactly(tx: "Transaction | None", kind: str, text: str) -> "Sequence[NamedRow]":
