@@ -106,6 +106,19 @@ def test_a_file_is_compared_before_it_is_deployed(cli: Cli, world: World, tmp_pa
     assert max(map(len, said.out.splitlines())) <= 80
 
 
+def test_a_file_without_a_provider_at_which_something_lives_is_named(
+    cli: Cli, world: World, config: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "next.toml"
+    file.write_text(CONFIG.replace("[providers.alpha]", "[providers.other]"))
+    assert cli("config", "diff", file, "--json").json["left_out_providers"] == []
+    world.run_session()
+    assert cli("config", "diff", file, "--json").json["left_out_providers"] == ["alpha"]
+    said = cli("config", "diff", file)
+    assert (said.code, "leaves out alpha" in said.err) == (0, True)
+    assert cli("config", "diff", config).err == ""
+
+
 def test_the_same_file_changes_nothing(cli: Cli, world: World, config: Path) -> None:
     world.run_session()
     said = cli("config", "diff", config)

@@ -10,7 +10,7 @@ import typer
 from orchestrator.cli.commands.policy import Account, Shown, print_report
 from orchestrator.cli.shared.documents import read_toml
 from orchestrator.cli.shared.options import AsJson
-from orchestrator.cli.shared.output import progress
+from orchestrator.cli.shared.output import progress, say
 from orchestrator.cli.shared.reading import configured, found_account, reading
 
 if TYPE_CHECKING:
@@ -50,13 +50,21 @@ def diff(
                 found_account(tx, account)
             models = _models(tx, document, other)
             facts = facts_of(tx, account)
+            left_out = sorted(
+                tx.due_work.providers_of_live_rows() & {*current.providers} - {*other.providers}
+            )
         of_models = [*_of_models(models)]
         prices = {
             one.id: price
             for one, entry in models
             if one and (price := _price(entry)) != one.price_per_node_hour
         }
-        report = trial(facts, current, other, prices)
+        report = {**trial(facts, current, other, prices), "left_out_providers": left_out}
+    if left_out and not as_json:
+        say(
+            f"{file} leaves out {', '.join(left_out)}, where sessions or placements live: no worker would ping or close"
+            " them. Keep it (all its keys may be `retired = true`) until they are closed"
+        )
     print_report(differences(flat(current), flat(other)) + of_models, report, limit, as_json=as_json)
 
 

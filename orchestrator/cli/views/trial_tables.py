@@ -6,6 +6,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.shared.output import coloured, table
+from orchestrator.cli.shared.short_ids import id_cells
 from orchestrator.cli.shared.times import away
 from orchestrator.rules.durations import duration_text
 from orchestrator.rules.text import numbered
@@ -13,8 +14,8 @@ from orchestrator.rules.text import numbered
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-#: Characters of an id that tell sessions apart; of an account; of a reason, before it goes on in the next line.
-_ID, _ACCOUNT, _REASON = 8, 11, 15
+#: Characters of an account; of a reason, before it goes on in the next line.
+_ACCOUNT, _REASON = 11, 15
 #: Of a key, and of a value.
 _KEY, _VALUE = 42, 16
 _COLOURS = {"stops": "red", "spares": "green", "refuses": "yellow"}
@@ -44,13 +45,14 @@ def trial(report: Mapping[str, Any], limit: int) -> Iterator["RenderableType"]:
 
 def _table(found: Sequence[Mapping[str, Any]], now: datetime) -> "RenderableType":
     columns = ("session", "account", "ends", "because", "otherwise", "used before")
-    return table(columns, [_row(one, now) for one in found])
+    ids = id_cells(one["session_id"] for one in found)
+    return table(columns, [_row(one, ids[one["session_id"]].texts[-1], now) for one in found])
 
 
-def _row(one: Mapping[str, Any], now: datetime) -> Sequence[Any]:
+def _row(one: Mapping[str, Any], its_id: str, now: datetime) -> Sequence[Any]:
     ends = away(one["at"], now) if one["at"] else "goes on"
     return (
-        one["session_id"][:_ID],
+        its_id,
         _clipped(one["account_id"], _ACCOUNT),
         coloured(ends + ("*" if one["condition"] else ""), _COLOURS[one["effect"]]),
         fill((one["reason"] or one["otherwise_reason"] or "").replace("_", " "), _REASON),
