@@ -31,6 +31,8 @@ class SessionData(Resource):
     stop_at: Time
     """By its own rules; the end of the account's funds may be earlier."""
     stop_at_reason: StopReason | None
+    extendable_until: Time = None
+    """The latest instant to which `orchestrator.session.extend` can move `stop_at`; null where it cannot."""
     stop_reason: StopReason | None
     stop_detail: str | None
     charged: str = money()
@@ -61,6 +63,7 @@ class DeletedSessionData(Resource):
     interactions: int | None = None
     stop_at: Time = None
     stop_at_reason: StopReason | None = None
+    extendable_until: Time = None
     stop_reason: StopReason | None
     stop_detail: str | None = None
     charged: str = money()

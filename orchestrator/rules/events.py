@@ -149,6 +149,7 @@ def _session_data(before: Session | None, after: Session) -> dict[str, Any]:
         "interactions": after.interactions,
         "stop_at": rfc3339(after.ends_at),
         "stop_at_reason": after.stop_at_reason,
+        "extendable_until": rfc3339(after.extendable_until),
         "stop_reason": after.stop_reason,
         "stop_detail": after.stop_detail,
         "charged": money_text(after.charged),
@@ -235,7 +236,7 @@ def expiring(session: Session, at: datetime, reason: StopReason, now: datetime) 
     """Return the warning of a stop at `at` that is not the session's own: the account's."""
     left = max(0, round((at - now).total_seconds()))
     data = _session_data(session, session)
-    data |= {"stop_at": rfc3339(at), "stop_at_reason": reason, "seconds_left": left}
+    data |= {"stop_at": rfc3339(at), "stop_at_reason": reason, "seconds_left": left, "extendable_until": None}
     return _session_event("expiring", session, data)
 
 

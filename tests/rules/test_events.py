@@ -1,6 +1,7 @@
 """Events are read from the difference: no change can forget its own."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -105,6 +106,40 @@ def test_the_data_tells_what_was_and_what_is() -> None:
     assert event.data["stop_reason"] == "dead"
     assert event.data["last_ping"]["verdict"] == "TRANSIENT"
     assert event.data["seconds_left"] == 60
+
+
+OWN = {"stop_at": T0 + 10 * MINUTE, "stop_at_reason": StopReason.MAX_DURATION}
+DAY = 86400 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("of_session", "until"),
+    [
+        pytest.param(OWN, DAY, id="the plan's ceiling"),
+        pytest.param(OWN | {"model_max_duration_seconds": 7200}, 120 * MINUTE, id="the model's limit"),
+        pytest.param(OWN | {"declared_end_at": T0 + 60 * MINUTE}, 60 * MINUTE, id="the declared end"),
+        pytest.param(
+            OWN | {"declared_end_at": T0 + 60 * MINUTE, "failover": True},
+            DAY,
+            id="the next placement goes on",
+        ),
+        pytest.param(OWN | {"plan_max_duration_seconds": 600}, None, id="it stops at the ceiling"),
+        pytest.param(OWN | {"stop_at_reason": StopReason.MAX_COST}, DAY, id="a higher cost helps"),
+        pytest.param(OWN | {"stop_at_reason": StopReason.IDLE}, None, id="only use helps"),
+        pytest.param(OWN | {"stop_at_reason": StopReason.MODEL_LIMIT}, None, id="the model's own limit"),
+        pytest.param(OWN | {"state": State.STOPPING}, None, id="it is too late"),
+        pytest.param({}, None, id="no stop is foreseen"),
+        pytest.param(OWN | {"plan_max_duration_seconds": 10**12}, 36_525 * DAY, id="beyond the calendar"),
+    ],
+)
+def test_an_event_says_until_when_its_session_can_be_extended(
+    of_session: dict[str, Any], until: timedelta | None
+) -> None:
+    after = a_running_session(**of_session)
+    before = replace(after, state=State.STARTING)
+    [event] = events.of_session(before, after)
+    expected = None if until is None else events.rfc3339(T0 + until)
+    assert event.data["extendable_until"] == expected
 
 
 def an_account(**changes: Any) -> Account:

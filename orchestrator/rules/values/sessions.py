@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -10,6 +10,12 @@ from typing import Any
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values.leases import Due, Lease
 from orchestrator.rules.values.zero import ZERO
+
+_LIVE = frozenset({State.STARTING, State.RUNNING})
+#: Stops that an extension can move: the other reasons are not limits of the session's own.
+_EXTENDABLE = frozenset({StopReason.MAX_DURATION, StopReason.MAX_COST})
+#: A longer limit counts as this: the calendar ends.
+_LONGEST_SECONDS = 36_525 * 86_400
 
 
 class OnQuota(StrEnum):
@@ -164,6 +170,21 @@ class Session:
     def ends_at(self) -> datetime | None:
         """When the coming stop takes effect."""
         return idle_or_stop(self.stop_at_reason, self.idle_ends_at, self.stop_at)
+
+    @property
+    def extendable_until(self) -> datetime | None:
+        """The latest instant to which an extension can move the coming stop; None where it cannot. With `failover`, the
+        next placement serves beyond the declared end of this one."""
+        if self.state not in _LIVE or self.stop_at_reason not in _EXTENDABLE:
+            return None
+        if self.running_at is None or self.ends_at is None:
+            return None
+        limits = (self.plan_max_duration_seconds, self.model_max_duration_seconds, _LONGEST_SECONDS)
+        longest = min(limit for limit in limits if limit is not None)
+        latest = self.running_at + timedelta(seconds=longest)
+        if self.declared_end_at is not None and not self.failover:
+            latest = min(latest, self.declared_end_at)
+        return latest if latest > self.ends_at else None
 
     @property
     def ever_ran(self) -> bool:
