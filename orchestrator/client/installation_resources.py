@@ -251,7 +251,8 @@ class WebhookPutResource(WebhookResource):
     """A webhook that was put."""
 
     notes: list[str]
-    """Which of its secrets cannot sign, as far as the API's process has them: workers may have others."""
+    """Which of its secrets cannot sign, as far as the API's process has them: workers may have others. Types that no
+    event has, and accounts that do not exist: nothing arrives for them."""
 
 
 class WebhookListResource(Resource):

@@ -1,7 +1,7 @@
 """Which events a webhook receives, when a failed delivery is tried again, when it is given up, and what may sign."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -54,6 +54,11 @@ def pattern_fault(pattern: str) -> str | None:
     return "must be a type of event, such as orchestrator.session.stopped or orchestrator.account.*"
 
 
+def unmatched(patterns: Iterable[str], event_types: Collection[str]) -> list[str]:
+    """Return the patterns that match none of these types."""
+    return [one for one in patterns if not any(fnmatchcase(event_type, one) for event_type in event_types)]
+
+
 def key_in(secret: str) -> bytes | None:
     """Return the key that this secret is; None if it is too weak, or other libraries would read other bytes."""
     if not secret.startswith(_PREFIX):
@@ -73,12 +78,14 @@ def receives(webhook: Webhook, event_type: str, subject: str, data: Mapping[str,
 
 
 def after_pass(webhook: Webhook, *, arrived: int, answer: str | None, now: datetime) -> Webhook:
-    """Return the webhook after a pass. `answer`: the last failure; None if everything arrived."""
+    """Return the webhook after a pass. `answer`: the last failure; None if everything arrived. A pass that sent nothing
+    says nothing of the receiver."""
+    if answer is None and not arrived:
+        return replace(webhook, next_at=now)
     if answer is not None and not arrived:
         rest = timedelta(seconds=backoff(FIRST, webhook.failures, LONGEST_REST))
         return replace(webhook, failures=webhook.failures + 1, next_at=now + rest, last_answer=answer)
-    sent_at = now if arrived else webhook.last_sent_at
-    return replace(webhook, failures=0, next_at=now, last_answer=answer, last_sent_at=sent_at)
+    return replace(webhook, failures=0, next_at=now, last_answer=answer, last_sent_at=now)
 
 
 def after_failure(delivery: Delivery, answer: str, now: datetime) -> Delivery:

@@ -83,6 +83,19 @@ def test_a_secret_that_is_not_here_is_named(cli: Cli, world: World, monkeypatch:
     assert (said.code, "environment variable HOOK is not set here" in said.err) == (0, True)
 
 
+def test_a_filter_that_lets_nothing_through_is_named(cli: Cli, world: World) -> None:
+    put = ("webhook", "put", "shop", "--url", "https://shop.example/hook", "--secret", "env:HOOK")
+    said = cli(
+        *put, "--event", "orchestrator.sesion.*", "--event", "orchestrator.*.stopped", "--account", "acmee"
+    )
+    assert said.code == 0
+    assert "orchestrator.sesion.*" in said.err
+    assert "acmee" in said.err
+    assert "stopped" not in said.err
+    [line] = [one for one in cli("doctor", "--json").json if one["check"] == "webhooks"]
+    assert "orchestrator.sesion.*" in str(line)
+
+
 @pytest.mark.parametrize("weak", ["a-password", "whsec_c2hvcnQ=", "whsec_!!"])
 def test_a_secret_that_cannot_sign_is_named_and_not_shown(
     cli: Cli, world: World, monkeypatch: pytest.MonkeyPatch, weak: str

@@ -121,8 +121,14 @@ def test_a_receiver_that_fails_is_left_alone_for_a_while_and_then_forgiven() -> 
     assert rests[-1] == 5 * MINUTE
     partly = webhooks.after_pass(hook, arrived=1, answer="no", now=T0)
     assert (partly.failures, partly.next_at, partly.last_answer, partly.last_sent_at) == (0, T0, "no", T0)
-    well = webhooks.after_pass(partly, arrived=0, answer=None, now=T0 + MINUTE)
-    assert (well.last_answer, well.last_sent_at) == (None, T0)
+    well = webhooks.after_pass(partly, arrived=1, answer=None, now=T0 + MINUTE)
+    assert (well.last_answer, well.last_sent_at) == (None, T0 + MINUTE)
+
+
+def test_a_pass_that_sends_nothing_says_nothing_of_the_receiver() -> None:
+    down = webhooks.after_pass(HOOK, arrived=0, answer="no", now=T0)
+    idle = webhooks.after_pass(down, arrived=0, answer=None, now=T0 + MINUTE)
+    assert (idle.failures, idle.last_answer, idle.last_sent_at) == (1, "no", None)
 
 
 @pytest.mark.parametrize(

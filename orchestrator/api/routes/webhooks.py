@@ -91,6 +91,7 @@ async def put_webhook(request: Request, name: Name) -> JSONResponse:
         except flow.InTheFile:
             raise _in_the_file(name) from None
         notes = flow.unfit_secrets(services.secrets, wanted.secrets)
+        notes += flow.idle_filters(services.database, given)
         with services.database.reading() as tx:
             return {**_view(tx, name), "notes": notes}
 

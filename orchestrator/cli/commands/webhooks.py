@@ -102,7 +102,7 @@ def put(
     as_json: AsJson = False,
 ) -> None:
     """Add a webhook, or change one. A new one receives what happens from now on."""
-    from orchestrator.flows.operations.webhooks import InTheFile, WebhookReport, put_webhook
+    from orchestrator.flows.operations.webhooks import InTheFile, WebhookReport, idle_filters, put_webhook
     from orchestrator.flows.operations.webhooks import as_json as as_json_of
     from orchestrator.settings.configuration import WebhookConfiguration
     from orchestrator.store.queries.webhooks import Backlog
@@ -119,7 +119,10 @@ def put(
             webhook = put_webhook(database, name, given, active=not inactive)
         except InTheFile:
             raise _in_the_file(name) from None
+        notes = idle_filters(database, given)
     _name_useless(secret)
+    for note in notes:
+        say(note)
     if as_json:
         return print_json(as_json_of(WebhookReport(webhook=webhook, backlog=Backlog())))
     return print_line(f"{name} {_INACTIVE if inactive else _ACTIVE}")

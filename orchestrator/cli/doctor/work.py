@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from orchestrator.cli.shared.failures import Complaint
 from orchestrator.cli.shared.reading import reading
 from orchestrator.rules.durations import duration_text
+from orchestrator.rules.webhooks import unmatched
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
@@ -66,7 +67,9 @@ def messages(_settings: "Settings") -> str:
 
 
 def webhooks(_settings: "Settings") -> str:
-    """Check that no webhook has given events up, and that none has failed for long."""
+    """Check that no webhook has given events up, that none has failed for long, and that each type can happen."""
+    from orchestrator.client.event_resources import EVENTS
+
     with reading() as tx:
         now, found = tx.now(), tx.webhooks.listed()
         backlogs = {one.name: tx.webhooks.backlog(one.name) for one in found}
@@ -78,11 +81,18 @@ def webhooks(_settings: "Settings") -> str:
         and (oldest := backlogs[one.name].oldest) is not None
         and now - oldest > _NOT_TAKEN_AFTER
     ]
-    if given_up or late:
-        what = [f"events were given up ({', '.join(given_up)})"] if given_up else []
-        what += [f"events do not arrive ({', '.join(late)})"] if late else []
-        raise Complaint(
-            f"{'; '.join(what)}: `orchestrator webhook list` shows what the receivers answer, `webhook test NAME` tries"
-            " one, and `webhook replay NAME` sends again what was given up"
+    idle = [
+        f"no event has the type {', '.join(types)} of {one.name}: docs/events.md lists all"
+        for one in found
+        if (types := unmatched(one.event_types, EVENTS))
+    ]
+    what = [f"events were given up ({', '.join(given_up)})"] if given_up else []
+    what += [f"events do not arrive ({', '.join(late)})"] if late else []
+    if what:
+        what[-1] += (
+            ": `orchestrator webhook list` shows what the receivers answer, `webhook test NAME` tries one, and"
+            " `webhook replay NAME` sends again what was given up"
         )
+    if what or idle:
+        raise Complaint("; ".join((*idle, *what)))
     return f"{len(found)} receive events" if found else "none is configured"

@@ -29,8 +29,8 @@ ENOUGH_FAILURES = 5
 #: A pass begins no event after this; an event takes `ANSWERS_WITHIN` at most. Seconds.
 PASS_SECONDS = 20.0
 LEASE = timedelta(seconds=PASS_SECONDS + rule.ANSWERS_WITHIN + 30)
-#: If so many events wait, no new ones are read: they stay in the outbox.
-MOST_WAITING = 1000
+#: If so many events wait and the receiver fails, only a few new ones are read: the others stay in the outbox.
+MOST_WAITING, FEW = 1000, 8
 
 
 class SendsEvents(Protocol):
@@ -95,8 +95,8 @@ def _claim(tx: Transaction, name: str) -> ClaimedPass | None:
     if webhook is None:
         return None
     blocked = tx.webhooks.waiting_subjects(name)
-    has_room = tx.webhooks.backlog(name).waiting < MOST_WAITING
-    read = tx.webhooks.next_events(webhook, BATCH if has_room else 0)
+    has_room = not webhook.failures or tx.webhooks.backlog(name).waiting < MOST_WAITING
+    read = tx.webhooks.next_events(webhook, BATCH if has_room else FEW)
     wanted = [
         _delivery(webhook, event, now)
         for event in read.events
@@ -162,7 +162,7 @@ async def _sent(services: Services, sender: SendsEvents, claimed: ClaimedPass) -
                     unsent.extend(line[n:])
                     return
                 now = claimed.now + timedelta(seconds=services.loop.time() - began)
-                answer = await sender.send(claimed.webhook, event_of(one), now)
+                answer = await _answer(sender, claimed.webhook, one, now)
                 if answer is not None:
                     in_a_row += 1
                     failed.append((one, answer))
@@ -173,6 +173,15 @@ async def _sent(services: Services, sender: SendsEvents, claimed: ClaimedPass) -
 
     await asyncio.gather(*(send(line) for line in claimed.lines))
     return SentPass(arrived=arrived, failed=failed, unsent=unsent)
+
+
+async def _answer(sender: SendsEvents, webhook: Webhook, delivery: Delivery, now: datetime) -> str | None:
+    """Send one event. A defect of ours fails this event, and no other."""
+    try:
+        return await sender.send(webhook, event_of(delivery), now)
+    except Exception:
+        log.exception("the event %s cannot be sent to the webhook %s", delivery.event_id, webhook.name)
+        return "it could not be sent: the log of the worker says why"
 
 
 def event_of(delivery: Delivery) -> dict[str, Any]:
@@ -195,9 +204,10 @@ def _settle(tx: Transaction, claimed: ClaimedPass, sent: SentPass) -> None:
     if webhook is None or webhook.lease_token != claimed.token:
         return
     now = tx.now()
-    tx.webhooks.arrived(name, [one.seq for one in sent.arrived])
+    tx.webhooks.forget(name, [one.seq for one in sent.arrived])
     failed = [rule.after_failure(one, answer, now) for one, answer in sent.failed]
-    tx.webhooks.put([*failed, *sent.unsent, *claimed.behind])
+    waiting = (*failed, *sent.unsent, *claimed.behind)  # the filter may have changed meanwhile
+    tx.webhooks.put([one for one in waiting if rule.receives(webhook, one.type, one.subject, one.data)])
     answer = sent.failed[-1][1] if sent.failed else None
     after = rule.after_pass(webhook, arrived=len(sent.arrived), answer=answer, now=now)
     if webhook.failures and not after.failures:

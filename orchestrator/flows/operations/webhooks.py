@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from orchestrator.client.event_resources import EVENTS
 from orchestrator.flows.engine.services import Services
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.values import Delivery, Webhook
-from orchestrator.rules.webhooks import CANNOT_SIGN, key_in, receives, replayed
+from orchestrator.rules.webhooks import CANNOT_SIGN, key_in, receives, replayed, unmatched
 from orchestrator.settings.configuration import WebhookConfiguration
 from orchestrator.settings.secrets import SecretStore
 from orchestrator.store.database import Database
@@ -69,6 +70,18 @@ def unfit_secrets(secrets: SecretStore, refs: Iterable[str]) -> list[str]:
     return [
         f"{ref} {CANNOT_SIGN}; it holds none here: workers that have the same send nothing" for ref in unfit
     ]
+
+
+def idle_filters(database: Database, given: WebhookConfiguration) -> list[str]:
+    """Return a sentence for each pattern that no type of event has, and for each account that does not exist: nothing
+    arrives for them, perhaps for a slip of the pen."""
+    with database.reading() as tx:
+        unknown = [one for one in given.account_ids if tx.accounts.get(one) is None]
+    notes = [
+        f"no event has the type {one}: docs/events.md lists all"
+        for one in unmatched(given.event_types, EVENTS)
+    ]
+    return notes + [f"there is no account {one}: nothing arrives for it until there is" for one in unknown]
 
 
 def delete_webhook(database: Database, name: str) -> bool:
@@ -224,6 +237,8 @@ def _written(
         tx.webhooks.insert(webhook)
     else:
         tx.webhooks.save(known, webhook)
+        excluded = [one.seq for one in tx.webhooks.waiting(name) if not _is_received(webhook, one)]
+        tx.webhooks.forget(name, excluded)
     return webhook
 
 

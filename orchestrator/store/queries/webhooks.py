@@ -14,6 +14,8 @@ from orchestrator.store.queries.outbox import OUTBOX, WaitingEvent
 
 WEBHOOKS = table_of("webhooks")
 DELIVERIES = table_of("webhook_deliveries")
+#: Values in one statement: databases bound their number.
+_AT_ONCE = 500
 _WAITS = DELIVERIES.c.dead_at.is_(None)
 _EVENT = (OUTBOX.c.seq, OUTBOX.c.id, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time, OUTBOX.c.data)
 
@@ -137,6 +139,11 @@ class Webhooks:
         query = select(DELIVERIES.c.subject).where(DELIVERIES.c.webhook == name, _WAITS).distinct()
         return frozenset(self._connection.execute(query).scalars())
 
+    def waiting(self, name: str) -> Sequence[Delivery]:
+        """Return what waits for another try."""
+        query = select(DELIVERIES).where(DELIVERIES.c.webhook == name, _WAITS)
+        return [snapshot(Delivery, row) for row in self._connection.execute(query)]
+
     def backlog(self, name: str) -> Backlog:
         """Return how much waits for this webhook, and how much was given up."""
         query = select(
@@ -170,14 +177,15 @@ class Webhooks:
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Write these, whether they waited before or not."""
         if deliveries:
-            self.arrived(deliveries[0].webhook, [one.seq for one in deliveries])
+            self.forget(deliveries[0].webhook, [one.seq for one in deliveries])
             self._connection.execute(insert(DELIVERIES), [values_of(one) for one in deliveries])
 
-    def arrived(self, name: str, seqs: Collection[int]) -> None:
-        """Forget these, for they have arrived."""
-        mine = DELIVERIES.c.webhook == name
-        if seqs:
-            self._connection.execute(delete(DELIVERIES).where(mine, DELIVERIES.c.seq.in_(seqs)))
+    def forget(self, name: str, seqs: Collection[int]) -> None:
+        """Delete these: they have arrived, or are not wanted any more."""
+        mine, all_of_them = DELIVERIES.c.webhook == name, list(seqs)
+        for n in range(0, len(all_of_them), _AT_ONCE):
+            some = DELIVERIES.c.seq.in_(all_of_them[n : n + _AT_ONCE])
+            self._connection.execute(delete(DELIVERIES).where(mine, some))
 
     def forget_dead(self, before: datetime, limit: int = 10_000) -> int:
         """Delete what was given up before then, at most so many; return how many."""
