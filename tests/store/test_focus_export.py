@@ -16,6 +16,7 @@ from pyarrow import parquet
 from orchestrator.flows.reports import focus_export
 from orchestrator.flows.reports.focus_export import export, focus_pages, write_csv
 from orchestrator.rules.billing.focus import COLUMNS
+from orchestrator.rules.values.amounts import money_text
 from orchestrator.store.core.rows import snapshot
 from orchestrator.store.database import Database
 from orchestrator.store.queries.ledger import LEDGER, Entry, book_of
@@ -131,6 +132,7 @@ def test_csv_and_parquet_hold_the_same(
         entries = tx.connection.execute(LEDGER.select().order_by(LEDGER.c.id)).all()
     assert sum(row["BilledCost"] for row in table) == paid([snapshot(Entry, row) for row in entries])
     assert [Decimal(line["BilledCost"]) for line in lines] == [row["BilledCost"] for row in table]
+    assert [line["ListCost"] for line in lines] == [money_text(row["BilledCost"]) for row in table]
     assert [line["ChargePeriodStart"] for line in lines] == [
         f"{r['ChargePeriodStart']:%Y-%m-%dT%H:%M:%SZ}" for r in table
     ]

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from orchestrator.rules.billing.focus import COLUMNS, QUANTITY_PLACES, FocusType, focus_row
 from orchestrator.rules.text import csv_cell
+from orchestrator.rules.values.amounts import money_text
 from orchestrator.store.database import Database
 from orchestrator.store.queries.charge_entries import EntryRange
 from orchestrator.store.transaction import Transaction
@@ -54,7 +55,7 @@ def write_csv(file: TextIO, pages: Iterable[Rows]) -> int:
     writer.writerow(COLUMNS)
     number = 0
     for page in pages:
-        writer.writerows([_text(value) for value in row.values()] for row in page)
+        writer.writerows([_text(value, COLUMNS[name]) for name, value in row.items()] for row in page)
         number += len(page)
     return number
 
@@ -99,12 +100,14 @@ def _page(tx: Transaction, wanted: EntryRange) -> Rows:
     return [focus_row(entry, sessions.get(entry.session_id)) for entry in entries]
 
 
-def _text(value: Any) -> Any:
+def _text(value: Any, kind: FocusType) -> Any:
     match value:
         case None:
             return ""
         case datetime():
             return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+        case Decimal() if kind is FocusType.COST:
+            return money_text(value)
         case Decimal():
             return f"{value:f}"
         case _:
