@@ -104,6 +104,18 @@ def test_a_filter_that_changes_during_a_pass_holds_for_what_the_pass_leaves(
     assert waiting(world) == []
 
 
+def test_a_webhook_that_is_corrected_sends_what_waits_at_once(world: World, shop: Receiver) -> None:
+    put(world, "http://127.0.0.1:9/")
+    happen(world, "a")
+    for _ in range(10):
+        one_pass(world)
+        world.jump(400 * SECOND)
+    one_pass(world)
+    put(world, shop.url)
+    one_pass(world)
+    assert subjects(shop) == ["a"]
+
+
 def test_a_full_subject_holds_up_no_other(
     world: World, shop: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -231,6 +231,7 @@ def _written(
         account_ids=given.account_ids,
         active=active,
         from_file=from_file,
+        failures=0,
         next_at=now,
     )
     if known is None:
@@ -239,6 +240,7 @@ def _written(
         tx.webhooks.save(known, webhook)
         excluded = [one.seq for one in tx.webhooks.waiting(name) if not _is_received(webhook, one)]
         tx.webhooks.forget(name, excluded)
+        tx.webhooks.try_all(name, now)  # what made them fail may be mended
     return webhook
 
 

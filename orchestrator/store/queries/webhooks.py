@@ -194,7 +194,7 @@ class Webhooks:
         return self._connection.execute(delete(DELIVERIES).where(key.in_(old))).rowcount
 
     def try_all(self, name: str, now: datetime) -> None:
-        """Try everything that waits at once: the receiver answers again."""
+        """Try everything that waits at once: the receiver answers again, or the webhook was changed."""
         mine = (DELIVERIES.c.webhook == name, _WAITS, DELIVERIES.c.next_at > now)
         self._connection.execute(update(DELIVERIES).where(*mine).values(next_at=now))
 
