@@ -38,6 +38,8 @@ class SessionData(Resource):
     charged: str = money()
     """What the ledger has charged by now."""
     currency: str
+    queue_reason: str | None = None
+    """What a queued session waits for: the code with which its start would be refused."""
     last_ping: PingResource | None = None
     busy_since: Time = None
     seconds_left: int | None = None

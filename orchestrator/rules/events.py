@@ -162,6 +162,8 @@ def _session_data(before: Session | None, after: Session) -> dict[str, Any]:
             "latency_ms": after.last_latency_ms,
             "detail": after.last_ping_detail,
         }
+    if after.state is State.QUEUED:
+        data["queue_reason"] = after.queue_reason
     if after.busy_since is not None:
         data["busy_since"] = rfc3339(after.busy_since)
     if after.warned_seconds is not None:

@@ -108,6 +108,13 @@ def test_the_data_tells_what_was_and_what_is() -> None:
     assert event.data["seconds_left"] == 60
 
 
+def test_a_queued_session_says_what_it_waits_for() -> None:
+    found = events.of_session(None, a_session(state=State.QUEUED, queue_reason="no_capacity"))
+    assert found[-1].data["queue_reason"] == "no_capacity"
+    [running] = events.of_session(a_starting_session(), a_running_session())
+    assert "queue_reason" not in running.data
+
+
 OWN = {"stop_at": T0 + 10 * MINUTE, "stop_at_reason": StopReason.MAX_DURATION}
 DAY = 86400 * SECOND
 
