@@ -125,6 +125,13 @@ def test_a_receiver_that_fails_is_left_alone_for_a_while_and_then_forgiven() -> 
     assert (well.last_answer, well.last_sent_at) == (None, T0 + MINUTE)
 
 
+def test_patterns_that_match_no_type_are_named() -> None:
+    types = ["orchestrator.session.stopped", "orchestrator.account.credited"]
+    patterns = ["*", "orchestrator.session.*", "orchestrator.sesion.*", "orchestrator.session.stoped"]
+    assert webhooks.unmatched(patterns, types) == ["orchestrator.sesion.*", "orchestrator.session.stoped"]
+    assert webhooks.unmatched(["*"], []) == ["*"]
+
+
 def test_a_pass_that_sends_nothing_says_nothing_of_the_receiver() -> None:
     down = webhooks.after_pass(HOOK, arrived=0, answer="no", now=T0)
     idle = webhooks.after_pass(down, arrived=0, answer=None, now=T0 + MINUTE)

@@ -175,9 +175,8 @@ class Session:
     def extendable_until(self) -> datetime | None:
         """The latest instant to which an extension can move the coming stop; None where it cannot. With `failover`, the
         next placement serves beyond the declared end of this one."""
-        if self.state not in _LIVE or self.stop_at_reason not in _EXTENDABLE:
-            return None
-        if self.running_at is None or self.ends_at is None:
+        can_move = self.state in _LIVE and self.stop_at_reason in _EXTENDABLE
+        if not can_move or self.running_at is None or self.ends_at is None:
             return None
         limits = (self.plan_max_duration_seconds, self.model_max_duration_seconds, _LONGEST_SECONDS)
         longest = min(limit for limit in limits if limit is not None)
