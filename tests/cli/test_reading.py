@@ -246,7 +246,7 @@ def test_charges_are_exported(cli: Cli, world: World, tmp_path: Path) -> None:
     written = cli("costs", "export", "--out", str(tmp_path / "january.csv"), *days)
     assert (written.code, "1 row," in written.err) == (0, True)
     [row] = csv.DictReader(io.StringIO((tmp_path / "january.csv").read_text()))
-    assert (row["BilledCost"], row["ConsumedQuantity"]) == ("1.200000", "1.000000000")
+    assert (row["BilledCost"], row["ConsumedQuantity"]) == ("1.20", "1.000000000")
     parquet = cli("costs", "export", "--format", "focus-parquet", "--out", str(tmp_path / "j.parquet"), *days)
     assert (parquet.code, (tmp_path / "j.parquet").exists()) == (0, True)
     for wrong in (

@@ -49,12 +49,15 @@ DEFECTS: Sequence[Defect] = (
         what="a claimed placement is due again at once, for any worker",
         edits=[
             Edit(
-                within="Claims._lease",
+                within="_claim",
+                beside="Claims",
                 sound="following = Step.RESOLVE if step is Step.OPEN else step",
-                broken="""
-                    following = step
-                    silence = now
-                """,
+                broken="following = step",
+            ),
+            Edit(
+                within="Claims._lease",
+                sound='{IDS: list(ids), "token": token, "until": until, "now": now, "silence": silence}',
+                broken='{IDS: list(ids), "token": token, "until": until, "now": now, "silence": now}',
             ),
         ],
         found_by=story("closed while it opens, at node"),
@@ -65,7 +68,8 @@ DEFECTS: Sequence[Defect] = (
         what="after a lost answer the open is sent again instead of being resolved",
         edits=[
             Edit(
-                within="Claims._lease",
+                within="_claim",
+                beside="Claims",
                 sound="following = Step.RESOLVE if step is Step.OPEN else step",
                 broken="following = step",
             ),
@@ -196,7 +200,8 @@ DEFECTS: Sequence[Defect] = (
         what="on PostgreSQL two workers claim the same rows",
         edits=[
             Edit(
-                within="Claims._due_rows",
+                within="_due",
+                beside="Claims",
                 sound="any_query.with_for_update(skip_locked=True)",
                 broken="any_query",
             ),
@@ -228,9 +233,9 @@ DEFECTS: Sequence[Defect] = (
         what="the stops of many accounts do not respect the locks of others",
         edits=[
             Edit(
-                within="ManyAccounts.lock_free",
-                sound="query.order_by(ACCOUNTS.c.id).with_for_update(skip_locked=True)",
-                broken="query.order_by(ACCOUNTS.c.id)",
+                within="locked_rows",
+                sound="mine.with_for_update(skip_locked=skip_locked)",
+                broken="mine",
             ),
         ],
         found_by=("pytest", "tests/store/test_gathering.py", "-k", "others_hold"),

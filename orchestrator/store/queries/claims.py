@@ -208,6 +208,7 @@ def _served(*, knows_held: bool) -> ColumnElement[bool]:
 def _claim(step: Step, dialect: str) -> Any:
     """Build the claim of the rows with the parameter `IDS` once."""
     at = PLACEMENTS.c.next_step_at.type
+    following = Step.RESOLVE if step is Step.OPEN else step
     sent = {"sent_at": func.coalesce(PLACEMENTS.c.sent_at, bindparam("now", type_=at)), "freed_at": None}
     return (
         update(PLACEMENTS)
@@ -216,7 +217,7 @@ def _claim(step: Step, dialect: str) -> Any:
             lease_token=bindparam("token"),
             lease_until=bindparam("until", type_=at),
             attempts=PLACEMENTS.c.attempts + 1,
-            next_step=Step.RESOLVE if step is Step.OPEN else step,
+            next_step=following,
             next_step_at=bindparam("silence", type_=at),
             **(sent if step is Step.OPEN else {}),
         )
