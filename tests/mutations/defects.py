@@ -229,6 +229,19 @@ DEFECTS: Sequence[Defect] = (
         found_as="test_what_lost_its_lease_is_left_to_its_holder[sqlite]",
     ),
     Defect(
+        name="closes-before-due-stops",
+        what="closes are settled although more stops of their account come first",
+        edits=[
+            Edit(
+                within="lock_many",
+                sound="{one: work for one, work in works.items() if work not in behind}",
+                broken="works",
+            ),
+        ],
+        found_by=("pytest", "tests/flows/test_many_closes.py", "-k", "many_due_stops and sqlite"),
+        found_as="test_the_close_of_an_account_with_many_due_stops_comes_after_all_of_them[sqlite]",
+    ),
+    Defect(
         name="many-accounts-not-locked",
         what="the stops of many accounts do not respect the locks of others",
         edits=[
