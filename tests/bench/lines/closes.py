@@ -43,6 +43,7 @@ def measure(run: Run) -> Iterator[Figure]:
         stage.configure({name: _provider(url) for name, url in urls.items()})
         seed(stage, Seeds(sessions=sum(sizes) + 100, accounts=1_000, providers=urls))
         workers = stage.worker("stop"), stage.worker("close")
+        stage.start("scheduler")
         _end(stage, workers, 0, 100)  # code and connections are warm
         first = 100
         for sessions in sizes:
