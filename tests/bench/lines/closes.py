@@ -27,6 +27,7 @@ class Ended:
     """From the first deadline to the last proof."""
     stop_cpu: float
     close_cpu: float
+    server_cpu: float
     statements: int
 
     @property
@@ -72,6 +73,7 @@ def _end(stage: Stage, workers: tuple[Running, Running], first: int, last: int) 
     stop, close = workers
     end(stage, first, last, within_seconds=1)
     stage.forget_counts()
+    server_cpu = stage.server_cpu()
     with measured(pids([stop])) as stopping, measured(pids([close])) as closing:
         begun = _until_the_first(stage, last)
         stage.wake("stop")
@@ -83,6 +85,7 @@ def _end(stage: Stage, workers: tuple[Running, Running], first: int, last: int) 
         seconds=seconds,
         stop_cpu=stopping.cpu,
         close_cpu=closing.cpu,
+        server_cpu=stage.server_cpu() - server_cpu,
         statements=stage.counts().statements,
     )
     say(
@@ -118,6 +121,7 @@ def _figures(ended: Ended) -> Iterator[Figure]:
             "s": ended.seconds,
             "closes per CPU-s": sessions / ended.close_cpu,
             "stops per CPU-s": sessions / ended.stop_cpu,
+            "CPU-ms of PostgreSQL for a stop and its close": 1000 * ended.server_cpu / sessions,
         },
     )
     yield Figure(
