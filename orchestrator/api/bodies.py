@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.api.problems import ApiCode, Problem, fault, invalid
+from orchestrator.rules.installation.message_size import check_values
+from orchestrator.rules.installation.messages import UnreadableMessage
 from orchestrator.validation.locs import path_of
 from orchestrator.validation.wording import in_words
 
@@ -45,7 +47,10 @@ async def body_of(request: Request, *, required: bool = True) -> dict[str, Any]:
 def _value(raw: bytes) -> Any:
     """Return the JSON value. Raises Problem that says where it is broken, without repeating what is there."""
     try:
+        check_values(raw, "body")
         return json.loads(raw)
+    except UnreadableMessage as error:
+        raise Problem(ApiCode.TOO_LARGE, str(error)) from None
     except json.JSONDecodeError as error:
         why = f"the body is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"
     except UnicodeDecodeError as error:

@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.rules.installation.messages import LARGEST_ENTRY, UnreadableMessage, clean_entry
+from orchestrator.rules.installation.message_size import check_entry
+from orchestrator.rules.installation.messages import UnreadableMessage, clean_entry
 from orchestrator.tasks.parking import Parking, RefusedMessage
 from orchestrator.tasks.reasons import is_of_the_broker, reason_of
 from orchestrator.tasks.unacked import restoring_safely
@@ -43,8 +44,7 @@ def _guarded_channel(channel: type[Any], parking: Parking) -> type[Any]:
 
         def _remember(self, key: bytes, entry: bytes) -> None:
             self._entry = key.decode().rsplit(self.sep, 1)[0], entry
-            if len(entry) > LARGEST_ENTRY:
-                raise UnreadableMessage(f"the message is larger than {LARGEST_ENTRY} bytes")
+            check_entry(entry)
 
         def _brpop_read(self, **options: Any) -> Any:
             self._entry = None  # the entry that the last call read
@@ -108,9 +108,8 @@ def _refused(queue: str, entry: bytes, reason: str) -> RefusedMessage:
 
 
 def _decoded(entry: bytes) -> Any:
-    if len(entry) > LARGEST_ENTRY:
-        return entry
     try:
+        check_entry(entry)
         return json.loads(entry)
-    except (ValueError, RecursionError):
+    except (UnreadableMessage, ValueError, RecursionError):
         return entry

@@ -16,7 +16,8 @@ from kombu import compression
 from kombu.serialization import dumps
 
 from orchestrator.rules.installation.message_head import shown_name
-from orchestrator.rules.installation.messages import LARGEST_ENTRY, UnreadableMessage, Unsupported, read_task
+from orchestrator.rules.installation.message_size import LARGEST_BODY, check_body
+from orchestrator.rules.installation.messages import UnreadableMessage, Unsupported, read_task
 from orchestrator.tasks.entries import guarded_transport
 from orchestrator.tasks.parking import Parking, RefusedMessage
 from orchestrator.tasks.reasons import is_of_the_broker, reason_of
@@ -118,7 +119,7 @@ def bound_decompression() -> None:
 
 def _inflate(body: bytes) -> bytes:
     stream = zlib.decompressobj()
-    whole = stream.decompress(body, LARGEST_ENTRY)
+    whole = stream.decompress(body, LARGEST_BODY)
     if stream.unconsumed_tail or not stream.eof:
         raise UnreadableMessage("the compressed body is too large or cut off")
     return whole
@@ -130,17 +131,22 @@ def _refuse_compression(_body: bytes) -> bytes:
 
 def _make_clean(message: Any) -> None:
     """Reduce the message to its checked parts, in Celery's protocol 2."""
-    task = read_task(message.headers, message.decode(), datetime.now(UTC))
+    task = read_task(message.headers, _decoded(message), datetime.now(UTC))
     contents: list[Any] = [task.args, task.kwargs, {}]
     message.content_type, message.content_encoding, message.body = dumps(contents, serializer="json")
     message.headers = task.headers
     message._decoded_cache = contents  # noqa: SLF001  (it is kept under the old body)
 
 
+def _decoded(message: Any) -> Any:
+    check_body(message.body)
+    return message.decode()
+
+
 def _refused(message: Any, reason: str) -> RefusedMessage:
     """Return what can be read of a message, any part of which may be broken."""
     try:
-        payload = message.decode()
+        payload = _decoded(message)
     except Exception:  # noqa: BLE001  (it may be what is wrong with it)
         payload = None
     entry = getattr(message, "_raw", None)

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from orchestrator.client.options import JOBS_QUEUE
 from orchestrator.rules.installation.liveness import KINDS
+from orchestrator.rules.installation.message_size import check_values
 from orchestrator.rules.installation.messages import UnackedMessage, UnreadableMessage, read_unacked
 from orchestrator.tasks.parking import Parking, RefusedMessage
 from orchestrator.tasks.reasons import is_of_the_broker, reason_of
@@ -72,7 +73,7 @@ def _give_back(qos: Any, message: Any, tag: str) -> None:
 
 def _restored(channel: Any, entry: bytes, *, leftmost: bool) -> list[tuple[str, str, str]]:
     """Return the commands that put the message back: command, key and value, for each of its queues."""
-    unacked = read_unacked(loads(entry))
+    unacked = _read(entry)
     queues = channel._lookup(unacked.exchange, unacked.routing_key)  # noqa: SLF001
     if not queues:
         raise UnreadableMessage("no queue is bound to the message's exchange")
@@ -85,9 +86,14 @@ def _restored(channel: Any, entry: bytes, *, leftmost: bool) -> list[tuple[str, 
     return pushed
 
 
+def _read(entry: bytes) -> UnackedMessage:
+    check_values(entry, "message")
+    return read_unacked(loads(entry))
+
+
 def _refused(entry: bytes, reason: str) -> RefusedMessage:
     try:
-        return _named(read_unacked(loads(entry)), reason)
+        return _named(_read(entry), reason)
     except Exception:  # noqa: BLE001  (it is what is wrong with it)
         return RefusedMessage(queue=NO_QUEUE, reason=reason, raw=entry, shown=entry, sendable=False)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, TypeAlias
 
-from orchestrator.rules.installation.messages import LARGEST_ENTRY
+from orchestrator.rules.installation.message_size import LARGEST_BODY, LARGEST_ENTRY, MOST_VALUES
 
 Json: TypeAlias = dict[str, Any]
 
@@ -93,6 +93,17 @@ def _deep(levels: int) -> bytes:
     return b'{"a":' * levels + b"1" + b"}" * levels
 
 
+def _many(value: bytes, size: int) -> bytes:
+    """Return the JSON of a body of about this size, whose values take many times as much."""
+    return b'[[], {"session_id": [' + b",".join([value] * (size // (len(value) + 1))) + b"]}, {}]"
+
+
+def compressed(body: bytes) -> bytes:
+    message = valid()
+    headers = message["headers"] | {"compression": "application/x-gzip"}
+    return raw(message | {"body": coded(zlib.compress(body, 9)), "headers": headers})
+
+
 PRIORITIES: tuple[Any, ...] = (None, -1, 99, "9", [], 1e400, 2.5)
 #: Every one of these is parked.
 WRONG: Mapping[str, bytes] = {
@@ -167,13 +178,22 @@ WRONG: Mapping[str, bytes] = {
     "compression a dict": with_header(compression={"a": 1}),
     "compression of a plain body": with_header(compression="application/x-gzip"),
     "compression cannot be bounded": with_header(compression="application/x-bz2"),
-    "a bomb": raw(
+    "a bomb": compressed(b"0" * 200_000_000),
+    **{
+        f"a bomb of {value!r}": compressed(_many(value, LARGEST_BODY - 100))
+        for value in (b"[]", b"{}", b"1", b'"a"', b'{"\\u0000":{}}')
+    },
+    "a large body of small values": with_body(_many(b"[]", LARGEST_BODY - 100)),
+    "a large body": with_body(_many(b'"' + b"x" * 2**20 + b'"', LARGEST_BODY + 2**21)),
+    "a large body of text": raw(
         valid()
         | {
-            "body": coded(zlib.compress(b"0" * 200_000_000, 9)),
-            "headers": valid()["headers"] | {"compression": "application/x-gzip"},
+            "body": _many(b"{}", LARGEST_BODY).decode(),
+            "properties": valid()["properties"] | {"body_encoding": None},
         }
     ),
+    "many headers": with_header(**{f"h{n}": [] for n in range(MOST_VALUES)}),
+    "stamps of many": with_header(stamps={"a": [[]] * MOST_VALUES}),
     "properties missing": without("properties"),
     "properties a list": raw(valid() | {"properties": [1]}),
     "delivery_info text": with_property(delivery_info="x"),
@@ -209,13 +229,11 @@ ODD: Mapping[str, bytes] = {
     "deep arguments": with_body([[], {"session_id": json.loads(_deep(200))}, {}]),
     "called_directly": with_header(called_directly=True, delivery_info=None, is_eager=True),
     "embed with a request's attributes": with_body([[], {}, {"delivery_info": None, "args": 1, "id": {}}]),
-    "compressed": raw(
-        valid()
-        | {
-            "body": coded(zlib.compress(json.dumps([[], {"session_id": "x"}, {}]).encode())),
-            "headers": valid()["headers"] | {"compression": "application/x-gzip"},
-        }
+    "compressed": compressed(json.dumps([[], {"session_id": "x"}, {}]).encode()),
+    "as much as a body may hold": compressed(
+        _many(b'"' + "\U0001f600".encode() * 2**18 + b'"', LARGEST_BODY - 2**20)
     ),
+    "as many values as a body may have": compressed(_many(b"{}", 3 * (MOST_VALUES // 2 - 10))),
     "first protocol": raw(
         valid()
         | {

@@ -1,8 +1,10 @@
 """No message ends a worker: each is carried out or parked, and the next job is answered."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +24,9 @@ SOON = 10.0
 #: Messages that a busy machine takes in a second.
 SLOWEST = 50.0
 PREFIX = "orchestrator.session."
+#: Megabytes that a worker takes at most, whatever messages it was sent.
+MOST_MEMORY = 400
+_PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 _NO_DAMAGE = ("Traceback", "Unrecoverable error", "WorkerLostError")
 
 
@@ -70,6 +75,11 @@ class Broker:
         eventually(lambda: not sum(self.redis.llen(queue) for queue in QUEUES), "empty queues", patience)
         eventually(lambda: not self.redis.hlen("unacked"), "acknowledged messages")
 
+    def peak(self) -> int:
+        """Return the most memory that one of its processes ever took, in MB."""
+        found = [_PEAK.findall(Path(f"/proc/{pid}/status").read_text()) for pid in self.pids]
+        return max(int(kilobytes) // 1024 for [kilobytes] in found)
+
     def copies(self) -> int:
         """Return the number of parked messages that are small enough to be kept."""
         return int(self.redis.xlen(STREAM))
@@ -92,6 +102,7 @@ def test_every_shape_of_a_wrong_message_is_parked_and_the_worker_goes_on(worker:
     with worker.platform.database.reading() as tx:
         [alarm] = tx.installation_alarms.listed()
     assert (alarm.kind, alarm.about) == (InstallationAlarmKind.MESSAGES_PARKED.value, JOBS)
+    assert worker.peak() < MOST_MEMORY
 
 
 def test_every_odd_message_is_carried_out_or_dropped(worker: Broker) -> None:
@@ -103,6 +114,7 @@ def test_every_odd_message_is_carried_out_or_dropped(worker: Broker) -> None:
     assert "chain is not supported: wait for the job's outcome" in outcome["error"]["message"]
     worker.rests()
     assert worker.parked() == 0
+    assert worker.peak() < MOST_MEMORY
 
 
 @pytest.mark.timeout(3600)

@@ -21,8 +21,6 @@ from typing import Any
 LONGEST_TASK_ID = 255
 #: Longest name of a task, and longest text in any other header.
 LONGEST_NAME, LONGEST_TEXT = 200, 1024
-#: Largest raw entry in bytes that is read at all; a full batch of interactions takes a tenth of it.
-LARGEST_ENTRY = 16 * 2**20
 #: A job that asks to wait longer than this is refused: a worker would hold its message all that time.
 LATEST_ETA = timedelta(days=1)
 #: The prefix of our own headers.
