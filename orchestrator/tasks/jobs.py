@@ -17,13 +17,15 @@ from orchestrator.client.requests import JOBS
 from orchestrator.flows.engine.crowd import LOOK_AGAIN, AccountBusy
 from orchestrator.flows.engine.failures import log_failure
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.jobs.perform import failed_at_every_try, give_up, perform
+from orchestrator.flows.jobs.perform import failed_at_every_try, give_up, perform_once
 from orchestrator.observability import tracing
-from orchestrator.rules.installation.messages import AUTHOR, LONGEST_AUTHOR, RETRY_AFTER
+from orchestrator.rules.installation.delivery_times import NOT_AFTER, NOT_BEFORE, RETRY_AFTER
+from orchestrator.rules.installation.messages import AUTHOR, LONGEST_AUTHOR
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.store.core.error_classes import ErrorClass, error_class
 from orchestrator.store.database import StoreError, StoreOutage
 from orchestrator.tasks.any_arguments import AnyArguments
+from orchestrator.tasks.job_times import NotDueYet, needs_due, not_after
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +117,20 @@ def _job(name: str, services: Callable[[], Services]) -> Any:
         task_id = self.request.id
         assert task_id is not None
         ready = _ready(self, services)
+        headers = self.request.headers or {}
         try:
-            with tracing.called_by((self.request.headers or {}).get("traceparent")):
-                return perform(ready, task_id, name, list(args) if args else kwargs, author=author_of(self))
+            needs_due(ready, headers.get(NOT_BEFORE))
+            with tracing.called_by(headers.get("traceparent")):
+                return perform_once(
+                    ready,
+                    task_id,
+                    name,
+                    list(args) if args else kwargs,
+                    author=author_of(self),
+                    precondition=not_after(headers.get(NOT_AFTER)),
+                ).outcome
+        except NotDueYet as early:
+            _again(self, early, after=early.seconds)
         except StoreOutage as error:
             _again(self, error)
         except AccountBusy as error:  # meanwhile this thread does other accounts' jobs
@@ -170,7 +183,7 @@ def _wait_while_slow(task: "Task[..., Any]", services: Services, error: Exceptio
 def _failures(task: "Task[..., Any]") -> int:
     """Return how often this job itself has failed. An outage that it waited for does not count."""
     failures = (task.request.headers or {}).get(FAILURES, 0)
-    return failures if isinstance(failures, int) else 0
+    return min(max(0, failures), TRIES_OF_A_DEFECT) if isinstance(failures, int) else 0
 
 
 def author_of(task: "Task[..., Any]") -> str | None:
@@ -196,6 +209,8 @@ def _again(
     the job itself has failed; None: as before. The error may contain the statement's parameters, so only its kind
     leaves the process."""
     headers: Any = {FAILURES: _failures(task) if failures is None else failures, RETRY_AFTER: after}
+    sent: Any = task.request.headers or {}
+    headers |= {name: sent[name] for name in (NOT_BEFORE, NOT_AFTER) if name in sent}
     if (author := author_of(task)) is not None:
         headers[AUTHOR] = author
     try:

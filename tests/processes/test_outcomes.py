@@ -15,7 +15,8 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from orchestrator.flows.engine.crowd import LOOK_AGAIN, AccountBusy, Crowd
 from orchestrator.flows.engine.services import Services
-from orchestrator.rules.installation.messages import AUTHOR, RETRY_AFTER
+from orchestrator.rules.installation.delivery_times import RETRY_AFTER
+from orchestrator.rules.installation.messages import AUTHOR
 from orchestrator.settings import ConfigurationError, Settings
 from orchestrator.store.core.error_classes import ErrorClass
 from orchestrator.store.database import Database, StoreError, StoreOutage

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.rules.installation.delivery_times import NOT_AFTER, NOT_BEFORE, RETRY_AFTER
 from orchestrator.rules.installation.message_head import shape_of, shown_name
 from orchestrator.rules.installation.messages import (
-    RETRY_AFTER,
+    MOST_RETRIES,
     UnreadableMessage,
     Unsupported,
     clean_entry,
@@ -142,21 +143,8 @@ def test_a_message_of_the_first_protocol_is_read_too(headers: dict[str, Any]) ->
     assert (task.args, task.kwargs) == ([], {"x": 1})
 
 
-@pytest.mark.parametrize("eta", ["2026-01-01T00:00:05+00:00", "2026-01-01T01:00:00", "1999-01-01T00:00:00Z"])
-def test_a_job_may_wait_a_while(eta: str) -> None:
-    assert read(eta=eta).headers["eta"] == eta
-
-
-@pytest.mark.parametrize(("seconds", "begins"), [(5, "00:00:05"), (0.5, "00:00:00.500000"), (60, "00:01:00")])
-@pytest.mark.parametrize("eta", [None, "2026-01-01T02:00:05+00:00"])
-def test_a_job_that_is_tried_again_waits_by_the_clock_of_the_worker_that_takes_it(
-    seconds: float, begins: str, eta: str | None
-) -> None:
-    assert read(eta=eta, **{RETRY_AFTER: seconds}).headers["eta"] == f"2026-01-01T{begins}+00:00"
-
-
-def test_a_job_that_waits_for_nothing_begins_at_once() -> None:
-    assert "eta" not in read(**{RETRY_AFTER: 0}).headers
+def test_a_count_of_retries_can_be_increased() -> None:
+    assert read(retries=2**31 - 1).headers["retries"] == MOST_RETRIES
 
 
 BODIES: list[Any] = [
@@ -179,6 +167,8 @@ WRONG_HEADERS: dict[str, tuple[Any, ...]] = {
     "id": (None, {}, [], "", "x" * 256, "x" * 3000, "a\x00b", "\ud800", 7),
     "expires": ({}, "soon", 5, [], "0001-01-01T00:00:00+23:00"),
     "eta": ({}, "soon", 5, [], "2026-01-02T00:00:01+00:00", "9999-12-31T23:59:59-23:00"),
+    NOT_BEFORE: ({}, "soon", 5, "", "2026-01-03T00:00:01+00:00"),
+    NOT_AFTER: ({}, "soon", 5, ""),
     "retries": ([], "1", -1, True, 2**31, 1.5),
     "timelimit": ("text", [1], [1, "x"], 5, {}, [True, 1]),
     "ignore_result": ("odd", 1, [], {}),

@@ -163,7 +163,7 @@ def _perform(services: Services, task_id: str, job: "_Job") -> Performed:
         under_way = _take(tx, task_id, job)
         if under_way is None:
             return _known(tx, task_id, job.name, job.fingerprint)
-        if job.precondition is not None:
+        if job.precondition is not None and not under_way.parts:
             job.precondition(tx)
         outcome = _done(services, tx, job, under_way.parts)
         tx.inbox.settle(task_id, outcome)
@@ -194,7 +194,7 @@ def _record_together(
         under_way = _take(tx, task_id, job)
         if under_way is None:
             return _known(tx, task_id, job.name, job.fingerprint)
-        if job.precondition is not None:
+        if job.precondition is not None and not under_way.parts:
             job.precondition(tx)
         done = dict(under_way.parts or {})
         account_of = accounts_of(tx, request)

@@ -14,27 +14,32 @@ import base64
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
+
+from orchestrator.rules.installation.delivery_times import (
+    LONGEST_RETRY_AFTER,
+    NOT_AFTER,
+    NOT_BEFORE,
+    RETRY_AFTER,
+    instant,
+    is_too_late,
+    timed,
+)
 
 #: Longest task id that the inbox keeps, in characters.
 LONGEST_TASK_ID = 255
 #: Longest name of a task, and longest text in any other header.
 LONGEST_NAME, LONGEST_TEXT = 200, 1024
-#: A job that asks to wait longer than this is refused: a worker would hold its message all that time.
-LATEST_ETA = timedelta(days=1)
+#: The most retries that a message counts.
+MOST_RETRIES = 2**20
 #: The prefix of our own headers.
 OWN_HEADER = "orchestrator_"
-#: The header of a retried job: seconds that the worker which takes it waits first. Unlike an eta, this does not compare
-#: two clocks.
-RETRY_AFTER = "orchestrator_retry_after"
 #: The header that names who sent a job, for the session's history: this authenticates nobody, as whoever reaches the
 #: broker may send any job.
 AUTHOR = "orchestrator_author"
 #: Longest name of an author that is kept.
 LONGEST_AUTHOR = 100
-#: Seconds; a worker holds the message while it waits.
-LONGEST_RETRY_AFTER = 60
 
 
 class UnreadableMessage(Exception):
@@ -149,10 +154,11 @@ def read_task(headers: Any, payload: Any, now: datetime) -> TaskMessage:
     for name, (fits, wanted) in _HEADERS.items():
         if fields.get(name) is not None and not fits(fields[name]):
             raise UnreadableMessage(f"the header {name} is not {wanted}")
-    _check_eta(fields.get("eta"), now)
+    if is_too_late(fields, now):
+        raise UnreadableMessage("eta is more than a day ahead: send the job when it is due")
     if follows is not None:
         raise Unsupported(f"{follows} is not supported: wait for the job's outcome, then send the next")
-    return TaskMessage(headers=_kept(fields) | _retried(fields, now), args=args, kwargs=kwargs)
+    return TaskMessage(headers=_kept(fields) | timed(fields, now), args=args, kwargs=kwargs)
 
 
 def _object(parent: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -237,22 +243,13 @@ def _check_name(name: Any) -> None:
         raise UnreadableMessage("the message names no task")
 
 
-def _check_eta(eta: str | None, now: datetime) -> None:
-    if eta is not None and _instant(eta) > now + LATEST_ETA:
-        raise UnreadableMessage("eta is more than a day ahead: send the job when it is due")
-
-
 def _kept(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return only headers that were checked: a request would take any other as an attribute of its own."""
     known = {name: fields[name] for name in _PASSED_ON if fields.get(name) is not None}
+    if "retries" in known:
+        known["retries"] = min(known["retries"], MOST_RETRIES)  # one more must be a count as well
     own = {name: value for name, value in fields.items() if _is_own(name) and _is_scalar(value)}
     return {**own, **known, "task": fields["task"], "id": fields["id"], "lang": "py"}
-
-
-def _retried(fields: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return when a retried job may begin, by the clock of the machine that waits."""
-    seconds = fields.get(RETRY_AFTER)
-    return {"eta": (now + timedelta(seconds=seconds)).isoformat()} if seconds else {}
 
 
 def _is_own(name: Any) -> bool:
@@ -288,15 +285,10 @@ def _is_flag(value: Any) -> bool:
 
 def _is_instant(value: Any) -> bool:
     try:
-        _instant(value)
+        instant(value)
     except (ValueError, TypeError, AttributeError, OverflowError):
         return False
     return True
-
-
-def _instant(value: str) -> datetime:
-    at = datetime.fromisoformat(value)
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _are_limits(value: Any) -> bool:
@@ -326,7 +318,9 @@ _HEADERS: Mapping[str, _Check] = {
     **dict.fromkeys(("argsrepr", "kwargsrepr"), (_is_any_text, "text")),
     **dict.fromkeys(("retries", "group_index", "replaced_task_nesting"), (_is_count, "a count")),
     **dict.fromkeys(("ignore_result", "utc"), (_is_flag, "true or false")),
-    **dict.fromkeys(("eta", "expires"), (_is_instant, "an instant as ISO 8601 writes it")),
+    **dict.fromkeys(
+        ("eta", "expires", NOT_BEFORE, NOT_AFTER), (_is_instant, "an instant as ISO 8601 writes it")
+    ),
     "timelimit": (_are_limits, "a pair of seconds"),
     RETRY_AFTER: (_is_short_wait, f"a number of seconds up to {LONGEST_RETRY_AFTER}"),
     "stamped_headers": (_are_texts, "a list of names"),
@@ -341,8 +335,6 @@ _PASSED_ON = (
     "group",
     "group_index",
     "retries",
-    "eta",
-    "expires",
     "ignore_result",
     "origin",
 )

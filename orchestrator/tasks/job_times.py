@@ -1,0 +1,39 @@
+"""When a job may begin, and until when, by the store's clock."""
+
+from orchestrator.flows.engine.services import Services
+from orchestrator.flows.jobs.perform import Precondition
+from orchestrator.rules.installation.delivery_times import instant, seconds_held
+from orchestrator.rules.refusals import ErrorCode, Refusal
+from orchestrator.store.transaction import Transaction
+
+
+class NotDueYet(Exception):
+    """The job may not begin yet; look again after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+def needs_due(services: Services, not_before: str | None) -> None:
+    """Raise NotDueYet for a job that may not begin yet. `not_before`: as its checked header has it."""
+    if not_before is None:
+        return
+    with services.database.reading() as tx:
+        seconds = seconds_held(instant(not_before), tx.now())
+    if seconds:
+        raise NotDueYet(seconds)
+
+
+def not_after(expires: str | None) -> Precondition | None:
+    """Return the condition that a job has not expired; None for one that never does. A job that has an outcome keeps
+    it."""
+    if expires is None:
+        return None
+
+    def check(tx: Transaction) -> None:
+        if tx.now() > instant(expires):
+            message = f"the job expired at {expires}, before it was carried out: send it again"
+            raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[])
+
+    return check
