@@ -28,7 +28,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export PYTHONUNBUFFERED :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo quick test test-slow test-pooler test-web test-money test-long test-rest one-slot mutations chaos simulation crash-points fuzz-messages proof \
+.PHONY: help setup demo quick test test-slow test-pooler test-web test-money test-long test-rest one-slot mutations chaos simulation crash-points fuzz-messages fuzz-settings proof \
 	bench bench-quick soak bench-audit bench-history test-history audit-deps check check-format check-types check-layers check-rules check-deploy docs sbom format lock clean
 
 help:  ## what can be made
@@ -97,6 +97,9 @@ crash-points: $(READY)  ## kill the process before and after each kind of commit
 fuzz-messages: $(READY)  ## COUNT=20000 generated raw messages on each queue of a real worker: none ends it; SEED=… again
 	@FUZZED_MESSAGES=$(or $(COUNT),20000) SEED=$(SEED) $(BIN)/python -m pytest -q tests/processes/test_messages.py -k generated $(ARGS)
 
+fuzz-settings: $(READY)  ## COUNT=20000 generated configuration files: each is read, or refused with its faults
+	@CONFIGURATIONS=$(or $(COUNT),20000) $(PYTEST) tests/settings/test_any_configuration.py $(ARGS)
+
 bench: $(READY)  ## every figure of docs/benchmarks in half an hour, measured anew and kept there (Debian: apt-get install nginx-light)
 	@$(BIN)/python -m tests.bench all --keep $(ARGS)
 
@@ -124,6 +127,9 @@ proof: check test mutations  ## everything, for hours: every crash point, 1,000 
 	@$(MAKE) --no-print-directory simulation SEEDS=1000
 	@$(MAKE) --no-print-directory chaos SECONDS=1800
 	@$(MAKE) --no-print-directory fuzz-messages
+	@$(MAKE) --no-print-directory fuzz-settings
+	@$(MAKE) --no-print-directory test-history
+	@$(MAKE) --no-print-directory test-web
 	@$(MAKE) --no-print-directory one-slot
 
 check: $(READY)  ## format, lint, types, layers, coverage of the rules: the one definition of clean
