@@ -23,8 +23,13 @@ def database_url(url: str) -> str:
         return _POSTGRESQL.sub("postgresql+psycopg://", url)
     if not url.startswith("sqlite:///"):
         raise ValueError("must begin with sqlite:/// or postgresql+psycopg://")
-    if url in {"sqlite:///", "sqlite:///:memory:"}:
+    path = url.removeprefix("sqlite:///")
+    if path in {"", ":memory:"}:
         raise ValueError("must name a file (sqlite:///orchestrator.db): several processes share the database")
+    if (
+        path.startswith("file:") or "?" in path or not path.isprintable()
+    ):  # SQLite would choose mode and kind itself
+        raise ValueError("must be sqlite:/// and a path, without file: and without options after ?")
     return url
 
 

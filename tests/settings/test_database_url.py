@@ -23,6 +23,14 @@ ENVIRONMENTS = [
     {"ORCHESTRATOR_BROKER_URL": "sentinel://one", "ORCHESTRATOR_SENTINEL_MASTER": "m"},
 ]
 WRONG = [
+    {"ORCHESTRATOR_DATABASE_URL": "sqlite:///:memory:"},
+    {"ORCHESTRATOR_DATABASE_URL": "sqlite:///:memory:?cache=shared"},
+    {"ORCHESTRATOR_DATABASE_URL": "sqlite:///file:/data/o.db?uri=true"},
+    {"ORCHESTRATOR_DATABASE_URL": "sqlite:///file:o?mode=memory&cache=shared&uri=true"},
+    {"ORCHESTRATOR_DATABASE_URL": "sqlite:///file:o.db"},
+    {"ORCHESTRATOR_DATABASE_URL": "sqlite:///o.db?mode=ro"},
+    {"ORCHESTRATOR_DATABASE_URL": "sqlite:///?x=1"},
+    {"ORCHESTRATOR_DATABASE_URL": "sqlite:///o.db\x1b[2J"},
     {"ORCHESTRATOR_DATABASE_URL": "mysql://db"},
     {"ORCHESTRATOR_BROKER_URL": "http://broker"},
     {"ORCHESTRATOR_BROKER_URL": "sentinel://one"},
