@@ -10,6 +10,8 @@ import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,10 +22,15 @@ from sqlmodel.sql.sqltypes import AutoString
 from orchestrator.cli.tree import app
 from orchestrator.client.parsing import parse
 from orchestrator.client.requests import JOBS
+from orchestrator.flows.operations.parked_messages import park
+from orchestrator.flows.operations.tokens import create_token
+from orchestrator.rules.installation.messages import ParkedMessage
 from orchestrator.rules.refusals import Refusal
+from orchestrator.rules.values import Scope
 from orchestrator.store.tables import metadata
 from tests.cli.conftest import Cli
-from tests.world import MINUTE, World
+from tests.cli.test_closed_pipes import ARGUMENTS, commands
+from tests.world import MINUTE, START, World
 
 pytestmark = pytest.mark.slow
 
@@ -36,37 +43,43 @@ KEYS = re.compile(
     r"(^|_)(id|ids|n|token|scope|kind|name|credential|provider|fingerprint|currency|plan|holder)$"
     r"|ref$|^next_|auth|revision|digest"
 )
-COMMANDS = (
-    "session list",
-    "session list --json",
+#: Commands beside those of the tree with what they need.
+OTHERS = (
     "session list --unproven",
     "session list --forced",
-    "session show {session}",
-    "session show {session} --json",
     "session show {stopped}",
-    "session explain {session}",
-    "session endpoint {session}",
-    "session endpoint {session} --json",
-    "account list",
-    "account show acme",
-    "account forecast acme",
-    "account budgets acme",
     "costs --by model",
     "costs --account acme --json",
-    "account ledger acme",
     "account ledger acme --csv",
-    "model list",
-    "provider list",
-    "token list",
-    "webhook list",
     "webhook list --dead",
-    "provider orphans",
-    "events",
-    "events --json",
     "audit --full",
-    "doctor",
-    "doctor --json",
 )
+
+
+#: A message of another program, and a catalog file, that hold the plant wherever they may hold a text.
+PARKED = ParkedMessage(
+    id="msg-1",
+    parked_at=START,
+    queue="orchestrator.jobs",
+    reason="r",
+    task="t",
+    task_id="i",
+    size=1,
+    head="h",
+)
+_QUOTED = json.dumps(PLANT)
+CATALOG = f"""
+{_QUOTED} = 1
+[[models]]
+id = {_QUOTED}
+provider = {_QUOTED}
+tags = [{_QUOTED}]
+{_QUOTED} = {_QUOTED}
+[[accounts]]
+id = {_QUOTED}
+plan = {_QUOTED}
+balance = {_QUOTED}
+"""
 
 
 def _texts(table: Table) -> Iterator[Column[Any]]:
@@ -127,7 +140,7 @@ def _shown(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
         patched.setenv("COLUMNS", "200")
         terminal = Terminal(patched)
         try:
-            app(command.split(), standalone_mode=False)
+            app(command.split())
         except (SystemExit, click.exceptions.Exit):
             pass
         finally:
@@ -135,25 +148,90 @@ def _shown(command: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return shown
 
 
+def _every_command(session: str) -> list[str]:
+    """Return every command of the tree that ends by itself."""
+    words = [" ".join(one) for one in commands({**ARGUMENTS, "session_id": (session,)})]
+    return [one for one in words if "--follow" not in one and "--help" not in one]
+
+
 def test_no_command_lets_a_planted_escape_through(
-    cli: Cli, world: World, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     session = world.run_session(name="first", description="about it", stop={"max_duration_seconds": 7200})
     stopped = world.run_session("moral", name="second")
     world.done("session.close", session_id=stopped, reason="operator", detail="maintenance")
     world.pass_time(MINUTE)
+    create_token(world.services.database, "third", {Scope.READ})
+    world.services.database.transact(lambda tx: park(tx, [PARKED]))
+    (tmp_path / "catalog.toml").write_text(CATALOG)
     with world.services.database.engine.begin() as connection:
         assert _plant(connection) > 25
     seen = 0
-    for command in COMMANDS:
+    for command in [*_every_command(session), *OTHERS]:
         shown = _shown(command.format(session=session, stopped=stopped), monkeypatch)
-        assert shown, command
-        found = FORBIDDEN.search(shown)
-        assert found is None, (command, shown[max(0, found.start() - 80) : found.end() + 80])
+        _check(command, shown)
         seen += "PLANTED" in shown
-    assert seen > len(COMMANDS) // 2, "most commands show a planted text"
+    assert seen > 20, "many show a planted text"
     with world.services.database.engine.begin() as connection:
         connection.execute(delete(metadata.tables["outbox"]))  # the world checks the events that are left
+
+
+def _check(command: str, shown: str) -> None:
+    assert shown, command
+    found = FORBIDDEN.search(shown)
+    assert found is None, (command, shown[max(0, found.start() - 80) : found.end() + 80])
+
+
+class _Planted(BaseHTTPRequestHandler):
+    """A platform whose every answer holds the plant."""
+
+    status: int
+    content: Any
+
+    def do_GET(self) -> None:
+        body = json.dumps(self.content).encode()
+        self.send_response(self.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        (200, {"data": [{"id": PLANT, "status": PLANT, "created": PLANT}], "error": PLANT}),
+        (400, {"error": {"message": PLANT, "code": PLANT}}),
+        (401, {"detail": PLANT}),
+        (404, {PLANT: PLANT}),
+        (500, PLANT),
+    ],
+)
+@pytest.mark.parametrize("provider", ["alpha", "morph"])
+@pytest.mark.usefixtures("cli", "world")
+def test_no_answer_of_a_platform_lets_an_escape_through(
+    provider: str, status: int, content: Any, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = type("Planted", (_Planted,), {"status": status, "content": content})
+    with ThreadingHTTPServer(("127.0.0.1", 0), planted) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        config.write_text(config.read_text().replace("127.0.0.1:9", f"127.0.0.1:{server.server_port}"))
+        for command in (
+            f"provider check {provider}",
+            f"provider check {provider} --json",
+            "reconcile",
+            "doctor",
+        ):
+            _check(command, _shown(command, monkeypatch))
+        server.shutdown()
+        thread.join()
 
 
 SAMPLES: Mapping[str, dict[str, Any]] = {
