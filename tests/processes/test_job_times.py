@@ -43,7 +43,7 @@ def at(seconds: float) -> str:
 def test_a_job_that_is_not_due_is_sent_again_and_keeps_its_instants(
     world: World, ahead: float, held: float
 ) -> None:
-    sent = {NOT_BEFORE: at(ahead), NOT_AFTER: at(7200), FAILURES: 3}
+    sent: dict[str, Any] = {NOT_BEFORE: at(ahead), NOT_AFTER: at(7200), FAILURES: 3}
     with pytest.raises(Retry) as again:
         carried_out(world, **sent)
     raised: Any = again.value
