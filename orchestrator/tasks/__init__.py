@@ -3,7 +3,7 @@
 app            the Celery application, and the objects of a worker process
 pools          the five kinds of work, one process of each
 worker, draining, file_room, liveness   how a process runs, leaves, and reports that it lives
-jobs, any_arguments   one task for each job: `flows.jobs.perform`
+jobs, any_arguments, job_times   one task for each job: `flows.jobs.perform`
 ticks          the flow of each wake-up
 wake_ups       the table of wake-ups: names, kinds of work, intervals
 runner         a runner for each wake-up, which also works without messages
