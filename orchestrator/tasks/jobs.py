@@ -25,7 +25,7 @@ from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.store.core.error_classes import ErrorClass, error_class
 from orchestrator.store.database import StoreError, StoreOutage
 from orchestrator.tasks.any_arguments import AnyArguments
-from orchestrator.tasks.job_times import NotDueYet, needs_due, not_after
+from orchestrator.tasks.job_times import NotDueYet, in_time, needs_due
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def _job(name: str, services: Callable[[], Services]) -> Any:
                     name,
                     list(args) if args else kwargs,
                     author=author_of(self),
-                    precondition=not_after(headers.get(NOT_AFTER)),
+                    precondition=in_time(headers.get(NOT_BEFORE), headers.get(NOT_AFTER)),
                 ).outcome
         except NotDueYet as early:
             _again(self, early, after=early.seconds)

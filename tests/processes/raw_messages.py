@@ -166,7 +166,6 @@ WRONG: Mapping[str, bytes] = {
     "expires text": with_header(expires="soon"),
     "eta text": with_header(eta="soon"),
     "eta beyond time": with_header(eta="9999-12-31T23:59:59-23:00"),
-    "eta next year": with_header(eta="2099-01-01T00:00:00"),
     "timelimit text": with_header(timelimit="text"),
     "timelimit of three": with_header(timelimit=[1, 2, 3]),
     "ignore_result odd": with_header(ignore_result="odd"),
@@ -241,6 +240,7 @@ ODD: Mapping[str, bytes] = {
             "body": coded({"task": TASKS[0], "id": "first", "args": [], "kwargs": {"session_id": "x"}}),
         }
     ),
+    "eta next year": with_header(eta="2099-01-01T00:00:00"),
     "expired": with_header(expires="2020-01-01T00:00:00+00:00"),
     "a wake-up of a newer release": with_header(task="orchestrator.tick.dance"),
     "a wake-up with arguments": with_header(task="orchestrator.tick.events"),

@@ -65,6 +65,11 @@ def test_a_job_that_has_expired_has_an_outcome_and_changes_nothing(world: World)
         assert tx.accounts.get("new") is None
 
 
+def test_a_job_that_asks_to_wait_for_more_than_a_day_has_an_outcome(world: World) -> None:
+    outcome = carried_out(world, **{NOT_BEFORE: at(86_401)})
+    assert outcome["error"]["code"] == "invalid_request"
+
+
 def test_a_job_that_is_done_keeps_its_outcome_after_it_has_expired(world: World) -> None:
     done = carried_out(world, **{NOT_AFTER: at(60)})
     world.pass_time(timedelta(minutes=2))

@@ -28,12 +28,6 @@ def instant(value: str) -> datetime:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def is_too_late(fields: Mapping[str, Any], now: datetime) -> bool:
-    """Return whether the job asks to begin later than any may. A day of difference between two clocks is let pass."""
-    latest = {"eta": LATEST_ETA, NOT_BEFORE: 2 * LATEST_ETA}
-    return any(_given(fields, name, now) - now > most for name, most in latest.items())
-
-
 def timed(fields: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Return the headers that say when. `now`: by the clock of the machine that holds the message, which measures only
     how long it does."""
@@ -48,7 +42,10 @@ def timed(fields: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def seconds_held(begin: datetime, now: datetime) -> float:
-    """Return the seconds that a job which may begin then is held before it is looked at again; 0 if it may begin."""
+    """Return the seconds that a job which may begin then is held before it is looked at again; 0 if it may begin, or
+    asks to wait too long: then it is refused at once, if the store's clock says so too."""
+    if begin - now > LATEST_ETA:
+        return 0.0
     return min(max(0.0, (begin - now).total_seconds()), LONGEST_HELD)
 
 

@@ -23,7 +23,6 @@ from orchestrator.rules.installation.delivery_times import (
     NOT_BEFORE,
     RETRY_AFTER,
     instant,
-    is_too_late,
     timed,
 )
 
@@ -154,8 +153,6 @@ def read_task(headers: Any, payload: Any, now: datetime) -> TaskMessage:
     for name, (fits, wanted) in _HEADERS.items():
         if fields.get(name) is not None and not fits(fields[name]):
             raise UnreadableMessage(f"the header {name} is not {wanted}")
-    if is_too_late(fields, now):
-        raise UnreadableMessage("eta is more than a day ahead: send the job when it is due")
     if follows is not None:
         raise Unsupported(f"{follows} is not supported: wait for the job's outcome, then send the next")
     return TaskMessage(headers=_kept(fields) | timed(fields, now), args=args, kwargs=kwargs)
