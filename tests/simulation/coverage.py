@@ -22,8 +22,8 @@ MANY_STOPS = frozenset({"due_stops.stop_all", "due_stops.after_stops"})
 BUSY = frozenset({"ping_due._ping_again_soon"})
 FLOWS = Path(orchestrator.flows.__file__).parent
 _NOWHERE = httpx.MockTransport(lambda _request: httpx.Response(404))
-#: Only the command line calls these: a person sees one fail, and calls it again.
-BY_HAND = frozenset({"brake.release_by_hand", "accept_clock.accept_clock"})
+#: Only the command line and the console call these: a person sees one fail, and calls it again.
+BY_HAND = frozenset({"brake.release_by_hand", "accept_clock.accept_clock", "try_out.try_out"})
 #: Tokens of the HTTP API: made by a person, who sees it fail; and the note of a use, which the next request repeats.
 OF_TOKENS = frozenset({"tokens.create_token", "tokens.authenticate"})
 #: Webhooks: put by a person, who sees it fail, or taken from the file by each worker as it starts.
