@@ -345,6 +345,11 @@ DEFECTS: Sequence[Defect] = (
                 sound="_LOCK if waits else _LOCK_FREE",
                 broken="_ONE if waits else _ONE",
             ),
+            Edit(
+                within="_FREE",
+                sound='_LOCK_FREE.subquery("locked")',
+                broken='_ONE.subquery("locked")',
+            ),
         ],
         found_by=(
             "pytest",
