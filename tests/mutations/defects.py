@@ -355,7 +355,7 @@ DEFECTS: Sequence[Defect] = (
             "pytest",
             "tests/processes/test_quota.py",
         ),
-        found_as="test_of_a_hundred_creates_at_once_exactly_two_start",
+        found_as="test_of_a_hundred_that_may_wait_twenty_are_kept_and_two_run_at_a_time",
     ),
     Defect(
         name="bulk-ignores-token",
