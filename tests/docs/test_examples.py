@@ -28,13 +28,13 @@ def test_the_page_on_sizing_has_the_figures_that_are_kept() -> None:
     page = (ROOT / "docs" / "sizing.md").read_text()
     figures = (ROOT / "docs" / "benchmarks" / "figures.md").read_text()
     measured = {
-        "118 a CPU-second": "creates per CPU-s 118;",
-        "1,695 a CPU-second": "| 1,695 /CPU-s |",
-        "400 a CPU-second": "| 400 /CPU-s |",
-        "5,556 a CPU-second": "| 5,556 /CPU-s |",
-        "28,571 over 50": "| 28,571 /CPU-s |",
-        "277 MiB": "worker tree, MiB 277;",
-        "81 MiB": "scheduler, MiB 81.",
+        "101 a CPU-second": "creates per CPU-s 101;",
+        "1,769 a CPU-second": "| 1,769 /CPU-s |",
+        "787 a CPU-second": "| 787 /CPU-s |",
+        "9,826 a CPU-second": "| 9,826 /CPU-s |",
+        "29,815 over 50": "| 29,815 /CPU-s |",
+        "258 MiB": "worker tree, MiB 258;",
+        "68 MiB": "scheduler, MiB 67.7;",
     }
     assert {text: text in page for text in measured} == dict.fromkeys(measured, True)
     assert {text: kept in figures for text, kept in measured.items()} == dict.fromkeys(measured, True)
