@@ -37,6 +37,11 @@ class JobSender:
         names = {"providers": list(served), "provider_model_ids": served}
         self.done("model.put", id=model_id, **names, **(KIND | changes))
 
+    def put_private_model(self, model_id: str, owner: str) -> None:
+        """Put a private model of this account, which can be served."""
+        ready = {"files_uploaded": True, "tags": ["ready"]}
+        self.put_model(model_id, {"alpha": "llama-3"}, source="private", owner=owner, **ready)
+
     def create_session(self, model_id: str = "llama", **kwargs: Any) -> str:
         """Return the id of a new session of `acme`, or of another account."""
         created = self.done("session.create", **({"account_id": "acme", "model_id": model_id} | kwargs))

@@ -7,7 +7,7 @@ from orchestrator.api.problems import ApiCode, Problem, answer
 
 
 class ProblemProtocol(H11Protocol):
-    """uvicorn's protocol, whose own 400 is plain text."""
+    """uvicorn's protocol for HTTP. It answers what it cannot read with a problem, where uvicorn sends plain text."""
 
     def send_400_response(self, msg: str) -> None:
         """Answer, and close the connection; close it alone where an answer is under way. `msg`: uvicorn's text."""

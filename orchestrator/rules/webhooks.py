@@ -22,6 +22,8 @@ LONGEST_REST = 300.0
 GIVEN_UP_AFTER = timedelta(hours=24)
 #: So many secrets may sign at once: two, while receivers change over.
 MOST_SECRETS = 2
+#: New events that a pass reads. If so many events wait for a receiver that fails, it reads a few.
+BATCH, MOST_WAITING, FEW = 100, 1000, 8
 #: How the Standard Webhooks write a secret, and how many bytes it has.
 _PREFIX, _KEY_BYTES = "whsec_", range(24, 65)
 #: What is said of the reference of another one.
@@ -75,6 +77,11 @@ def receives(webhook: Webhook, event_type: str, subject: str, data: Mapping[str,
     if webhook.event_types and not any(fnmatchcase(event_type, pattern) for pattern in webhook.event_types):
         return False
     return not webhook.account_ids or _account_of(event_type, subject, data) in webhook.account_ids
+
+
+def events_to_read(waiting: int) -> int:
+    """Return how many new events a pass reads. `waiting`: for a receiver that fails; the others stay in the outbox."""
+    return BATCH if waiting < MOST_WAITING else FEW
 
 
 def after_pass(webhook: Webhook, *, arrived: int, answer: str | None, now: datetime) -> Webhook:

@@ -2,7 +2,7 @@
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.jobs.perform import Precondition
-from orchestrator.rules.installation.delivery_times import LATEST_ETA, instant, seconds_held
+from orchestrator.rules.installation.delivery_times import fault_of, instant, seconds_held
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.store.transaction import Transaction
 
@@ -25,19 +25,15 @@ def needs_due(services: Services, not_before: str | None) -> None:
         raise NotDueYet(seconds)
 
 
-def in_time(not_before: str | None, expires: str | None) -> Precondition | None:
+def in_time(not_before: str | None, not_after: str | None) -> Precondition | None:
     """Return the condition that a job has not expired, and does not ask to wait too long; None for one that names no
     time. A job that has an outcome keeps it."""
-    if not_before is None and expires is None:
+    if not_before is None and not_after is None:
         return None
 
     def check(tx: Transaction) -> None:
-        now = tx.now()
-        if expires is not None and now > instant(expires):
-            message = f"the job expired at {expires}, before it was carried out: send it again"
-            raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[])
-        if not_before is not None and instant(not_before) - now > LATEST_ETA:
-            message = "eta is more than a day ahead: send the job when it is due"
-            raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[])
+        fault = fault_of(not_before, not_after, tx.now())
+        if fault is not None:
+            raise Refusal(ErrorCode.INVALID_REQUEST, fault, faults=[])
 
     return check

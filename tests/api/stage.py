@@ -17,6 +17,14 @@ from tests.world import World
 
 #: Seconds for one request on a busy machine.
 PATIENCE = 60.0
+#: The body that puts a model of speech.
+SPEECH_MODEL = {
+    "provider": "alpha",
+    "provider_model_id": "llama-3",
+    "type": "ASR",
+    "price_per_node_hour": "1.20",
+    "currency": "USD",
+}
 
 
 class Api:

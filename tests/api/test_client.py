@@ -36,15 +36,8 @@ from orchestrator.client.trial_resources import TryPolicy
 from orchestrator.client.webhook_requests import PutWebhook, ReplayWebhook
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Scope
-from tests.api.stage import Api, operations
+from tests.api.stage import SPEECH_MODEL, Api, operations
 
-MODEL = {
-    "provider": "alpha",
-    "provider_model_id": "llama-3",
-    "type": "ASR",
-    "price_per_node_hour": "1.20",
-    "currency": "USD",
-}
 NEW = CreateSession(account_id="acme", model_id="llama", name="first", start=False)
 
 
@@ -115,7 +108,7 @@ def test_accounts_and_models(client: ApiClient) -> None:
     assert [line.key for line in client.items(calls.list_ledger("shop", limit=1))] == ["credit:shop:k"]
     job = client.send(calls.get_job("once"))
     assert job.name == "orchestrator.account.credit"
-    put = client.send(calls.put_model(PutModel.model_validate(MODEL | {"id": "meta/x"})))
+    put = client.send(calls.put_model(PutModel.model_validate(SPEECH_MODEL | {"id": "meta/x"})))
     assert put.id == "meta/x"
     assert "meta/x" in [one.id for one in client.items(calls.list_models(limit=2))]
     assert list(client.items(calls.list_queue())) == []
@@ -257,7 +250,7 @@ CALLS: tuple[ApiCall[Any], ...] = (
     calls.get_costs(),
     calls.list_models(),
     calls.get_model("ID"),
-    calls.put_model(PutModel.model_validate(MODEL | {"id": "ID"})),
+    calls.put_model(PutModel.model_validate(SPEECH_MODEL | {"id": "ID"})),
     calls.list_providers(),
     calls.get_provider("ID"),
     calls.check_provider("ID"),

@@ -8,18 +8,11 @@ import pytest
 from orchestrator.client.requests import PutModel
 from orchestrator.flows.jobs import put_account
 from orchestrator.flows.operations import webhooks
-from tests.api.stage import Api, answered
+from tests.api.stage import SPEECH_MODEL, Api, answered
 from tests.world import World
 
 ACCOUNT = {"plan": "payg", "currency": "USD", "quota": {"max_concurrent": 3}}
-MODEL = {
-    "provider": "alpha",
-    "provider_model_id": "llama-3",
-    "type": "ASR",
-    "price_per_node_hour": "1.20",
-    "currency": "USD",
-    "max_interactions": 3,
-}
+MODEL = {**SPEECH_MODEL, "max_interactions": 3}
 WEBHOOK = {"url": "https://first.test/", "secrets": ["env:HOOK"]}
 
 

@@ -15,14 +15,7 @@ def two_accounts(api: Api) -> Api:
     """Return the API with sessions of `acme`, and an account `secretco` with a session, a queued one and a model."""
     answered(api.operator.put("/accounts/secretco", json={"plan": "payg", "currency": "USD"}))
     api.post("/accounts/secretco/credits", {"amount": "50", "currency": "USD", "key": "secretkey"})
-    api.world.put_model(
-        "secretmodel",
-        {"alpha": "llama-3"},
-        source="private",
-        owner="secretco",
-        files_uploaded=True,
-        tags=["ready"],
-    )
+    api.world.put_private_model("secretmodel", "secretco")
     api.create(account_id="secretco", model_id="llama", session_id="secretsession", name="secretname")
     api.create(account_id="secretco", session_id="secretother", name="secretname2", start=False)
     api.create(account_id="acme", session_id="mine", name="mine")

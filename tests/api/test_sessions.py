@@ -10,6 +10,7 @@ import pytest
 from orchestrator.api import listening_tokens
 from orchestrator.rules.values import Scope
 from tests.api.stage import Api, answered, names
+from tests.waiting import eventually
 from tests.world import HOUR, MINUTE
 
 
@@ -241,7 +242,7 @@ def test_a_request_waits_until_the_session_runs(api: Api) -> None:
     began = time.monotonic()
     waiting = threading.Thread(target=ask)
     waiting.start()
-    time.sleep(0.3)
+    eventually(lambda: api.process.feed._listeners, "the request waits")
     assert answers == []
     api.world.settle()
     waiting.join(30)
@@ -273,7 +274,7 @@ def test_a_wait_ends_with_its_token(api: Api, monkeypatch: pytest.MonkeyPatch) -
 
     waiting = threading.Thread(target=ask)
     waiting.start()
-    time.sleep(0.3)
+    eventually(lambda: api.process.feed._listeners, "the request waits")
     assert answers == []
     api.world.services.database.transact(lambda tx: tx.tokens.revoke(token.split("_")[1], tx.now()))
     waiting.join(15)

@@ -231,14 +231,7 @@ def test_scopes_hold_on_every_page_and_action(site: Stage) -> None:
 
 def test_a_token_of_one_account_sees_nothing_of_another_over_every_page(site: Stage) -> None:
     site.world.open_account("secretco")
-    site.world.put_model(
-        "secretmodel",
-        {"alpha": "llama-3"},
-        source="private",
-        owner="secretco",
-        files_uploaded=True,
-        tags=["ready"],
-    )
+    site.world.put_private_model("secretmodel", "secretco")
     site.create(account_id="secretco", session_id="secretsession", name="secretname")
     mine = site.create(session_id="mine", name="mine")
     site.world.settle()

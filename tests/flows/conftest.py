@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.flows import invariants
+from tests.receiver import Receiver, receiver
 from tests.world import World
 
 MakeWorld = Callable[..., World]
@@ -31,6 +32,13 @@ def any_world(database_url: str) -> Iterator[MakeWorld]:
     """Return the same factory as `make_world`, on both databases."""
     with _worlds(database_url) as make:
         yield make
+
+
+@pytest.fixture
+def shop() -> Iterator[Receiver]:
+    """Return a receiver that takes everything."""
+    with receiver() as one:
+        yield one
 
 
 @contextmanager

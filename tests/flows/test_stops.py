@@ -191,6 +191,21 @@ def test_an_extension_comes_too_late_after_the_stop(world: World) -> None:
     assert world.session(session_id).stop_reason is StopReason.MAX_DURATION
 
 
+@pytest.mark.parametrize(("of_model", "longest"), [({}, 86_400), ({"max_duration_seconds": 1800}, 1800)])
+def test_a_stop_can_be_moved_until_the_instant_that_events_name(
+    world: World, of_model: dict[str, int], longest: int
+) -> None:
+    world.put_model("bounded", {"alpha": "llama-3"}, **of_model)
+    session_id = world.run_session("bounded", stop={"max_duration_seconds": 600})
+    session = world.session(session_id)
+    assert session.running_at is not None
+    assert session.extendable_until == session.running_at + timedelta(seconds=longest)
+    code = world.refused("session.extend", session_id=session_id, max_duration_seconds=longest + 1)
+    assert code == "limit_exceeded"
+    world.done("session.extend", session_id=session_id, max_duration_seconds=longest)
+    assert world.session(session_id).extendable_until is None
+
+
 def test_an_extension_in_time_moves_the_stop(world: World) -> None:
     session_id = world.run_session(stop={"max_duration_seconds": 600})
     world.jump(timedelta(seconds=599))

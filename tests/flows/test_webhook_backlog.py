@@ -1,6 +1,6 @@
 """What waits for a webhook: it is for that receiver only, and holds nothing else up."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.flows.operations import deliver_webhooks as flow
 from orchestrator.flows.operations.webhooks import put_webhook
+from orchestrator.rules import webhooks as rules
 from orchestrator.rules.events import Event
 from orchestrator.rules.values import Webhook
 from orchestrator.settings.configuration import WebhookConfiguration
@@ -16,13 +17,6 @@ from tests.receiver import SECRET, Receiver, receiver
 from tests.world import SECOND, World
 
 TYPE, OTHER_TYPE = "orchestrator.session.changed", "orchestrator.account.exhausted"
-
-
-@pytest.fixture
-def shop() -> Iterator[Receiver]:
-    """Return a receiver that takes everything."""
-    with receiver() as one:
-        yield one
 
 
 @pytest.fixture
@@ -119,7 +113,7 @@ def test_a_webhook_that_is_corrected_sends_what_waits_at_once(world: World, shop
 def test_a_full_subject_holds_up_no_other(
     world: World, shop: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flow, "MOST_WAITING", 10)
+    monkeypatch.setattr(rules, "MOST_WAITING", 10)
     put(world, shop.url)
     shop.answer = lambda event: 400 if event["subject"] == "bad" else 200
     happen(world, *["bad"] * 30)

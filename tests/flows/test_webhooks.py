@@ -1,7 +1,6 @@
 """Events reach webhooks: signed, at least once, in the order of each subject, whatever the receivers do."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -24,13 +23,6 @@ from tests.world import HOUR, MINUTE, SECOND, World
 
 OTHER_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 LIFE = [f"orchestrator.session.{kind}" for kind in ("created", "starting", "running", "stopping", "stopped")]
-
-
-@pytest.fixture
-def shop() -> Iterator[Receiver]:
-    """Return a receiver that takes everything."""
-    with receiver() as one:
-        yield one
 
 
 @pytest.fixture

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.rules.installation.delivery_times import NOT_AFTER, NOT_BEFORE, RETRY_AFTER, instant
+from orchestrator.rules.installation.delivery_times import (
+    NOT_AFTER,
+    NOT_BEFORE,
+    RETRY_AFTER,
+    fault_of,
+    instant,
+)
 from orchestrator.rules.installation.messages import read_task
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -57,3 +63,20 @@ def test_a_job_that_is_tried_again_waits_by_the_clock_of_the_worker_that_takes_i
 
 def test_a_job_that_waits_for_nothing_begins_at_once() -> None:
     assert "eta" not in read(**{RETRY_AFTER: 0}).headers
+
+
+@pytest.mark.parametrize(
+    ("not_before", "not_after", "refused_for"),
+    [
+        (None, "2026-01-01T00:00:00", None),
+        (None, "2025-12-31T23:59:59", "expired"),
+        ("2026-01-02T00:00:00", None, None),
+        ("2026-01-02T00:00:01", None, "eta"),
+        ("2026-01-02T00:00:01", "2025-12-31T23:59:59", "expired"),
+    ],
+)
+def test_a_job_is_refused_for_its_times(
+    not_before: str | None, not_after: str | None, refused_for: str | None
+) -> None:
+    fault = fault_of(not_before, not_after, NOW)
+    assert fault is None if refused_for is None else refused_for in (fault or "")

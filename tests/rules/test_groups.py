@@ -21,9 +21,9 @@ from orchestrator.rules.billing.groups import (
     surely_funded,
     uncharged_at_most,
 )
-from orchestrator.rules.billing.meters import HORIZON
 from orchestrator.rules.states import State
 from orchestrator.rules.values import ZERO, Session
+from orchestrator.rules.values.horizon import HORIZON
 from tests.rules.builders import (
     HOUR,
     MINUTE,

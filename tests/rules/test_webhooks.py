@@ -132,6 +132,11 @@ def test_patterns_that_match_no_type_are_named() -> None:
     assert webhooks.unmatched(["*"], []) == ["*"]
 
 
+@pytest.mark.parametrize(("waiting", "read"), [(0, 100), (999, 100), (1000, 8), (5000, 8)])
+def test_where_much_waits_for_a_receiver_that_fails_few_new_events_are_read(waiting: int, read: int) -> None:
+    assert webhooks.events_to_read(waiting) == read
+
+
 def test_a_pass_that_sends_nothing_says_nothing_of_the_receiver() -> None:
     down = webhooks.after_pass(HOOK, arrived=0, answer="no", now=T0)
     idle = webhooks.after_pass(down, arrived=0, answer=None, now=T0 + MINUTE)

@@ -13,7 +13,7 @@ from orchestrator.rules.values import Account
 from orchestrator.store.queries.usage import Standing
 from orchestrator.store.transaction import Transaction
 
-#: Accounts whose due stops are applied in a transaction that is about something else.
+#: A transaction that closes placements applies the due stops of so many accounts at most.
 STOPPED_BESIDE = 10
 
 
@@ -46,7 +46,7 @@ def stop_many(
 
 @dataclass(frozen=True, slots=True)
 class LockedAccounts:
-    """Work on accounts whose due stops were applied first. End all of it with `finish_all`."""
+    """Accounts under their locks, with their first due stops applied. End the work on each with `finish_all`."""
 
     ready: Mapping[str, AccountWork] = field(default_factory=dict)
     """By account id."""

@@ -21,7 +21,7 @@ from orchestrator.store.transaction import Transaction
 log = logging.getLogger(__name__)
 
 #: Events that one pass reads after the webhook's place, and events that it tries again.
-BATCH, AGAIN = 100, 50
+AGAIN = 50
 #: So many subjects are served at the same time.
 LINES = 8
 #: After so many failures in a row a pass sends nothing more.
@@ -29,8 +29,6 @@ ENOUGH_FAILURES = 5
 #: A pass begins no event after this; an event takes `ANSWERS_WITHIN` at most. Seconds.
 PASS_SECONDS = 20.0
 LEASE = timedelta(seconds=PASS_SECONDS + rule.ANSWERS_WITHIN + 30)
-#: If so many events wait and the receiver fails, only a few new ones are read: the others stay in the outbox.
-MOST_WAITING, FEW = 1000, 8
 
 
 class SendsEvents(Protocol):
@@ -95,8 +93,8 @@ def _claim(tx: Transaction, name: str) -> ClaimedPass | None:
     if webhook is None:
         return None
     blocked = tx.webhooks.waiting_subjects(name)
-    has_room = not webhook.failures or tx.webhooks.backlog(name).waiting < MOST_WAITING
-    read = tx.webhooks.next_events(webhook, BATCH if has_room else FEW)
+    waiting = tx.webhooks.backlog(name).waiting if webhook.failures else 0
+    read = tx.webhooks.next_events(webhook, rule.events_to_read(waiting))
     wanted = [
         _delivery(webhook, event, now)
         for event in read.events

@@ -1,12 +1,13 @@
 """Add, change, delete and replay webhooks; those of `orchestrator.toml` are taken over as a worker starts."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from orchestrator.client.event_resources import EVENTS
 from orchestrator.flows.engine.services import Services
+from orchestrator.flows.jobs.perform import Precondition
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.values import Delivery, Webhook
 from orchestrator.rules.webhooks import CANNOT_SIGN, key_in, receives, replayed, unmatched
@@ -15,8 +16,6 @@ from orchestrator.settings.secrets import SecretStore
 from orchestrator.store.database import Database
 from orchestrator.store.queries.webhooks import Backlog
 from orchestrator.store.transaction import Transaction
-
-Precondition = Callable[[Transaction], None]
 
 
 class InTheFile(Exception):

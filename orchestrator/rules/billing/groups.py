@@ -13,9 +13,10 @@ from math import floor
 from typing import assert_never
 
 from orchestrator.rules.billing import money
-from orchestrator.rules.billing.meters import EPOCH, HORIZON, SECOND, TICK, Costly, ceil, half_even, per_block
+from orchestrator.rules.billing.meters import EPOCH, SECOND, TICK, Costly, ceil, half_even, per_block
 from orchestrator.rules.states import State
 from orchestrator.rules.values import ZERO, Session
+from orchestrator.rules.values.horizon import HORIZON
 
 _MILLION = 1_000_000
 #: Up to this number, sessions of an account are computed one by one: that is exact, and costs less than groups.

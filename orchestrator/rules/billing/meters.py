@@ -14,14 +14,13 @@ from typing import TypeAlias
 
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Session, UsedSession
+from orchestrator.rules.values.horizon import HORIZON
 
 SECOND = 1_000_000
 TICK = timedelta(microseconds=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Up to this many blocks of each session are searched one by one; more are searched by halving.
 _FEW_BLOCKS = 8
-#: An end beyond this counts as no end.
-HORIZON = timedelta(days=36525)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

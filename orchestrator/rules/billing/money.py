@@ -10,7 +10,6 @@ from math import floor
 
 from orchestrator.rules.billing.meters import (
     EPOCH,
-    HORIZON,
     SECOND,
     TICK,
     Costly,
@@ -24,6 +23,7 @@ from orchestrator.rules.billing.meters import (
 )
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import ZERO, BudgetPeriod, Session, Usable
+from orchestrator.rules.values.horizon import HORIZON
 
 MICRO = Decimal("0.000001")
 #: An amount with more digits is a typing error.

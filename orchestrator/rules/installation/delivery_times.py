@@ -49,6 +49,15 @@ def seconds_held(begin: datetime, now: datetime) -> float:
     return min(max(0.0, (begin - now).total_seconds()), LONGEST_HELD)
 
 
+def fault_of(not_before: str | None, not_after: str | None, now: datetime) -> str | None:
+    """Return why a job is refused for its times, which are headers; None if it is not. `now`: by the store's clock."""
+    if not_after is not None and now > instant(not_after):
+        return f"the job expired at {not_after}, before it was carried out: send it again"
+    if not_before is not None and instant(not_before) - now > LATEST_ETA:
+        return "eta is more than a day ahead: send the job when it is due"
+    return None
+
+
 def _given(fields: Mapping[str, Any], name: str, otherwise: datetime) -> datetime:
     value = fields.get(name)
     return instant(value) if value else otherwise

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import assert_never
 
-from orchestrator.rules.billing.meters import HORIZON
 from orchestrator.rules.billing.money import FundsEnd, cost_limit_at, end_reason, payer_of
 from orchestrator.rules.sessions.busy import under_way_until
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.text import numbered
 from orchestrator.rules.values import Policy, Session, Usable
 from orchestrator.rules.values.amounts import money_text
+from orchestrator.rules.values.horizon import HORIZON
 from orchestrator.rules.values.zero import ZERO
 
 #: Added to what is asked from a provider, in seconds: our clock stops the session, their end is the

@@ -11,6 +11,7 @@ minutes                                                      what happened minut
 tokens                                                       tokens of the HTTP API, and their scopes
 webhooks                                                     receivers of events, and what did not arrive there
 amounts, zero                                                money as it leaves; no money
+horizon                                                      the longest time that is reckoned with
 
 Times are aware and in UTC; money is `Decimal` in the named currency; durations are seconds.
 """

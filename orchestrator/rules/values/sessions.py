@@ -7,15 +7,13 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.states import ACTIVE, State, StopReason
+from orchestrator.rules.values.horizon import HORIZON
 from orchestrator.rules.values.leases import Due, Lease
 from orchestrator.rules.values.zero import ZERO
 
-_LIVE = frozenset({State.STARTING, State.RUNNING})
 #: Stops that an extension can move: the other reasons are not limits of the session's own.
 _EXTENDABLE = frozenset({StopReason.MAX_DURATION, StopReason.MAX_COST})
-#: A longer limit counts as this: the calendar ends.
-_LONGEST_SECONDS = 36_525 * 86_400
 
 
 class OnQuota(StrEnum):
@@ -175,10 +173,10 @@ class Session:
     def extendable_until(self) -> datetime | None:
         """The latest instant to which an extension can move the coming stop; None where it cannot. With `failover`, the
         next placement serves beyond the declared end of this one."""
-        can_move = self.state in _LIVE and self.stop_at_reason in _EXTENDABLE
+        can_move = self.state in ACTIVE and self.stop_at_reason in _EXTENDABLE
         if not can_move or self.running_at is None or self.ends_at is None:
             return None
-        limits = (self.plan_max_duration_seconds, self.model_max_duration_seconds, _LONGEST_SECONDS)
+        limits = (self.plan_max_duration_seconds, self.model_max_duration_seconds, HORIZON.total_seconds())
         longest = min(limit for limit in limits if limit is not None)
         latest = self.running_at + timedelta(seconds=longest)
         if self.declared_end_at is not None and not self.failover:
