@@ -11,9 +11,10 @@ from fastapi.responses import JSONResponse
 from orchestrator.api.callers import caller_of, process_of
 from orchestrator.api.problems import Problem, answer, fault, invalid
 from orchestrator.api.versions import Representation, etag_of
-from orchestrator.flows.jobs.perform import Performed, Precondition, perform_once
+from orchestrator.flows.jobs.perform import Performed, perform_once
 from orchestrator.flows.jobs.under_key import perform_under_key
 from orchestrator.observability import tracing
+from orchestrator.store.transaction import Precondition
 
 #: The longest key: as a task id it may have an account's id before it.
 LONGEST_KEY = 180

@@ -8,9 +8,8 @@ from typing import Any
 from fastapi import Request
 
 from orchestrator.client.outcomes import plain
-from orchestrator.flows.jobs.perform import Precondition
 from orchestrator.rules.refusals import ErrorCode, Refusal
-from orchestrator.store.transaction import Transaction
+from orchestrator.store.transaction import Precondition, Transaction
 
 Representation = Mapping[str, Any]
 

@@ -192,3 +192,7 @@ class Transaction:
     def _decided_at(self) -> datetime:
         """Return the instant on which this transaction decides: the last that it read."""
         return self._now or self.now()
+
+
+#: A condition on rows, checked under the locks of the change that follows. Raises what the caller gets if it fails.
+Precondition = Callable[[Transaction], None]

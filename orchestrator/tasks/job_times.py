@@ -1,10 +1,9 @@
 """When a job may begin, and until when, by the store's clock."""
 
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.jobs.perform import Precondition
 from orchestrator.rules.installation.delivery_times import fault_of, instant, seconds_held
 from orchestrator.rules.refusals import ErrorCode, Refusal
-from orchestrator.store.transaction import Transaction
+from orchestrator.store.transaction import Precondition, Transaction
 
 
 class NotDueYet(Exception):

@@ -15,10 +15,9 @@ from orchestrator.api.problems import ApiCode, Problem, fault, invalid
 from orchestrator.client import requests, resources
 from orchestrator.client.parsing import parse
 from orchestrator.flows.jobs import lookup
-from orchestrator.flows.jobs.perform import Precondition
 from orchestrator.rules.refusals import Refusal
 from orchestrator.rules.values import ModelSource, Scope
-from orchestrator.store.transaction import Transaction
+from orchestrator.store.transaction import Precondition, Transaction
 
 router = APIRouter(tags=["sessions"])
 

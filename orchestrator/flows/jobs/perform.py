@@ -44,11 +44,9 @@ from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import TERMINAL
 from orchestrator.store.core.gathering import AlreadyThere
 from orchestrator.store.queries.inbox import KnownJob, ListedJob
-from orchestrator.store.transaction import Transaction
+from orchestrator.store.transaction import Precondition, Transaction
 
 Effect = Callable[[Services, Transaction, Any], Mapping[str, Any]]
-#: A condition on rows, checked under the locks of the effect. Raises Refusal.
-Precondition = Callable[[Transaction], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

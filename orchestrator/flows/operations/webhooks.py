@@ -7,7 +7,6 @@ from typing import Any
 
 from orchestrator.client.event_resources import EVENTS
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.jobs.perform import Precondition
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.values import Delivery, Webhook
 from orchestrator.rules.webhooks import CANNOT_SIGN, key_in, receives, replayed, unmatched
@@ -15,7 +14,7 @@ from orchestrator.settings.configuration import WebhookConfiguration
 from orchestrator.settings.secrets import SecretStore
 from orchestrator.store.database import Database
 from orchestrator.store.queries.webhooks import Backlog
-from orchestrator.store.transaction import Transaction
+from orchestrator.store.transaction import Precondition, Transaction
 
 
 class InTheFile(Exception):
