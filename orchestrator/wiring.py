@@ -20,7 +20,7 @@ from orchestrator.providers.checks import credential_faults, one_key, timer_faul
 from orchestrator.providers.http.client import ClientOptions, HttpClient
 from orchestrator.providers.http.resolver import WatchedResolver
 from orchestrator.providers.port.driver import Driver
-from orchestrator.providers.port.secrets import Hidden
+from orchestrator.providers.port.secrets import Redactor
 from orchestrator.rules.installation.descriptors import calls_that_fit
 from orchestrator.rules.states import Step
 from orchestrator.rules.upstream.addresses import Reach
@@ -167,7 +167,7 @@ def _client(configuration: Configuration, secrets: SecretStore) -> HttpClient:
     """Return the one client of the process; no secret leaves it in a message."""
     options = ClientOptions(max_connections=sum(TOTALS.values()))
     resolver = WatchedResolver(names=_hosts(configuration))
-    return HttpClient(options, hidden=Hidden(secrets.resolved), resolver=resolver)
+    return HttpClient(options, redactor=Redactor(secrets.resolved), resolver=resolver)
 
 
 def _listen(database: Database, wake: Callable[[frozenset[Step]], None]) -> None:

@@ -27,7 +27,7 @@ _PARTICULARS = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}[0-9a-f-]*|\d+(\.\d+)?", re.I
 #: Libraries that raise for a broker that is down or refuses.
 _OF_THE_BROKER = frozenset({"redis", "kombu", "amqp", "vine"})
 
-Kind = tuple[object, ...]
+LineKind = tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Limit:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._windows: OrderedDict[Kind, Window] = OrderedDict()
+        self._windows: OrderedDict[LineKind, Window] = OrderedDict()
         self._looked_at = clock()
 
     def admitted(self, record: logging.LogRecord) -> Iterator[logging.LogRecord]:
@@ -69,7 +69,7 @@ class Limit:
         """Return the summaries of all that is still counted."""
         yield from self._ended(float("inf"))
 
-    def _window(self, kind: Kind, record: logging.LogRecord, now: float) -> Window:
+    def _window(self, kind: LineKind, record: logging.LogRecord, now: float) -> Window:
         window = self._windows.get(kind)
         if window is None:
             window = self._windows[kind] = Window(began=now, record=record)
@@ -110,7 +110,7 @@ class BoundedHandler(logging.StreamHandler[TextIO]):
         super().close()
 
 
-def _kind(record: logging.LogRecord) -> Kind:
+def _kind(record: logging.LogRecord) -> LineKind:
     template = _PARTICULARS.sub("#", str(record.msg))
     return (record.name, record.levelno, template, *_raised(record))
 

@@ -13,7 +13,7 @@ from orchestrator.rules.values import Verdict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class KnownAnswer:
     """One answer. `source`: the code, documentation, schema or issue that has it."""
 
     situation: str
@@ -29,9 +29,9 @@ class Known:
         return f"{self.server}: {self.what}"
 
 
-def _read(line: str) -> Known:
+def _read(line: str) -> KnownAnswer:
     row = json.loads(line)
-    return Known(**row | {"verdict": Verdict(row["verdict"])})
+    return KnownAnswer(**row | {"verdict": Verdict(row["verdict"])})
 
 
 _ALL = [_read(line) for line in Path(__file__).with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()]

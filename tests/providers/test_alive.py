@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orchestrator.providers.chat.ping import judge
 from orchestrator.providers.port.answers import Response
 from orchestrator.rules.values import ModelType, Verdict
-from tests.providers.known_answers import CHAT, SPEECH, Known
+from tests.providers.known_answers import CHAT, SPEECH, KnownAnswer
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -22,12 +22,12 @@ def answer(body: Any, status: int = 200) -> Response:
 
 
 @pytest.mark.parametrize("known", CHAT, ids=str)
-def test_what_servers_answer_to_a_chat(known: Known) -> None:
+def test_what_servers_answer_to_a_chat(known: KnownAnswer) -> None:
     assert judge(answer(known.body), ModelType.LLM) is known.verdict
 
 
 @pytest.mark.parametrize("known", SPEECH, ids=str)
-def test_what_servers_answer_to_speech(known: Known) -> None:
+def test_what_servers_answer_to_speech(known: KnownAnswer) -> None:
     assert judge(answer(known.body), ModelType.ASR) is known.verdict
 
 

@@ -9,13 +9,13 @@ import pytest
 from orchestrator.providers.chat.ping import judge
 from orchestrator.providers.port.answers import Response
 from orchestrator.rules.values import ModelType
-from tests.providers.known_answers import ERRORS, Known
+from tests.providers.known_answers import ERRORS, KnownAnswer
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("known", ERRORS, ids=str)
-def test_the_verdict_of_a_known_error(known: Known) -> None:
+def test_the_verdict_of_a_known_error(known: KnownAnswer) -> None:
     body = json.dumps(known.body).encode()
     answer = Response(status=known.status, body=body, headers=known.headers, received_at=NOW)
     assert judge(answer, ModelType.LLM) is known.verdict

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.providers.http.client import NoAnswer
 from orchestrator.providers.port.driver import Auth, Secret
-from orchestrator.providers.port.secrets import DETAIL_LIMIT, Hidden, beginning, brief, hidden_forms, redact
+from orchestrator.providers.port.secrets import DETAIL_LIMIT, Redactor, beginning, brief, hidden_forms, redact
 from tests.providers.asking import ask
 from tests.providers.rawserver import GOOD, Handler, read_request, saying
 
@@ -66,13 +66,13 @@ def test_what_is_short_enough_is_kept_to_its_end() -> None:
 
 def test_the_secrets_of_other_calls_are_hidden_too_once_they_are_known() -> None:
     known: set[str] = set()
-    hidden = Hidden(lambda: known)
-    assert hidden.forms(SECRET) == hidden_forms(SECRET)
+    redactor = Redactor(lambda: known)
+    assert redactor.forms(SECRET) == hidden_forms(SECRET)
     known |= {"neighbour:pass/word-1", "EMPTY"}
     said = (
         "neither neighbour:pass/word-1 nor pass/word-1 nor bmVpZ2hib3VyOnBhc3Mvd29yZC0x, and EMPTY is a word"
     )
-    assert redact(said, hidden.forms(SECRET)) == "neither *** nor *** nor ***, and EMPTY is a word"
+    assert redact(said, redactor.forms(SECRET)) == "neither *** nor *** nor ***, and EMPTY is a word"
 
 
 def test_a_secret_is_not_in_its_repr() -> None:

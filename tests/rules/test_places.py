@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.admission.places import WELL_SERVED, Choice, attempts, choices, failed_at, remembered
+from orchestrator.rules.admission.places import (
+    WELL_SERVED,
+    PlaceCandidate,
+    attempts,
+    failed_at,
+    place_candidates,
+    remembered,
+)
 from orchestrator.rules.states import PlacementState
 from orchestrator.rules.values import Brake, ModelType, Placement, RefusedBy
 from orchestrator.rules.values.zero import ZERO
@@ -31,49 +38,49 @@ def a_brake(provider: str, credential: str | None = None) -> Brake:
     ],
 )
 def test_where_a_new_placement_goes(brakes: list[Brake], expected: list[str]) -> None:
-    assert choices(["a", "b"], brakes) == [Choice(provider=name) for name in expected]
+    assert place_candidates(["a", "b"], brakes) == [PlaceCandidate(provider=name) for name in expected]
 
 
 def test_a_key_at_fault_is_avoided_at_first() -> None:
-    assert choices(["a", "b"], [a_brake("a", "env:A"), a_brake("b"), a_brake("b", "env:B")]) == [
-        Choice(provider="a", avoiding=frozenset({"env:A"})),
-        Choice(provider="a"),
-        Choice(provider="b"),
+    assert place_candidates(["a", "b"], [a_brake("a", "env:A"), a_brake("b"), a_brake("b", "env:B")]) == [
+        PlaceCandidate(provider="a", avoiding=frozenset({"env:A"})),
+        PlaceCandidate(provider="a"),
+        PlaceCandidate(provider="b"),
     ]
 
 
 def test_a_session_goes_where_it_has_not_been_then_under_another_key_then_back() -> None:
-    assert choices(["a", "b"], [], [("a", "env:A")]) == [
-        Choice(provider="b"),
-        Choice(provider="a", avoiding=frozenset({"env:A"})),
-        Choice(provider="a"),
+    assert place_candidates(["a", "b"], [], [("a", "env:A")]) == [
+        PlaceCandidate(provider="b"),
+        PlaceCandidate(provider="a", avoiding=frozenset({"env:A"})),
+        PlaceCandidate(provider="a"),
     ]
 
 
 def test_what_a_brake_holds_comes_after_where_one_session_alone_fared_ill() -> None:
-    assert choices(["a", "b", "c"], [a_brake("b"), a_brake("a", "env:B")], [("a", "env:A")]) == [
-        Choice(provider="c"),
-        Choice(provider="a", avoiding=frozenset({"env:A", "env:B"})),
-        Choice(provider="a", avoiding=frozenset({"env:B"})),
-        Choice(provider="b"),
-        Choice(provider="a", avoiding=frozenset({"env:A"})),
-        Choice(provider="a"),
+    assert place_candidates(["a", "b", "c"], [a_brake("b"), a_brake("a", "env:B")], [("a", "env:A")]) == [
+        PlaceCandidate(provider="c"),
+        PlaceCandidate(provider="a", avoiding=frozenset({"env:A", "env:B"})),
+        PlaceCandidate(provider="a", avoiding=frozenset({"env:B"})),
+        PlaceCandidate(provider="b"),
+        PlaceCandidate(provider="a", avoiding=frozenset({"env:A"})),
+        PlaceCandidate(provider="a"),
     ]
 
 
 _PROVIDERS = st.sampled_from("abc")
-_SPOTS = st.frozensets(st.tuples(_PROVIDERS, st.sampled_from([None, "env:1", "env:2"])))
+_KEYS = st.frozensets(st.tuples(_PROVIDERS, st.sampled_from([None, "env:1", "env:2"])))
 _BRAKES = st.lists(st.builds(a_brake, _PROVIDERS, st.sampled_from([None, "env:1", "env:2"])))
 
 
-@given(_SPOTS, _BRAKES)
+@given(_KEYS, _BRAKES)
 def test_no_provider_is_lost_and_none_is_tried_again_before_all_others(
-    spots: frozenset[tuple[str, str | None]], brakes: list[Brake]
+    keys: frozenset[tuple[str, str | None]], brakes: list[Brake]
 ) -> None:
-    offered = choices(["a", "b", "c"], brakes, spots)
+    offered = place_candidates(["a", "b", "c"], brakes, keys)
     assert {one.provider for one in offered if not one.avoiding} == {"a", "b", "c"}
-    been = {provider for provider, _ in spots}
-    unbraked = [one.provider for one in choices(["a", "b", "c"], [], spots)]
+    been = {provider for provider, _ in keys}
+    unbraked = [one.provider for one in place_candidates(["a", "b", "c"], [], keys)]
     assert set(unbraked[: 3 - len(been)]) == {"a", "b", "c"} - been
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from orchestrator.rules.states import State
 from orchestrator.store.database import Database
-from orchestrator.store.queries.lookups import Kind, NamedRow
+from orchestrator.store.queries.lookups import NamedRow, RowKind
 from orchestrator.store.queries.pages import SessionFilter
 from tests.rules.builders import T0
 from tests.store.stage import a_closing, a_created, a_running, an_account, keep
@@ -20,16 +20,16 @@ def test_sessions_are_found_by_id_by_name_and_by_beginning(database: Database) -
     )
     with database.reading() as tx:
         rows = tx.lookups
-        assert rows.has(Kind.SESSION, "Batch_1")
-        assert not rows.has(Kind.SESSION, "batch_1"), "the case counts"
-        assert not rows.has(Kind.SESSION, "Batch_4"), "deleted"
-        assert rows.has(Kind.ENDED_SESSION, "Batch_4")
-        assert rows.named(Kind.SESSION, "Batch_1", 9) == [NamedRow("batchX3", "Batch_1")]
-        found = [one.id for one in rows.beginning(Kind.SESSION, "Batch_", 9)]
+        assert rows.has(RowKind.SESSION, "Batch_1")
+        assert not rows.has(RowKind.SESSION, "batch_1"), "the case counts"
+        assert not rows.has(RowKind.SESSION, "Batch_4"), "deleted"
+        assert rows.has(RowKind.ENDED_SESSION, "Batch_4")
+        assert rows.named(RowKind.SESSION, "Batch_1", 9) == [NamedRow("batchX3", "Batch_1")]
+        found = [one.id for one in rows.beginning(RowKind.SESSION, "Batch_", 9)]
         assert found == ["Batch_1", "Batch_2"], "an underscore is an underscore"
-        assert [one.id for one in rows.beginning(Kind.SESSION, "", 2)] == sorted(["Batch_1", "Batch_2"])
-        assert [one.id for one in rows.completing(Kind.SESSION, "sec", 9)] == ["Batch_2"]
-        assert rows.beginning(Kind.SESSION, "%", 9) == []
+        assert [one.id for one in rows.beginning(RowKind.SESSION, "", 2)] == sorted(["Batch_1", "Batch_2"])
+        assert [one.id for one in rows.completing(RowKind.SESSION, "sec", 9)] == ["Batch_2"]
+        assert rows.beginning(RowKind.SESSION, "%", 9) == []
 
 
 def test_what_begins_like_an_id_or_a_name_is_completed_letter_by_letter(database: Database) -> None:
@@ -41,10 +41,12 @@ def test_what_begins_like_an_id_or_a_name_is_completed_letter_by_letter(database
         for typed in ("café", "caf", "Caf", "caf%", "c", "", "s1", "none"):
             expected = {one.id for one in rows if one.id.startswith(typed) or one.name.startswith(typed)}
             expected |= {"cafe-1"} if "cafe-1".startswith(typed) or "x".startswith(typed) else set()
-            found = tx.lookups.completing(Kind.SESSION, typed, 20)
+            found = tx.lookups.completing(RowKind.SESSION, typed, 20)
             assert sorted(one.id for one in found) == sorted(expected), typed
-        assert len(tx.lookups.completing(Kind.SESSION, "caf", 2)) == 2
-        by_name = [one.name for one in tx.lookups.completing(Kind.SESSION, "caf", 20) if one.id != "cafe-1"]
+        assert len(tx.lookups.completing(RowKind.SESSION, "caf", 2)) == 2
+        by_name = [
+            one.name for one in tx.lookups.completing(RowKind.SESSION, "caf", 20) if one.id != "cafe-1"
+        ]
         assert by_name == sorted(by_name)
 
 
@@ -53,10 +55,10 @@ def test_other_rows_are_found_too(database: Database) -> None:
     keep(database, replace(a_closing(1), session_id=None, id="orphan-1"))
     with database.reading() as tx:
         rows = tx.lookups
-        assert [one.id for one in rows.beginning(Kind.ACCOUNT, "z", 9)] == ["zeta"]
-        assert [one.id for one in rows.beginning(Kind.ORPHAN, "orph", 9)] == ["orphan-1"]
-        assert rows.beginning(Kind.FORMER_PROVIDER, "al", 9) == [NamedRow("alpha", "alpha")]
-        for kind in Kind:
+        assert [one.id for one in rows.beginning(RowKind.ACCOUNT, "z", 9)] == ["zeta"]
+        assert [one.id for one in rows.beginning(RowKind.ORPHAN, "orph", 9)] == ["orphan-1"]
+        assert rows.beginning(RowKind.FORMER_PROVIDER, "al", 9) == [NamedRow("alpha", "alpha")]
+        for kind in RowKind:
             assert rows.named(kind, "nothing", 9) == []
 
 

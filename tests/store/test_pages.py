@@ -25,7 +25,7 @@ from orchestrator.rules.values import Account, Budget, BudgetPeriod, Model, Mode
 from orchestrator.settings import Configuration
 from orchestrator.store.database import Database
 from orchestrator.store.plain import table_of
-from orchestrator.store.queries.lookups import Kind
+from orchestrator.store.queries.lookups import RowKind
 from orchestrator.store.queries.pages import Behind, Pages, SessionFilter
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import SECOND, T0, a_model
@@ -199,7 +199,7 @@ def test_a_session_is_found_by_the_beginning_of_its_id_beside_many(many: Databas
 
 def test_what_a_person_begins_to_type_is_found_by_the_index_of_ids_beside_many(many: Database) -> None:
     with many.reading() as tx, statements(many) as seen:
-        found = [one.id for one in tx.lookups.beginning(Kind.SESSION, "many-9999", 20)]
+        found = [one.id for one in tx.lookups.beginning(RowKind.SESSION, "many-9999", 20)]
     assert found == [f"many-{n}" for n in (9999, *range(99990, 100000))]
     [(statement, parameters)] = seen
     with many.engine.connect() as connection:
@@ -211,8 +211,8 @@ def test_what_a_person_begins_to_type_is_found_by_the_index_of_ids_beside_many(m
 @pytest.mark.parametrize("begins", ["name-9999", "many-9999", "n", ""])
 def test_a_shell_completes_names_by_their_index_beside_many(many: Database, begins: str) -> None:
     with many.reading() as tx, statements(many) as seen:
-        found = tx.lookups.completing(Kind.SESSION, begins, 20)
-        tx.lookups.named(Kind.SESSION, "many-7", 2)
+        found = tx.lookups.completing(RowKind.SESSION, begins, 20)
+        tx.lookups.named(RowKind.SESSION, "many-7", 2)
     assert all(one.id.startswith(begins) or one.name.startswith(begins) for one in found)
     assert found
     *completed, named = [plan_of(many, *each) for each in seen]
@@ -222,7 +222,7 @@ def test_a_shell_completes_names_by_their_index_beside_many(many: Database, begi
     assert "Seq Scan on sessions" not in named, named
     began = time.monotonic()
     with many.reading() as tx:
-        tx.lookups.completing(Kind.SESSION, begins, 20)
+        tx.lookups.completing(RowKind.SESSION, begins, 20)
     assert time.monotonic() - began < 0.3
 
 
@@ -238,7 +238,7 @@ def test_a_beginning_is_compared_letter_by_letter(database: Database, begins: st
     wanted = {one for one in known if one.startswith(begins)}
     with database.reading() as tx:
         assert set(tx.pages.ids_beginning(begins, 20)) == wanted
-        assert {one.id for one in tx.lookups.beginning(Kind.SESSION, begins, 20)} == wanted
+        assert {one.id for one in tx.lookups.beginning(RowKind.SESSION, begins, 20)} == wanted
         assert set(ids(tx, SessionFilter(begins=begins), 20)) == wanted
         assert len(ids(tx, SessionFilter(begins="n"), 20)) == len(known)
 
@@ -322,8 +322,8 @@ def test_sqlite_uses_an_index_for_each_list(on_sqlite: Database) -> None:
             Pages(tx.connection).sessions(wanted, 5, Behind(T0, "x"), look_at=10)
         tx.pages.queue(5)
         tx.pages.ids_beginning("session", 2)
-        tx.lookups.completing(Kind.SESSION, "session", 2)
-        tx.lookups.named(Kind.SESSION, "session", 2)
+        tx.lookups.completing(RowKind.SESSION, "session", 2)
+        tx.lookups.named(RowKind.SESSION, "session", 2)
     with on_sqlite.engine.connect() as connection:
         for statement, parameters in seen:
             plan = [

@@ -83,7 +83,7 @@ def unknown(kind: str, text: str) -> Complaint:
 
 def offered(kinds: Sequence[str], incomplete: str) -> Iterator[tuple[str, str]]:
     """Yield what a shell may complete to, with a word about each. Never fails: a shell has no place for an error."""
-    from orchestrator.store.queries.lookups import Kind
+    from orchestrator.store.queries.lookups import RowKind
 
     try:
         with _rows() as tx:
@@ -91,7 +91,7 @@ def offered(kinds: Sequence[str], incomplete: str) -> Iterator[tuple[str, str]]:
                 if kind == "provider":
                     yield from ((name, "provider") for name in _providers() if name.startswith(incomplete))
                 elif tx is not None and not kind.startswith(("ended", "former")):
-                    for one in tx.lookups.completing(Kind(kind), incomplete, _OFFERED):
+                    for one in tx.lookups.completing(RowKind(kind), incomplete, _OFFERED):
                         yield from _offer(one, incomplete, kind)
     except Exception:  # noqa: BLE001
         return
@@ -108,26 +108,26 @@ def _offer(one: "NamedRow", incomplete: str, kind: str) -> Iterator[tuple[str, s
 
 
 def _exactly(tx: "Transaction | None", kind: str, text: str) -> "Sequence[NamedRow]":
-    from orchestrator.store.queries.lookups import Kind, NamedRow
+    from orchestrator.store.queries.lookups import NamedRow, RowKind
 
     there = (
-        text in _providers() if kind == "provider" else tx is not None and tx.lookups.has(Kind(kind), text)
+        text in _providers() if kind == "provider" else tx is not None and tx.lookups.has(RowKind(kind), text)
     )
     return [NamedRow(text, text)] if there else []
 
 
 def _by_name(tx: "Transaction | None", kind: str, text: str) -> "Sequence[NamedRow]":
-    from orchestrator.store.queries.lookups import Kind
+    from orchestrator.store.queries.lookups import RowKind
 
-    return [] if tx is None or kind == "provider" else tx.lookups.named(Kind(kind), text, _NAMED + 1)
+    return [] if tx is None or kind == "provider" else tx.lookups.named(RowKind(kind), text, _NAMED + 1)
 
 
 def _by_beginning(tx: "Transaction | None", kind: str, text: str) -> "Sequence[NamedRow]":
-    from orchestrator.store.queries.lookups import Kind, NamedRow
+    from orchestrator.store.queries.lookups import NamedRow, RowKind
 
     if kind == "provider":
         return [NamedRow(name, name) for name in _providers() if name.startswith(text)]
-    return [] if tx is None else tx.lookups.beginning(Kind(kind), text, _NAMED + 1)
+    return [] if tx is None else tx.lookups.beginning(RowKind(kind), text, _NAMED + 1)
 
 
 def _only(kind: str, text: str, found: "Sequence[NamedRow]") -> str:

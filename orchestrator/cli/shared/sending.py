@@ -24,7 +24,7 @@ Follow: TypeAlias = Callable[[Json, float], Json]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class How:
+class SendOptions:
     """How a job is sent and its outcome printed: the common options of all commands that write."""
 
     as_json: bool
@@ -69,8 +69,8 @@ _FOLLOWING: Mapping[str, tuple[Any, Any]] = {
 def sends(
     job: str, show: Show, follow: Follow | None = None
 ) -> Callable[[Callable[..., Json]], Callable[..., None]]:
-    """Make a command of a function that returns the job's keyword arguments. The options of `How` are added to its own,
-    so that all commands that write share them."""
+    """Make a command of a function that returns the job's keyword arguments. `SendOptions` are added to its options, so
+    that all commands that write share them."""
     added = {**_OPTIONS, **(_FOLLOWING if follow else {})}
 
     def decorate(arguments_of: Callable[..., Json]) -> Callable[..., None]:
@@ -78,19 +78,19 @@ def sends(
 
         @functools.wraps(arguments_of)
         def command(**options: Any) -> None:
-            how = How(**{name: options.pop(name) for name in added})
-            if how.no_wait and how.wait_running is not None:
+            sending = SendOptions(**{name: options.pop(name) for name in added})
+            if sending.no_wait and sending.wait_running is not None:
                 raise Misused("--no-wait leaves at once, --wait-running waits: give one")
-            if how.task_id is not None and (fault := task_id_fault(how.task_id)) is not None:
+            if sending.task_id is not None and (fault := task_id_fault(sending.task_id)) is not None:
                 raise Misused(f"--task-id: {fault}")
             kwargs = arguments_of(**options)
             _check(f"orchestrator.{job}", kwargs, names, options)
-            result = outcome_of(f"orchestrator.{job}", kwargs, how)
+            result = outcome_of(f"orchestrator.{job}", kwargs, sending)
             if result is None:
                 return
-            if follow and how.wait_running is not None:
-                result = follow(result, how.wait_running)
-            print_json(result) if how.as_json else show(result)
+            if follow and sending.wait_running is not None:
+                result = follow(result, sending.wait_running)
+            print_json(result) if sending.as_json else show(result)
 
         _declare(command, arguments_of, added)
         return command
@@ -108,7 +108,7 @@ def _check(job: str, kwargs: Json, names: Names, options: Mapping[str, Any]) -> 
         raise misused(refusal.faults, names, options) from None
 
 
-def outcome_of(name: str, kwargs: Json, how: How) -> Json | None:
+def outcome_of(name: str, kwargs: Json, sending: SendOptions) -> Json | None:
     """Send the job and wait for its outcome; None with `--no-wait`. Raises Complaint if the job is refused."""
     from orchestrator.client import JobClient
     from orchestrator.settings import load_settings
@@ -116,19 +116,19 @@ def outcome_of(name: str, kwargs: Json, how: How) -> Json | None:
     settings = load_settings()
     broker, results = settings.broker_url, settings.result_url
     with JobClient(broker, results, sentinel_master=settings.sentinel_master, author=person()) as client:
-        task_id = client.send(name, kwargs, how.task_id)
-        if how.no_wait:
-            print_json({"task_id": task_id}) if how.as_json else print_line(task_id)
+        task_id = client.send(name, kwargs, sending.task_id)
+        if sending.no_wait:
+            print_json({"task_id": task_id}) if sending.as_json else print_line(task_id)
             return None
         with progress(f"waiting for the outcome of {name} …"):
-            outcome = client.wait(task_id, how.timeout)
-    return _result(outcome, task_id, how)
+            outcome = client.wait(task_id, sending.timeout)
+    return _result(outcome, task_id, sending)
 
 
-def _result(outcome: Mapping[str, Any] | None, task_id: str, how: How) -> Json:
+def _result(outcome: Mapping[str, Any] | None, task_id: str, sending: SendOptions) -> Json:
     if outcome is None:
         raise Complaint(
-            f"no outcome after {how.timeout:g} s: the job may still run. Is a worker up? The same command with "
+            f"no outcome after {sending.timeout:g} s: the job may still run. Is a worker up? The same command with "
             f"--task-id {task_id} waits for its outcome, and does nothing twice",
             TIMED_OUT,
             task_id=task_id,

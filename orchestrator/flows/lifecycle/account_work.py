@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class PrefetchedAccount:
     """What was read of an account, under its lock, together with other accounts."""
 
     standing: Standing
@@ -52,7 +52,7 @@ class AccountWork:
         account: Account,
         now: datetime,
         facts: NewSessionFacts | None = None,
-        known: Known | None = None,
+        known: PrefetchedAccount | None = None,
     ) -> None:
         """Begin work on a locked account. `now`, `facts` of a new session, `known`: read after the lock was taken."""
         self.services = services

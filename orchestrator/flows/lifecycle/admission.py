@@ -185,7 +185,9 @@ def _check_funds(work: AccountWork, session: Session) -> None:
         )
 
 
-def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Session | None) -> places.Spots:
+def _waited_for(
+    work: AccountWork, session: Session, model: Model, ahead_of: Session | None
+) -> places.ProviderKeys:
     """Return the slots that earlier sessions in the account's queue wait for and can take. This session must leave them
     free."""
     if not work.has_queued_sessions:
@@ -194,9 +196,9 @@ def _waited_for(work: AccountWork, session: Session, model: Model, ahead_of: Ses
     largest = {name: card.lifecycle.max_nodes for name, card in cards.items() if card is not None}
     waiting = work.tx.queues.models_waiting(session, largest, ahead_of=ahead_of)
     return {
-        spot
+        key
         for provider, model_id in waiting
-        for spot in places.taken_by(work.services, work.tx, provider, model_id, work.now)
+        for key in places.taken_by(work.services, work.tx, provider, model_id, work.now)
     }
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from orchestrator.flows.engine import crowd
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import due_stops
-from orchestrator.flows.lifecycle.account_work import AccountWork, Known, lock_account
+from orchestrator.flows.lifecycle.account_work import AccountWork, PrefetchedAccount, lock_account
 from orchestrator.rules.values import Account
 from orchestrator.store.queries.usage import Standing
 from orchestrator.store.transaction import Transaction
@@ -69,7 +69,7 @@ def lock_many(
         accounts, now = tx.many_accounts.lock_free(account_ids), tx.now()
     standings = tx.many_accounts.standings(accounts)
     due = [one for one, standing in standings.items() if due_stops.is_due(accounts[one], standing, now)]
-    known = {one: Known(standing=standings[one]) for one in accounts.keys() - set(due)}
+    known = {one: PrefetchedAccount(standing=standings[one]) for one in accounts.keys() - set(due)}
     if due:
         stopped = {one: accounts[one] for one in due[:STOPPED_BESIDE]}
         known |= _read(services, tx, stopped, now, {one: standings[one] for one in stopped})
@@ -104,7 +104,7 @@ def _read(
     accounts: Mapping[str, Account],
     now: datetime,
     standings: Mapping[str, Standing],
-) -> Mapping[str, Known]:
+) -> Mapping[str, PrefetchedAccount]:
     """Read what their due stops need; sessions and placements are locked."""
     many = tx.many_accounts
     due = [one for one, standing in standings.items() if due_stops.is_due(accounts[one], standing, now)]
@@ -114,7 +114,7 @@ def _read(
     groups = tx.groups.of_all(grouped) if grouped else {}
     metered = many.metered([one for one in accounts if one not in groups], services.few_sessions + 1)
     return {
-        one: Known(
+        one: PrefetchedAccount(
             standing=standing,
             overdue=overdue.get(one, ()),
             placements={session.id: placements[session.id] for session in overdue.get(one, ())},

@@ -10,12 +10,19 @@ from zlib import crc32
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle.account_work import AccountWork
-from orchestrator.rules.admission.places import Choice, attempts, choices, failed_at, remembered
+from orchestrator.rules.admission.places import (
+    PlaceCandidate,
+    ProviderKey,
+    attempts,
+    failed_at,
+    place_candidates,
+    remembered,
+)
 from orchestrator.rules.values import Credential, Model, Placement, Policy, RefusedBy, Session
 from orchestrator.store.transaction import Transaction
 
 #: (provider, credential) that a session must not be placed at.
-Spots = AbstractSet[tuple[str, str | None]]
+ProviderKeys = AbstractSet[ProviderKey]
 
 #: How often an open that failed at its platform, and may have left sessions there, is repeated under one key.
 REPEATS = 1
@@ -45,7 +52,9 @@ def providers_for(services: Services, session: Session, model: Model) -> Iterato
             yield provider
 
 
-def taken_by(services: Services, tx: Transaction, provider: str, model_id: str, now: datetime) -> Spots:
+def taken_by(
+    services: Services, tx: Transaction, provider: str, model_id: str, now: datetime
+) -> ProviderKeys:
     """Return the places at `provider` that a waiting session of this model can use now. A key that refuses this model,
     or is rate-limited for it, is left to others meanwhile."""
     limited = {one.credential for one in tx.waits.of_models(now, provider) if one.model_id == model_id}
@@ -60,7 +69,7 @@ def take_place(
     session: Session,
     model: Model,
     now: datetime,
-    others: Spots = frozenset(),
+    others: ProviderKeys = frozenset(),
     *,
     beside_brakes: bool = False,
 ) -> Place | None:
@@ -74,8 +83,8 @@ def take_place(
     tried = _tried(services, earlier) | others
     providers = [name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried]
     ill = failed_at(earlier, now)
-    for choice in choices(providers, work.brakes, ill, beside_brakes=beside_brakes):
-        place = _take_at(services, tx, session, choice, tried, now)
+    for candidate in place_candidates(providers, work.brakes, ill, beside_brakes=beside_brakes):
+        place = _take_at(services, tx, session, candidate, tried, now)
         if place is not None:
             return place
     return None
@@ -94,7 +103,7 @@ def take_place_by(
     now: datetime,
     by: datetime,
     *,
-    others: Spots = frozenset(),
+    others: ProviderKeys = frozenset(),
     beside_brakes: bool = False,
 ) -> Place | None:
     """Take a place now or at a time up to `by`: one that is rate-limited, or has a resting key, counts from when it is
@@ -136,10 +145,15 @@ def freed_by_time(
 
 
 def _take_at(
-    services: Services, tx: Transaction, session: Session, choice: Choice, tried: Spots, now: datetime
+    services: Services,
+    tx: Transaction,
+    session: Session,
+    candidate: PlaceCandidate,
+    tried: ProviderKeys,
+    now: datetime,
 ) -> Place | None:
-    provider = choice.provider
-    avoiding = {ref for name, ref in tried if name == provider} | choice.avoiding
+    provider = candidate.provider
+    avoiding = {ref for name, ref in tried if name == provider} | candidate.avoiding
     excluding = {ref for ref in avoiding if ref is not None}
     card = services.card(provider)
     which: Any = {
@@ -159,10 +173,10 @@ def _take_at(
     return None
 
 
-def _tried(services: Services, earlier: Sequence[Placement]) -> Spots:
+def _tried(services: Services, earlier: Sequence[Placement]) -> ProviderKeys:
     """Return the places where another attempt would meet the same refusal, or the same dead endpoint."""
     failed = Counter((one.provider, one.credential) for one in earlier if one.orphans_at_most is not None)
-    tried = {spot for spot, times in failed.items() if times > REPEATS}
+    tried = {key for key, times in failed.items() if times > REPEATS}
     for placement in earlier:
         card = services.card(placement.provider)
         if placement.refused_by is RefusedBy.PROVIDER:

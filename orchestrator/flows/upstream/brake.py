@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle.account_work import AccountWork
-from orchestrator.rules.admission.places import Spot
+from orchestrator.rules.admission.places import ProviderKey
 from orchestrator.rules.events import Event, rfc3339
 from orchestrator.rules.text import numbered
 from orchestrator.rules.upstream import brake as rule
@@ -52,10 +52,10 @@ def may_leave(work: AccountWork, session: Session) -> bool:
     return holding is not None and rule.may_move(*work.tx.brakes.moved(holding))
 
 
-def after_pings(services: Services, said: Collection[tuple[Spot, Sign]], now: datetime) -> None:
+def after_pings(services: Services, said: Collection[tuple[ProviderKey, Sign]], now: datetime) -> None:
     """End brakes where sessions in doubt have answered, and begin brakes where sessions fell ill."""
     recovered, ill, frozen = (
-        Counter(scope for spot, sign in said if sign is which for scope in _scopes(spot))
+        Counter(scope for key, sign in said if sign is which for scope in _scopes(key))
         for which in (Sign.RECOVERED, Sign.ILL, Sign.FROZEN)
     )
     for scope in sorted(recovered, key=_by_name):
@@ -193,8 +193,8 @@ def _event(kind: str, brake: Brake, now: datetime) -> Event:
     return Event(type=f"orchestrator.provider.{kind}", subject=brake.provider, data=data)
 
 
-def _scopes(spot: Spot) -> list[Spot]:
-    provider, credential = spot
+def _scopes(key: ProviderKey) -> list[ProviderKey]:
+    provider, credential = key
     return [(provider, None)] if credential is None else [(provider, None), (provider, credential)]
 
 

@@ -28,7 +28,7 @@ from orchestrator.providers.http.resolver import WatchedResolver
 from orchestrator.providers.http.transport import BEFORE_SENDING, Network, trust
 from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.errors import NotSent
-from orchestrator.providers.port.secrets import Hidden, brief
+from orchestrator.providers.port.secrets import Redactor, brief
 from orchestrator.rules.upstream.addresses import Reach
 from orchestrator.rules.upstream.local_faults import LocalFault
 
@@ -70,11 +70,11 @@ class HttpClient:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        hidden: Hidden | None = None,
+        redactor: Redactor | None = None,
         resolver: WatchedResolver | None = None,
         own: OwnFaults | None = None,
     ) -> None:
-        """Prepare the connections. `transport`: replaces the network. `hidden`: what messages must not show. `own`:
+        """Prepare the connections. `transport`: replaces the network. `redactor`: what messages must not show. `own`:
         shared knowledge of this machine's faults."""
         self.options = options or ClientOptions()
         self.now = clock
@@ -90,7 +90,7 @@ class HttpClient:
         self._pooled, self._fresh = pooled, fresh
         self._requests = Requests(self.options)
         self._transport = transport
-        self._hidden = hidden or Hidden()
+        self._redactor = redactor or Redactor()
         self._checked: dict[Reach, HttpClient] = {}
 
     def checked(self, reach: Reach) -> "HttpClient":
@@ -99,7 +99,7 @@ class HttpClient:
         if reach not in self._checked:
             options = replace(self.options, reach=reach)
             self._checked[reach] = HttpClient(
-                options, transport=self._transport, clock=self.now, hidden=self._hidden, own=self._own
+                options, transport=self._transport, clock=self.now, redactor=self._redactor, own=self._own
             )
         return self._checked[reach]
 
@@ -124,7 +124,7 @@ class HttpClient:
         if isinstance(error, TimeoutError):
             failure: NotSent | NoAnswer = Unanswered(f"no answer within {call.timeout_seconds:.3g} s")
         else:
-            failure = _outcome(error, self._hidden.forms(call.secret))
+            failure = _outcome(error, self._redactor.forms(call.secret))
         if not isinstance(failure, AddressRefused):
             failure.failed_here = await self._own.fault_of(
                 _host_of(call.url),
@@ -160,7 +160,7 @@ class HttpClient:
             oversized=oversized,
             elapsed_ms=round((monotonic() - begun) * 1000),
             received_at=self.now(),
-            hide=partial(self._hidden.forms, call.secret),
+            hide=partial(self._redactor.forms, call.secret),
         )
 
 

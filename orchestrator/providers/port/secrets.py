@@ -34,7 +34,7 @@ def hidden_forms(secret: Secret | None) -> tuple[str, ...]:
     return () if secret is None else _longest_first(_forms(secret.value))
 
 
-class Hidden:
+class Redactor:
     """What messages must not show: the secret of a call, and every other that this process knows."""
 
     def __init__(self, known: Callable[[], Collection[str]] = frozenset) -> None:

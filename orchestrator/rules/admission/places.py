@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from orchestrator.rules.values import Brake, Placement
 
 #: (provider, credential); None: the provider has no credentials.
-Spot = tuple[str, str | None]
+ProviderKey = tuple[str, str | None]
 #: Once a session was served at one place for this long, earlier failures no longer count.
 WELL_SERVED = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
+class PlaceCandidate:
     """A provider that a new placement may go to."""
 
     provider: str
@@ -21,13 +21,13 @@ class Choice:
     """Its credentials with a brake, or under which the session failed before."""
 
 
-def choices(
+def place_candidates(
     providers: Sequence[str],
     brakes: Collection[Brake],
-    failed_at: Collection[Spot] = (),
+    failed_at: Collection[ProviderKey] = (),
     *,
     beside_brakes: bool = False,
-) -> list[Choice]:
+) -> list[PlaceCandidate]:
     """Return where a new placement may go, best first: places at a brake come last.
 
     Apart from that, providers where the session has not failed come first, then other keys where it has, then the same
@@ -36,13 +36,15 @@ def choices(
     held = {brake.provider for brake in brakes}
     braked = {brake.provider for brake in brakes if brake.credential is None}
     well = [
-        Choice(provider=name, avoiding=_keys_held(name, brakes)) for name in providers if name not in braked
+        PlaceCandidate(provider=name, avoiding=_keys_held(name, brakes))
+        for name in providers
+        if name not in braked
     ]
-    ill = [Choice(provider=name) for name in providers if name in held and not beside_brakes]
+    ill = [PlaceCandidate(provider=name) for name in providers if name in held and not beside_brakes]
     return _elsewhere_first(well, failed_at) + _elsewhere_first(ill, failed_at)
 
 
-def failed_at(placements: Sequence[Placement], now: datetime) -> set[Spot]:
+def failed_at(placements: Sequence[Placement], now: datetime) -> set[ProviderKey]:
     """Return where a session died, never answered a ping, or was lost while it was opened. Refusals, which record their
     reach, and declared ends do not count."""
     return {
@@ -74,11 +76,13 @@ def _served(placement: Placement, now: datetime) -> timedelta:
     return (placement.lost_at or placement.closing_since or placement.ended_at or now) - placement.opened_at
 
 
-def _elsewhere_first(offered: Sequence[Choice], failed_at: Collection[Spot]) -> list[Choice]:
+def _elsewhere_first(
+    offered: Sequence[PlaceCandidate], failed_at: Collection[ProviderKey]
+) -> list[PlaceCandidate]:
     been = {provider for provider, _ in failed_at}
-    again = [choice for choice in offered if choice.provider in been]
+    again = [candidate for candidate in offered if candidate.provider in been]
     other_keys = [replace(one, avoiding=one.avoiding | _keys_of(one.provider, failed_at)) for one in again]
-    return [*(choice for choice in offered if choice.provider not in been), *other_keys, *again]
+    return [*(candidate for candidate in offered if candidate.provider not in been), *other_keys, *again]
 
 
 def _ended_as_declared(placement: Placement, now: datetime) -> bool:
@@ -86,8 +90,8 @@ def _ended_as_declared(placement: Placement, now: datetime) -> bool:
     return end is not None and (placement.closing_since or now) >= end
 
 
-def _keys_of(provider: str, spots: Collection[Spot]) -> frozenset[str | None]:
-    return frozenset(credential for name, credential in spots if name == provider)
+def _keys_of(provider: str, keys: Collection[ProviderKey]) -> frozenset[str | None]:
+    return frozenset(credential for name, credential in keys if name == provider)
 
 
 def _keys_held(provider: str, brakes: Collection[Brake]) -> frozenset[str | None]:

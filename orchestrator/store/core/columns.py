@@ -90,7 +90,7 @@ class EnumText(types.TypeDecorator[StrEnum]):
         return None if value is None else self._members.get(value) or self.kind(value)
 
 
-class Words(types.TypeDecorator[tuple[str, ...]]):
+class StringTuple(types.TypeDecorator[tuple[str, ...]]):
     """A tuple of strings as a JSON array."""
 
     impl = JSON

@@ -3,14 +3,14 @@
 from sqlalchemy import JSON, Boolean, Column, Integer, String, Table
 
 from orchestrator.rules.values.models import ModelSource, ModelType
-from orchestrator.store.core.columns import EnumText, Money, Words
+from orchestrator.store.core.columns import EnumText, Money, StringTuple
 from orchestrator.store.plain import metadata
 
 TABLE = Table(
     "models",
     metadata,
     Column("id", String, primary_key=True),
-    Column("providers", Words),
+    Column("providers", StringTuple),
     Column("provider_model_ids", JSON),
     Column("type", EnumText(ModelType)),
     Column("size", String),
@@ -18,7 +18,7 @@ TABLE = Table(
     Column("source", EnumText(ModelSource)),
     Column("owner", String),
     Column("files_uploaded", Boolean),
-    Column("tags", Words),
+    Column("tags", StringTuple),
     Column("price_per_node_hour", Money),
     Column("currency", String),
     Column("max_duration_seconds", Integer),

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, String, Table
 
-from orchestrator.store.core.columns import UtcDateTime, Words
+from orchestrator.store.core.columns import StringTuple, UtcDateTime
 from orchestrator.store.plain import metadata
 
 TABLE = Table(
@@ -11,7 +11,7 @@ TABLE = Table(
     Column("id", String, primary_key=True),
     Column("name", String),
     Column("digest", String),
-    Column("scopes", Words),
+    Column("scopes", StringTuple),
     Column("account_id", String),
     Column("created_at", UtcDateTime),
     Column("expires_at", UtcDateTime),

@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, Integer, String, Table
 
-from orchestrator.store.core.columns import UtcDateTime, Words
+from orchestrator.store.core.columns import StringTuple, UtcDateTime
 from orchestrator.store.plain import metadata
 
 TABLE = Table(
@@ -10,9 +10,9 @@ TABLE = Table(
     metadata,
     Column("name", String, primary_key=True),
     Column("url", String),
-    Column("secret_refs", Words),
-    Column("event_types", Words),
-    Column("account_ids", Words),
+    Column("secret_refs", StringTuple),
+    Column("event_types", StringTuple),
+    Column("account_ids", StringTuple),
     Column("active", Boolean),
     Column("from_file", Boolean),
     Column("place", BigInteger),

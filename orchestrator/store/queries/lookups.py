@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, func, select, tru
 from orchestrator.store.plain import table_of
 
 
-class Kind(StrEnum):
+class RowKind(StrEnum):
     """What an id belongs to."""
 
     SESSION = "session"
@@ -44,24 +44,24 @@ class _Place(NamedTuple):
 
 
 @cache
-def _places() -> Mapping[Kind, Sequence[_Place]]:
+def _places() -> Mapping[RowKind, Sequence[_Place]]:
     """Return where the rows of each kind are, and what an id and a name are there."""
     sessions, placements = table_of("sessions"), table_of("placements")
     deleted = sessions.c.deleted_at.is_not(None)
     return {
-        Kind.SESSION: [_Place(sessions, "id", "name", ~deleted)],
-        Kind.ENDED_SESSION: [
+        RowKind.SESSION: [_Place(sessions, "id", "name", ~deleted)],
+        RowKind.ENDED_SESSION: [
             _Place(sessions, "id", "name", deleted),
             _Place(table_of("archived_sessions"), "id", "name", true()),
         ],
-        Kind.ORPHAN: [_Place(placements, "id", "id", placements.c.session_id.is_(None))],
-        Kind.FORMER_PROVIDER: [_Place(placements, "provider", "provider", true())],
-        Kind.ACCOUNT: [_Place(table_of("accounts"), "id", "id", true())],
-        Kind.MODEL: [_Place(table_of("models"), "id", "id", true())],
-        Kind.TOKEN: [_Place(table_of("tokens"), "id", "name", true())],
-        Kind.WEBHOOK: [_Place(table_of("webhooks"), "name", "name", true())],
-        Kind.MESSAGE: [_Place(table_of("parked_messages"), "id", "id", true())],
-        Kind.DEAD_LETTER: [_Place(table_of("webhook_deliveries"), "event_id", "event_id", true())],
+        RowKind.ORPHAN: [_Place(placements, "id", "id", placements.c.session_id.is_(None))],
+        RowKind.FORMER_PROVIDER: [_Place(placements, "provider", "provider", true())],
+        RowKind.ACCOUNT: [_Place(table_of("accounts"), "id", "id", true())],
+        RowKind.MODEL: [_Place(table_of("models"), "id", "id", true())],
+        RowKind.TOKEN: [_Place(table_of("tokens"), "id", "name", true())],
+        RowKind.WEBHOOK: [_Place(table_of("webhooks"), "name", "name", true())],
+        RowKind.MESSAGE: [_Place(table_of("parked_messages"), "id", "id", true())],
+        RowKind.DEAD_LETTER: [_Place(table_of("webhook_deliveries"), "event_id", "event_id", true())],
     }
 
 
@@ -95,24 +95,24 @@ class Lookups:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def has(self, kind: Kind, text: str) -> bool:
+    def has(self, kind: RowKind, text: str) -> bool:
         """Return whether a row has exactly this id."""
         return bool(self._found(kind, lambda place: place.table.c[place.id] == text, 1))
 
-    def named(self, kind: Kind, name: str, limit: int) -> Sequence[NamedRow]:
+    def named(self, kind: RowKind, name: str, limit: int) -> Sequence[NamedRow]:
         """Return the rows of exactly this name."""
         return self._found(kind, lambda place: place.table.c[place.name] == name, limit)
 
-    def beginning(self, kind: Kind, text: str, limit: int) -> Sequence[NamedRow]:
+    def beginning(self, kind: RowKind, text: str, limit: int) -> Sequence[NamedRow]:
         """Return the rows with an id that begins so, by id."""
         return self._found(kind, lambda place: id_begins(place.table.c[place.id], text), limit)
 
-    def completing(self, kind: Kind, text: str, limit: int) -> Sequence[NamedRow]:
+    def completing(self, kind: RowKind, text: str, limit: int) -> Sequence[NamedRow]:
         """Return the rows with an id that begins so, by id, then rows with such a name."""
         found = [*self.beginning(kind, text, limit), *self._name_beginning(kind, text, limit)]
         return list(dict.fromkeys(found))[:limit]
 
-    def _name_beginning(self, kind: Kind, text: str, limit: int) -> Sequence[NamedRow]:
+    def _name_beginning(self, kind: RowKind, text: str, limit: int) -> Sequence[NamedRow]:
         """Return rows with a name that begins so, by name. Of more than `limit`, some: to sort all would read all."""
         dialect, found = self._connection.dialect.name, list[NamedRow]()
         for place in _places()[kind]:
@@ -124,7 +124,7 @@ class Lookups:
         return sorted(found, key=lambda one: one.name)
 
     def _found(
-        self, kind: Kind, condition: Callable[[_Place], ColumnElement[bool]], limit: int
+        self, kind: RowKind, condition: Callable[[_Place], ColumnElement[bool]], limit: int
     ) -> Sequence[NamedRow]:
         found: list[NamedRow] = []
         for place in _places()[kind]:

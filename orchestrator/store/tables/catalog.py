@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Index
 from sqlmodel import Field
 
 from orchestrator.rules.values import ModelSource, ModelType
-from orchestrator.store.core.columns import Words, enum, json_object, money, one_of
+from orchestrator.store.core.columns import StringTuple, enum, json_object, money, one_of
 from orchestrator.store.tables.base import Row
 
 
@@ -19,7 +19,7 @@ class ModelRow(Row, table=True):
     __table_args__ = (one_of("type", ModelType), one_of("source", ModelSource))
 
     id: str = Field(primary_key=True)
-    providers: tuple[str, ...] = Field(sa_column=Column(Words, nullable=False))
+    providers: tuple[str, ...] = Field(sa_column=Column(StringTuple, nullable=False))
     provider_model_ids: Mapping[str, str] = Field(sa_column=json_object())
     type: ModelType = Field(sa_column=enum(ModelType))
     size: str
@@ -27,7 +27,7 @@ class ModelRow(Row, table=True):
     source: ModelSource = Field(sa_column=enum(ModelSource))
     owner: str | None = None
     files_uploaded: bool
-    tags: tuple[str, ...] = Field(sa_column=Column(Words, nullable=False))
+    tags: tuple[str, ...] = Field(sa_column=Column(StringTuple, nullable=False))
     price_per_node_hour: Decimal = Field(sa_column=money())
     currency: str
     max_duration_seconds: int | None = None

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Column
 from sqlmodel import Field
 
-from orchestrator.store.core.columns import Words
+from orchestrator.store.core.columns import StringTuple
 from orchestrator.store.tables.base import Row
 
 
@@ -17,7 +17,7 @@ class TokenRow(Row, table=True):
     id: str = Field(primary_key=True)
     name: str
     digest: str
-    scopes: tuple[str, ...] = Field(sa_column=Column(Words, nullable=False))
+    scopes: tuple[str, ...] = Field(sa_column=Column(StringTuple, nullable=False))
     account_id: str | None = Field(default=None, foreign_key="accounts.id")
     created_at: datetime
     expires_at: datetime | None = None

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Index
 from sqlmodel import Field
 
-from orchestrator.store.core.columns import Words, json_object
+from orchestrator.store.core.columns import StringTuple, json_object
 from orchestrator.store.tables.base import Row
 
 
@@ -18,9 +18,9 @@ class WebhookRow(Row, table=True):
 
     name: str = Field(primary_key=True)
     url: str
-    secret_refs: tuple[str, ...] = Field(sa_column=Column(Words, nullable=False))
-    event_types: tuple[str, ...] = Field(sa_column=Column(Words, nullable=False))
-    account_ids: tuple[str, ...] = Field(sa_column=Column(Words, nullable=False))
+    secret_refs: tuple[str, ...] = Field(sa_column=Column(StringTuple, nullable=False))
+    event_types: tuple[str, ...] = Field(sa_column=Column(StringTuple, nullable=False))
+    account_ids: tuple[str, ...] = Field(sa_column=Column(StringTuple, nullable=False))
     active: bool
     from_file: bool
     place: int = Field(sa_column=Column(BigInteger, nullable=False))

@@ -23,7 +23,7 @@ from orchestrator.flows.upstream import brake, local_faults
 from orchestrator.flows.upstream.brake import Sign
 from orchestrator.providers.port.driver import Driver
 from orchestrator.providers.port.errors import NotSent
-from orchestrator.rules.admission.places import Spot
+from orchestrator.rules.admission.places import ProviderKey
 from orchestrator.rules.sessions.busy import may_hang
 from orchestrator.rules.sessions.decide import (
     BecomeRunning,
@@ -129,7 +129,7 @@ def settle_pings(services: Services, chunk: Sequence[Pinged]) -> None:
 def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> None:
     """Settle the pings that were not good. Once all are settled, check the brakes of their providers."""
     failing = _settle_failing(services, chunk)
-    said = [(spot, Sign.ILL) for spot in failing.values()]
+    said = [(key, Sign.ILL) for key in failing.values()]
     for pinged in chunk:
         sign = _settle_apart(services, pinged) if pinged.session.id not in failing else None
         if sign is not None:
@@ -140,8 +140,8 @@ def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> 
         failures.log_failure(log, error, "the brakes are not checked")
 
 
-def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Spot]:
-    """Settle failed pings in bulk; return the spot of each session that was settled. If that fails, return nothing:
+def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, ProviderKey]:
+    """Settle failed pings in bulk; return the key of each session that was settled. If that fails, return nothing:
     the caller settles each ping on its own."""
     try:
         return settle_failures.settle(services, chunk)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.steps.ping.send_pings import Pinged, as_ping
-from orchestrator.rules.admission.places import Spot
+from orchestrator.rules.admission.places import ProviderKey
 from orchestrator.rules.sessions.decide import PingAgain, after_ping, given_back, note_ping, plan_steps
 from orchestrator.rules.states import State
 from orchestrator.rules.upstream.brake import slowed_where_held
@@ -14,21 +14,21 @@ from orchestrator.rules.values import Brake, Session, Verdict
 from orchestrator.store.transaction import Transaction
 
 
-def settle(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Spot]:
+def settle(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, ProviderKey]:
     """Return the ids of the sessions that were settled, and the place of each."""
     failing = [pinged for pinged in chunk if _only_failed(pinged)]
     if not failing:
         return {}
 
-    def settle(tx: Transaction) -> dict[str, Spot]:
+    def settle(tx: Transaction) -> dict[str, ProviderKey]:
         now = tx.now()
-        brakes = {spot: tx.brakes.at(*spot) for spot in {_spot(one) for one in failing}}
-        settled: dict[str, Spot] = {}
+        brakes = {key: tx.brakes.at(*key) for key in {_key_of(one) for one in failing}}
+        settled: dict[str, ProviderKey] = {}
         for token in sorted({one.token for one in failing}):
             mine = {one.session.id: one for one in failing if one.token == token}
-            pairs = (_noted(services, one, brakes[_spot(one)], now) for one in mine.values())
+            pairs = (_noted(services, one, brakes[_key_of(one)], now) for one in mine.values())
             written = tx.sessions.save_all([pair for pair in pairs if pair is not None], token)
-            settled |= {session_id: _spot(mine[session_id]) for session_id in written}
+            settled |= {session_id: _key_of(mine[session_id]) for session_id in written}
         return settled
 
     return services.database.transact(settle)
@@ -57,5 +57,5 @@ def _noted(
     return before, plan_steps(after, policy, now, ping_at=after.ping_at)
 
 
-def _spot(pinged: Pinged) -> Spot:
+def _key_of(pinged: Pinged) -> ProviderKey:
     return pinged.placement.provider, pinged.placement.credential
