@@ -27,6 +27,7 @@ class Receiver:
     taken: list[Mapping[str, Any]] = field(default_factory=list)
     bodies: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     location: str = ""
+    retry_after: str = ""
 
     def types(self, subject: str | None = None) -> list[str]:
         """Return the types of the events that it took."""
@@ -80,6 +81,8 @@ def receiver() -> Iterator[Receiver]:
             self.send_response(status)
             if state.location:
                 self.send_header("location", state.location)
+            if state.retry_after and status >= 400:
+                self.send_header("retry-after", state.retry_after)
             self.send_header("content-length", "0")
             self.end_headers()
 

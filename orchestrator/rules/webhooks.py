@@ -1,8 +1,8 @@
 """Which events a webhook receives, when a failed delivery is tried again, when it is given up, and what may sign."""
 
 import base64
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -29,6 +29,16 @@ _PREFIX, _KEY_BYTES = "whsec_", range(24, 65)
 #: What is said of the reference of another one.
 CANNOT_SIGN = "must hold a secret of the Standard Webhooks: whsec_ and 24 to 64 bytes in base64"
 _NO_HOST = "must be a URL with a host"
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """Why an event did not arrive."""
+
+    answer: str
+    """A sentence."""
+    retry_after: float = 0.0
+    """For how long the receiver asked for no more events (Retry-After). Seconds."""
 
 
 def url_fault(url: str) -> str | None:
@@ -84,26 +94,29 @@ def events_to_read(waiting: int) -> int:
     return BATCH if waiting < MOST_WAITING else FEW
 
 
-def after_pass(webhook: Webhook, *, arrived: int, answer: str | None, now: datetime) -> Webhook:
-    """Return the webhook after a pass. `answer`: the last failure; None if everything arrived. A pass that sent nothing
-    says nothing of the receiver."""
-    if answer is None and not arrived:
+def after_pass(webhook: Webhook, *, arrived: int, failed: Sequence[Undelivered], now: datetime) -> Webhook:
+    """Return the webhook after a pass. A pass that sent nothing says nothing of the receiver. A receiver that sent
+    Retry-After is left alone for so long."""
+    if not failed and not arrived:
         return replace(webhook, next_at=now)
-    if answer is not None and not arrived:
-        rest = timedelta(seconds=backoff(FIRST, webhook.failures, LONGEST_REST))
+    asked = min(max((one.retry_after for one in failed), default=0.0), LAST)
+    answer = failed[-1].answer if failed else None
+    if not arrived:
+        rest = timedelta(seconds=max(backoff(FIRST, webhook.failures, LONGEST_REST), asked))
         return replace(webhook, failures=webhook.failures + 1, next_at=now + rest, last_answer=answer)
-    return replace(webhook, failures=0, next_at=now, last_answer=answer, last_sent_at=now)
+    next_at = now + timedelta(seconds=asked)
+    return replace(webhook, failures=0, next_at=next_at, last_answer=answer, last_sent_at=now)
 
 
-def after_failure(delivery: Delivery, answer: str, now: datetime) -> Delivery:
+def after_failure(delivery: Delivery, failure: Undelivered, now: datetime) -> Delivery:
     """Return the delivery after a try that failed."""
-    wait = timedelta(seconds=backoff(FIRST, delivery.tries, LAST))
+    wait = timedelta(seconds=max(backoff(FIRST, delivery.tries, LAST), min(failure.retry_after, LAST)))
     given_up = now - delivery.since >= GIVEN_UP_AFTER
     return replace(
         delivery,
         tries=delivery.tries + 1,
         next_at=now + wait,
-        last_answer=answer,
+        last_answer=failure.answer,
         dead_at=now if given_up else None,
     )
 

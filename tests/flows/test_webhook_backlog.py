@@ -11,6 +11,7 @@ from orchestrator.flows.operations.webhooks import put_webhook
 from orchestrator.rules import webhooks as rules
 from orchestrator.rules.events import Event
 from orchestrator.rules.values import Webhook
+from orchestrator.rules.webhooks import Undelivered
 from orchestrator.settings.configuration import WebhookConfiguration
 from tests.flows.conftest import MakeWorld
 from tests.receiver import SECRET, Receiver, receiver
@@ -154,7 +155,7 @@ def test_an_event_that_cannot_be_sent_for_a_defect_holds_up_no_other(world: Worl
     happen(world, "broken", "whole")
 
     class Sender:
-        async def send(self, webhook: Webhook, event: Mapping[str, Any], now: datetime) -> str | None:
+        async def send(self, webhook: Webhook, event: Mapping[str, Any], now: datetime) -> Undelivered | None:
             if event["subject"] == "broken":
                 raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
             return await world.webhooks.send(webhook, event, now)

@@ -10,6 +10,7 @@ import pytest
 from orchestrator.flows.operations.deliver_webhooks import (
     ENOUGH_FAILURES,
     LEASE,
+    LINES,
     deliver_webhooks,
 )
 from orchestrator.flows.operations.webhooks import InTheFile, NotReceived, put_webhook, replay, sync_webhooks
@@ -139,6 +140,22 @@ def test_a_receiver_that_is_down_is_asked_rarely_and_gets_all_when_it_is_back(
         deliver(world)
     assert [shop.types(one) for one in sessions] == [LIFE] * len(sessions)
     assert hook(world).failures == 0
+
+
+def test_a_receiver_that_asks_for_time_gets_it(world: World, shop: Receiver) -> None:
+    put(world, "shop", shop.url, event_types=("orchestrator.session.*",))
+    sessions = [live_and_end(world) for _ in range(ENOUGH_FAILURES + 4)]
+    shop.answer, shop.retry_after = lambda _event: 429, "120"
+    deliver(world)
+    tried = len(shop.tried)
+    assert tried <= LINES, "it is asked for nothing more in this pass"
+    world.jump(119 * SECOND)
+    deliver(world)
+    assert len(shop.tried) == tried
+    shop.answer = lambda _event: 200
+    world.jump(SECOND)
+    deliver(world)
+    assert [shop.types(one) for one in sessions] == [LIFE] * len(sessions)
 
 
 def test_what_fails_for_a_day_is_given_up_and_can_be_replayed(world: World, shop: Receiver) -> None:

@@ -13,6 +13,7 @@ from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 HOOK = Webhook(
     name="shop", url="https://example.com/hook", secret_refs=("env:S",), place=0, next_at=T0, created_at=T0
 )
+NO = webhooks.Undelivered("no")
 SESSION, ACCOUNT = "orchestrator.session.stopped", "orchestrator.account.credited"
 
 
@@ -94,7 +95,7 @@ def test_which_events_are_received(
 def test_a_failed_delivery_is_tried_later_and_later_until_a_day_has_passed() -> None:
     one, now, waits = delivery(), T0, []
     while one.dead_at is None:
-        one = webhooks.after_failure(one, "no", now)
+        one = webhooks.after_failure(one, NO, now)
         waits.append(one.next_at - now)
         now = one.next_at
     assert waits[:4] == [5 * SECOND, 10 * SECOND, 20 * SECOND, 40 * SECOND]
@@ -108,21 +109,40 @@ def test_a_replay_begins_a_new_day() -> None:
     dead = delivery(tries=9, dead_at=T0, last_answer="no")
     again = webhooks.replayed(dead, T0 + 48 * HOUR)
     assert (again.tries, again.dead_at, again.since) == (0, None, T0 + 48 * HOUR)
-    assert webhooks.after_failure(again, "no", T0 + 49 * HOUR).dead_at is None
+    assert webhooks.after_failure(again, NO, T0 + 49 * HOUR).dead_at is None
 
 
 def test_a_receiver_that_fails_is_left_alone_for_a_while_and_then_forgiven() -> None:
     hook = HOOK
     rests = []
     for _ in range(10):
-        hook = webhooks.after_pass(hook, arrived=0, answer="no", now=T0)
+        hook = webhooks.after_pass(hook, arrived=0, failed=[NO], now=T0)
         rests.append(hook.next_at - T0)
     assert rests[:3] == [5 * SECOND, 10 * SECOND, 20 * SECOND]
     assert rests[-1] == 5 * MINUTE
-    partly = webhooks.after_pass(hook, arrived=1, answer="no", now=T0)
+    partly = webhooks.after_pass(hook, arrived=1, failed=[NO], now=T0)
     assert (partly.failures, partly.next_at, partly.last_answer, partly.last_sent_at) == (0, T0, "no", T0)
-    well = webhooks.after_pass(partly, arrived=1, answer=None, now=T0 + MINUTE)
+    well = webhooks.after_pass(partly, arrived=1, failed=[], now=T0 + MINUTE)
     assert (well.last_answer, well.last_sent_at) == (None, T0 + MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("arrived", "asked", "webhook_rests", "event_waits"),
+    [
+        pytest.param(0, 120.0, 120.0, 120.0, id="longer than our own"),
+        pytest.param(0, 2.0, 5.0, 5.0, id="shorter than our own"),
+        pytest.param(1, 120.0, 120.0, 120.0, id="beside events that arrived"),
+        pytest.param(1, 0.0, 0.0, 5.0, id="none"),
+        pytest.param(0, 1e9, 3600.0, 3600.0, id="a receiver that never wants any"),
+    ],
+)
+def test_a_receiver_is_left_alone_for_as_long_as_it_asks(
+    arrived: int, asked: float, webhook_rests: float, event_waits: float
+) -> None:
+    busy = webhooks.Undelivered("the receiver answered 429", asked)
+    hook = webhooks.after_pass(HOOK, arrived=arrived, failed=[busy, NO], now=T0)
+    assert hook.next_at - T0 == timedelta(seconds=webhook_rests)
+    assert webhooks.after_failure(delivery(), busy, T0).next_at - T0 == timedelta(seconds=event_waits)
 
 
 def test_patterns_that_match_no_type_are_named() -> None:
@@ -138,8 +158,8 @@ def test_where_much_waits_for_a_receiver_that_fails_few_new_events_are_read(wait
 
 
 def test_a_pass_that_sends_nothing_says_nothing_of_the_receiver() -> None:
-    down = webhooks.after_pass(HOOK, arrived=0, answer="no", now=T0)
-    idle = webhooks.after_pass(down, arrived=0, answer=None, now=T0 + MINUTE)
+    down = webhooks.after_pass(HOOK, arrived=0, failed=[NO], now=T0)
+    idle = webhooks.after_pass(down, arrived=0, failed=[], now=T0 + MINUTE)
     assert (idle.failures, idle.last_answer, idle.last_sent_at) == (1, "no", None)
 
 

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 AGAIN = 50
 #: So many subjects are served at the same time.
 LINES = 8
-#: After so many failures in a row a pass sends nothing more.
+#: After so many failures in a row, or one with Retry-After, a pass sends nothing more.
 ENOUGH_FAILURES = 5
 #: A pass begins no event after this; an event takes `ANSWERS_WITHIN` at most. Seconds.
 PASS_SECONDS = 20.0
@@ -34,8 +34,10 @@ LEASE = timedelta(seconds=PASS_SECONDS + rule.ANSWERS_WITHIN + 30)
 class SendsEvents(Protocol):
     """Sends one event to one webhook."""
 
-    async def send(self, webhook: Webhook, event: Mapping[str, Any], now: datetime) -> str | None:
-        """Return None if the event arrived; otherwise why not, as a sentence. `now`: the store's time."""
+    async def send(
+        self, webhook: Webhook, event: Mapping[str, Any], now: datetime
+    ) -> rule.Undelivered | None:
+        """Return None if the event arrived; otherwise why not. `now`: the store's time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +60,7 @@ class SentPass:
     """What came of it."""
 
     arrived: Sequence[Delivery]
-    failed: Sequence[tuple[Delivery, str]]
+    failed: Sequence[tuple[Delivery, rule.Undelivered]]
     unsent: Sequence[Delivery]
 
 
@@ -145,7 +147,7 @@ async def _run(services: Services, sender: SendsEvents, claimed: ClaimedPass) ->
 async def _sent(services: Services, sender: SendsEvents, claimed: ClaimedPass) -> SentPass:
     """Send each line in its order, a few beside each other; a failure ends its line."""
     arrived: list[Delivery] = []
-    failed: list[tuple[Delivery, str]] = []
+    failed: list[tuple[Delivery, rule.Undelivered]] = []
     unsent: list[Delivery] = []
     began = services.loop.time()
     give_up_at = began + PASS_SECONDS
@@ -160,10 +162,10 @@ async def _sent(services: Services, sender: SendsEvents, claimed: ClaimedPass) -
                     unsent.extend(line[n:])
                     return
                 now = claimed.now + timedelta(seconds=services.loop.time() - began)
-                answer = await _answer(sender, claimed.webhook, one, now)
-                if answer is not None:
-                    in_a_row += 1
-                    failed.append((one, answer))
+                failure = await _send(sender, claimed.webhook, one, now)
+                if failure is not None:
+                    in_a_row = ENOUGH_FAILURES if failure.retry_after else in_a_row + 1
+                    failed.append((one, failure))
                     unsent.extend(line[n + 1 :])
                     return
                 in_a_row = 0
@@ -173,13 +175,15 @@ async def _sent(services: Services, sender: SendsEvents, claimed: ClaimedPass) -
     return SentPass(arrived=arrived, failed=failed, unsent=unsent)
 
 
-async def _answer(sender: SendsEvents, webhook: Webhook, delivery: Delivery, now: datetime) -> str | None:
+async def _send(
+    sender: SendsEvents, webhook: Webhook, delivery: Delivery, now: datetime
+) -> rule.Undelivered | None:
     """Send one event. A defect of ours fails this event, and no other."""
     try:
         return await sender.send(webhook, event_of(delivery), now)
     except Exception:
         log.exception("the event %s cannot be sent to the webhook %s", delivery.event_id, webhook.name)
-        return "it could not be sent: the log of the worker says why"
+        return rule.Undelivered("it could not be sent: the log of the worker says why")
 
 
 def event_of(delivery: Delivery) -> dict[str, Any]:
@@ -203,11 +207,11 @@ def _settle(tx: Transaction, claimed: ClaimedPass, sent: SentPass) -> None:
         return
     now = tx.now()
     tx.webhooks.forget(name, [one.seq for one in sent.arrived])
-    failed = [rule.after_failure(one, answer, now) for one, answer in sent.failed]
+    failed = [rule.after_failure(one, failure, now) for one, failure in sent.failed]
     waiting = (*failed, *sent.unsent, *claimed.behind)  # the filter may have changed meanwhile
     tx.webhooks.put([one for one in waiting if rule.receives(webhook, one.type, one.subject, one.data)])
-    answer = sent.failed[-1][1] if sent.failed else None
-    after = rule.after_pass(webhook, arrived=len(sent.arrived), answer=answer, now=now)
+    failures = [failure for _, failure in sent.failed]
+    after = rule.after_pass(webhook, arrived=len(sent.arrived), failed=failures, now=now)
     if webhook.failures and not after.failures:
         tx.webhooks.try_all(name, now)
     place = replace(

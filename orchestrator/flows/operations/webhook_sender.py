@@ -14,7 +14,7 @@ from orchestrator.providers.port.errors import NotSent
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.upstream.addresses import Network, Reach, is_loopback
 from orchestrator.rules.values import Webhook
-from orchestrator.rules.webhooks import ANSWERS_WITHIN, CANNOT_SIGN, key_in
+from orchestrator.rules.webhooks import ANSWERS_WITHIN, CANNOT_SIGN, Undelivered, key_in
 from orchestrator.settings import SecretStore
 
 _TYPE = "application/cloudevents+json; charset=utf-8"
@@ -28,13 +28,13 @@ class WebhookSender:
         self._secrets = secrets
         self._networks = networks
 
-    async def send(self, webhook: Webhook, event: Mapping[str, Any], now: datetime) -> str | None:
-        """Send a CloudEvent. Return None if it arrived (2xx within 10 s); otherwise why not, as a sentence. `now`: the
-        store's time. Receivers refuse a signature of another time, and this machine's clock may be off."""
+    async def send(self, webhook: Webhook, event: Mapping[str, Any], now: datetime) -> Undelivered | None:
+        """Send a CloudEvent. Return None if it arrived (2xx within 10 s); otherwise why not. `now`: the store's time,
+        as receivers refuse a signature of another time, and this machine's clock may be off."""
         body = json.dumps(event, separators=(",", ":"), ensure_ascii=False)
         signed, fault = self._signatures(webhook, str(event["id"]), now, body)
         if fault is not None:
-            return fault
+            return Undelivered(fault)
         call = Call(
             method="POST",
             url=webhook.url,
@@ -50,14 +50,17 @@ class WebhookSender:
         try:
             response = await self._http.checked(self._reach(webhook.url)).ask(call)
         except (NotSent, NoAnswer) as error:
-            return str(error)
+            return Undelivered(str(error))
         if 200 <= response.status < 300:
             return None
         redirects = "; redirects are not followed" if 300 <= response.status < 400 else ""
-        return f"the receiver answered {response.status}{redirects}"
+        return Undelivered(
+            f"the receiver answered {response.status}{redirects}", response.retry_after_seconds or 0.0
+        )
 
     async def try_out(self, webhook: Webhook, now: datetime) -> str | None:
-        """Send an event of the type orchestrator.webhook.test; return as `send` does."""
+        """Send an event of the type orchestrator.webhook.test. Return None if it arrived; otherwise why not, as a
+        sentence."""
         event = {
             "specversion": "1.0",
             "id": str(uuid4()),
@@ -68,7 +71,8 @@ class WebhookSender:
             "datacontenttype": "application/json",
             "data": {"webhook": webhook.name},
         }
-        return await self.send(webhook, event, now)
+        failure = await self.send(webhook, event, now)
+        return None if failure is None else failure.answer
 
     def fault_of(self, ref: str) -> str | None:
         """Return why the secret behind this reference cannot sign; None if it can."""
