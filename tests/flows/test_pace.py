@@ -4,9 +4,9 @@ import threading
 from datetime import timedelta
 
 from orchestrator.flows.engine.keys import KEPT_FOR, KeyRings
-from orchestrator.flows.engine.pace import LEAST
 from orchestrator.flows.engine.pipeline import Pipeline
 from orchestrator.flows.engine.provider_steps import claim_everywhere
+from orchestrator.flows.engine.slots import LEAST
 from orchestrator.flows.steps.ping.ping_due import PING, settle_pings
 from orchestrator.flows.steps.ping.send_pings import not_begun
 from orchestrator.rules.states import Step

@@ -4,9 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from orchestrator.flows.engine.pace import AT_FIRST, LEAST, SOON, Pace
 from orchestrator.flows.engine.services import LEASE_MARGIN, close_lease, open_lease, ping_lease
-from orchestrator.flows.engine.slots import TOTALS, Slots
+from orchestrator.flows.engine.slots import AT_FIRST, LEAST, SOON, TOTALS, Pace, Slots
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Policy
 

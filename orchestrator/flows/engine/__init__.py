@@ -4,13 +4,10 @@ services         the objects that a flow is given
 provider_steps   claim, act, settle: what a step is, and its rules of slots and leases
 pipeline         runs a step once, or as a stream
 loop             the event loop of a worker process
-slots            how many calls are under way at each provider
+slots            how many calls a process may claim now: what is under way, its pace, cooldowns
 batch            work on due rows one by one
-pace             how many calls can begin soon
 keys             the keys of each provider that this process has
 crowd            how many threads may wait for one account
-cooldowns        providers that this process leaves alone after failures of its own
-suspects         slots for pings of sessions that failed last time
 canary           checks the network of this machine
 leases           upkeep that one worker does at a time, or once in a span
 metering         counts what pings cost

@@ -12,8 +12,8 @@ from datetime import datetime
 from math import ceil
 from typing import Any, ClassVar, Generic, TypeVar
 
-from orchestrator.flows.engine.pace import WaitingCalls
 from orchestrator.flows.engine.services import Services
+from orchestrator.flows.engine.slots import WaitingCalls
 from orchestrator.observability import tracing
 from orchestrator.providers.port.driver import Driver
 from orchestrator.providers.port.errors import NotSent, OutcomeUnknown, ProviderError

@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from orchestrator.flows.engine.canary import Canary
-from orchestrator.flows.engine.cooldowns import Cooldowns
 from orchestrator.flows.engine.crowd import Crowd
 from orchestrator.flows.engine.keys import KeyRing, KeyRings
 from orchestrator.flows.engine.loop import EventLoop
-from orchestrator.flows.engine.pace import Pace
-from orchestrator.flows.engine.slots import Slots
-from orchestrator.flows.engine.suspects import Suspects
+from orchestrator.flows.engine.slots import Cooldowns, Pace, Slots, Suspects
 from orchestrator.flows.engine.waiting_counts import WaitingCounts
 from orchestrator.providers.port.card import Card
 from orchestrator.providers.port.driver import Auth, Driver, Secret

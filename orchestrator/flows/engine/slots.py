@@ -1,12 +1,14 @@
-"""Count the calls that one worker process has under way, so that it claims only rows that it can begin at once: no
-lease runs while a row waits."""
+"""How many calls one worker process may claim now, so that it claims only rows that it can begin at once: no lease runs
+while a row waits."""
 
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from datetime import datetime, timedelta
 
 from orchestrator.rules.states import Step
+from orchestrator.rules.upstream.local_faults import Cooldown, cooled
 
 #: Calls under way at once in one process, for each kind of work. One provider holds at most half. However many calls
 #: hang, each of the other providers keeps a share of its own.
@@ -14,7 +16,7 @@ TOTALS: Mapping[Step, int] = {Step.PING: 2048, Step.OPEN: 128, Step.RESOLVE: 128
 
 
 class Slots:
-    """Counts by kind and provider. Thread-safe."""
+    """Counts the calls under way, by kind and provider. Thread-safe."""
 
     def __init__(
         self, caps: Mapping[str, int], totals: Mapping[Step, int] = TOTALS, most: int = sys.maxsize
@@ -86,3 +88,123 @@ class Slots:
         least = 1 if 2 * providers <= total else 0  # with more providers, no share is kept
         share = max(total // (4 * max(providers, 1)), least)
         return sum(max(share - self._held[(step, name)], 0) for name in self._caps if name != provider)
+
+
+class Suspects:
+    """Bounds the pings of sessions that did not answer their last ping to half of a provider's slots. Such a ping may
+    hold a slot for its whole timeout, and must not delay the pings of others. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: Counter[str] = Counter()
+
+    def room(self, provider: str, most: int) -> int:
+        """Return how many more may begin where `most` pings may be under way."""
+        with self._lock:
+            return max(max(most // 2, 1) - self._held[provider], 0)
+
+    def hold(self, provider: str, count: int = 1) -> None:
+        """Note that pings were claimed."""
+        with self._lock:
+            self._held[provider] += count
+
+    def release(self, provider: str, count: int = 1) -> None:
+        """Note that pings have ended."""
+        with self._lock:
+            self._held[provider] -= count
+
+
+#: Claims are to begin within this; they are given back after `PING_BEGINS_WITHIN`. Seconds.
+SOON = 0.4
+#: A claim may always be as large as this, so that a process that was slow finds out that it is not any more.
+LEAST = 16
+#: What a process is expected to begin in a second, until it has begun anything.
+AT_FIRST = 1_000.0
+
+
+class Pace:
+    """Lets no more calls be claimed than can begin soon: as many as this process lately began in that time. Thread-safe.
+
+    Free slots do not bound that. Where the machine is busy, a thousand claimed calls may not all begin before their
+    claims are too old; each of these is given back and claimed again, which costs as much as the calls themselves."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._per_second = AT_FIRST
+        self._waiting = 0
+
+    def room(self) -> int:
+        """Return how many calls may be claimed, besides those that have not begun."""
+        with self._lock:
+            return max(int(self._per_second * SOON), LEAST) - self._waiting
+
+    def batch(self, count: int, now: float) -> "WaitingCalls":
+        """Count calls that wait for their turn from now on, by the clock of the loop."""
+        with self._lock:
+            self._waiting += count
+            return WaitingCalls(self, self._waiting, count, now)
+
+    def begin_one(self, batch: "WaitingCalls", now: float) -> None:
+        """Count a call that begins."""
+        with self._lock:
+            self._waiting -= 1
+            batch.left -= 1
+            if not batch.left:
+                self._per_second = batch.ahead / max(now - batch.since, 0.001)
+
+
+class WaitingCalls:
+    """Calls that were claimed together."""
+
+    def __init__(self, pace: Pace, ahead: int, count: int, since: float) -> None:
+        self._pace = pace
+        self.ahead, self.left, self.since = ahead, count, since
+        """How many had to begin, with those before them; how many of its own have not; since when."""
+
+    def begin_one(self, now: float) -> None:
+        """Count one of them that begins."""
+        self._pace.begin_one(self, now)
+
+
+#: An open alarm is written again after this.
+TOLD_FOR = timedelta(seconds=10)
+
+
+class Cooldowns:
+    """Leaves a provider alone for seconds after calls of this process failed on this machine, by kind of work; other
+    workers take the rows meanwhile. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: dict[tuple[Step, str], Cooldown] = {}
+        self._told: dict[Hashable, datetime] = {}
+
+    def cover(self, step: Step, provider: str, now: datetime) -> bool:
+        """Return whether the provider is in cooldown now."""
+        with self._lock:
+            found = self._of.get((step, provider))
+            return found is not None and found.covers(now)
+
+    def begin(self, step: Step, provider: str, now: datetime) -> None:
+        """Begin a cooldown after a call that failed here; each one is a little longer."""
+        with self._lock:
+            self._of[(step, provider)] = cooled(self._of.get((step, provider)), now)
+
+    def end(self, step: Step, provider: str) -> None:
+        """End the cooldown: a call got through."""
+        with self._lock:
+            self._of.pop((step, provider), None)
+
+    def take_turn(self, what: Hashable, now: datetime, span: timedelta = TOLD_FOR) -> bool:
+        """Return whether `what` is to be written now; if so, not again within `span`."""
+        with self._lock:
+            last = self._told.get(what)
+            if last is not None and last <= now < last + span:
+                return False
+            self._told[what] = now
+            return True
+
+    def forget_turn(self, what: Hashable) -> None:
+        """Let `what` be written again at once."""
+        with self._lock:
+            self._told.pop(what, None)
