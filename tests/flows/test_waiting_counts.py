@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from orchestrator.flows.engine.waiting_counts import SentPings, WaitingCounts
+from orchestrator.flows.engine.metering import SentPings, WaitingCounts
 from orchestrator.providers.port.driver import Probe
 from orchestrator.rules.values import Verdict
 

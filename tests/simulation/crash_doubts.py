@@ -59,7 +59,7 @@ async def _fails_at_every_try(stage: Stage) -> None:
         await stage.passes(20)
     probe = Probe(verdict=Verdict.GONE, latency_ms=1)
     closed = Closed(proof="it is gone", probe=probe)
-    await stage.by_itself("meter", partial(count_of_answer, provider="alpha", said=closed))
+    await stage.by_itself("meter", lambda services: count_of_answer(services.database, "alpha", closed))
     kept = stage.universe.answers.setdefault("key-check", [])
     while not kept:
         done = await stage.by_itself("operate", _checked_under_a_key)

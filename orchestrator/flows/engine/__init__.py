@@ -10,8 +10,7 @@ keys             the keys of each provider that this process has
 crowd            how many threads may wait for one account
 canary           checks the network of this machine
 leases           upkeep that one worker does at a time, or once in a span
-metering         counts what pings cost
-waiting_counts   what they cost, until that is saved
+metering         counts what pings cost; saves it about once a second
 failures         logs the failure of one row
 unreadable_rows  claims around rows that cannot be read
 """

@@ -1,31 +1,76 @@
-"""Count what pings cost at a provider and what they answered, whichever step sent them."""
+"""What pings cost at a provider and what they answered, whichever step sent them: they wait here until that is saved,
+about once a second while pings are claimed, and when none is due or under way. A transaction for each settlement would
+cost an eighth of all that pings cost."""
 
 import logging
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 
-from orchestrator.flows.engine.services import Services
-from orchestrator.flows.engine.waiting_counts import SentPings
-from orchestrator.providers.port.driver import Closed, Placed
+from orchestrator.providers.port.driver import Closed, Placed, Probe
 from orchestrator.providers.port.errors import ProviderError
 from orchestrator.rules.billing.money import MICRO
 from orchestrator.rules.installation.minutes import minute_of, ping_counts
 from orchestrator.rules.values.minutes import PingCounts
-from orchestrator.store.database import StoreOutage
+from orchestrator.store.database import Database, StoreOutage
 from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two saves while pings are under way.
+SAVED_EVERY = 1.0
 
-def save_counts(services: Services, *, at_once: bool = True) -> None:
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentPings:
+    """Pings of one provider that came back together."""
+
+    probes: Sequence[Probe]
+    began: Sequence[timedelta] = ()
+    """How long each session took to start that runs since one of these pings."""
+
+
+class WaitingCounts:
+    """Pings that came back, by provider. Thread-safe. A process that dies loses them: they decide nothing."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sent: dict[str, list[SentPings]] = {}
+        self._taken_at = 0.0
+
+    def add(self, sent_at: Mapping[str, SentPings]) -> None:
+        """Add pings that came back."""
+        with self._lock:
+            for provider, sent in sent_at.items():
+                self._sent.setdefault(provider, []).append(sent)
+
+    def take(self, *, at_once: bool) -> Mapping[str, SentPings]:
+        """Return what is to be saved now: nothing within a second of the last time, unless `at_once`."""
+        with self._lock:
+            if not at_once and time.monotonic() < self._taken_at + SAVED_EVERY:
+                return {}
+            taken, self._sent, self._taken_at = self._sent, {}, time.monotonic()
+        return {provider: _joined(parts) for provider, parts in taken.items()}
+
+
+def _joined(parts: Sequence[SentPings]) -> SentPings:
+    return SentPings(
+        probes=[probe for part in parts for probe in part.probes],
+        began=[span for part in parts for span in part.began],
+    )
+
+
+def save_counts(database: Database, counts: WaitingCounts, *, at_once: bool = True) -> None:
     """Count the pings that wait for it, if that is due, or `at_once`."""
-    waiting = services.waiting_counts.take(at_once=at_once)
+    waiting = counts.take(at_once=at_once)
     if waiting:
-        count_apart(services, waiting)
+        count_apart(database, waiting)
 
 
-def count_apart(services: Services, sent_at: Mapping[str, SentPings]) -> None:
+def count_apart(database: Database, sent_at: Mapping[str, SentPings]) -> None:
     """Add the pings to the meters of their providers, and to this minute, in one short transaction that locks nothing
     else. A ping that had not begun cost nothing."""
     counted = {provider: _counted(sent) for provider, sent in sorted(sent_at.items())}
@@ -41,17 +86,17 @@ def count_apart(services: Services, sent_at: Mapping[str, SentPings]) -> None:
             tx.minutes.count(provider, minute, cost)
 
     try:
-        services.database.transact(count)
+        database.transact(count)
     except StoreOutage as error:  # their cost is lost; the answers are still to be settled
         pings = sum(one.pings for one in counted.values())
         log.warning("%d pings at %s are not metered: %s", pings, ", ".join(counted), error)
 
 
-def count_of_answer(services: Services, provider: str, said: object) -> None:
+def count_of_answer(database: Database, provider: str, said: object) -> None:
     """Count the ping of an open or a close, where its driver sent one."""
     probe = said.probe if isinstance(said, Placed | Closed | ProviderError) else None
     if probe is not None:
-        count_apart(services, {provider: SentPings(probes=[probe])})
+        count_apart(database, {provider: SentPings(probes=[probe])})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

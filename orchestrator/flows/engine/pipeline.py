@@ -41,7 +41,7 @@ def run_once(services: Services, step: ProviderStep[C, A]) -> Tally:
             except Exception as error:  # noqa: BLE001  (raised below: it must cost no other answer its settlement)
                 errors.append(error)
                 left = ()
-    save_counts(services)
+    save_counts(services.database, services.waiting_counts)
     if errors:
         raise errors[0]
     return Tally(claimed=len(asked), settled=settled)
@@ -117,7 +117,7 @@ class Pipeline(Generic[C, A]):
 
     def _save_counts(self, *, at_once: bool) -> None:
         try:
-            save_counts(self._services, at_once=at_once)
+            save_counts(self._services.database, self._services.waiting_counts, at_once=at_once)
         except Exception as error:  # noqa: BLE001  (handed on: what was claimed goes on)
             self._failed(error)
 

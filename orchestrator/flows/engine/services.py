@@ -11,8 +11,8 @@ from orchestrator.flows.engine.canary import Canary
 from orchestrator.flows.engine.crowd import Crowd
 from orchestrator.flows.engine.keys import KeyRing, KeyRings
 from orchestrator.flows.engine.loop import EventLoop
+from orchestrator.flows.engine.metering import WaitingCounts
 from orchestrator.flows.engine.slots import Cooldowns, Pace, Slots, Suspects
-from orchestrator.flows.engine.waiting_counts import WaitingCounts
 from orchestrator.providers.port.card import Card
 from orchestrator.providers.port.driver import Auth, Driver, Secret
 from orchestrator.providers.port.questions import AsksEndpoints

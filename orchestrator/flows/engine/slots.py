@@ -123,10 +123,11 @@ AT_FIRST = 1_000.0
 
 
 class Pace:
-    """Lets no more calls be claimed than can begin soon: as many as this process lately began in that time. Thread-safe.
+    """Lets no more calls be claimed than can begin soon: as many as this process lately began in that time.
 
     Free slots do not bound that. Where the machine is busy, a thousand claimed calls may not all begin before their
-    claims are too old; each of these is given back and claimed again, which costs as much as the calls themselves."""
+    claims are too old; each of these is given back and claimed again, which costs as much as the calls themselves.
+    Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -6,8 +6,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 from orchestrator.flows.engine import metering
+from orchestrator.flows.engine.metering import SentPings
 from orchestrator.flows.engine.services import PING_BEGINS_WITHIN
-from orchestrator.flows.engine.waiting_counts import SentPings
 from orchestrator.flows.operations import remedies
 from orchestrator.flows.operations.checks import TIMEOUT, Subject, Tried, not_tried
 from orchestrator.flows.steps.targets import target_of
@@ -43,7 +43,7 @@ def try_ping(subject: Subject, secret: Secret | None, served: Target | None) -> 
     probe = subject.services.loop.run(subject.driver.probe(target))
     if probe.not_begun:
         return [not_tried("ping", "too late to begin")]
-    metering.count_apart(subject.services, {subject.name: SentPings(probes=[probe])})
+    metering.count_apart(subject.services.database, {subject.name: SentPings(probes=[probe])})
     return [_pinged(target, probe), _price(probe)]
 
 

@@ -128,7 +128,7 @@ class PlacementStep(ProviderStep[C, A]):
 
     def note(self, services: Services, answer: Answer[C, A]) -> None:
         """Count what was asked, once it is settled."""
-        metering.count_of_answer(services, answer.claimed.placement.provider, answer.said)
+        metering.count_of_answer(services.database, answer.claimed.placement.provider, answer.said)
         self._note_own_fault(services, answer)
 
     def _note_own_fault(self, services: Services, answer: Answer[C, A]) -> None:

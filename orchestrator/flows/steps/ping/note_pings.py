@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from orchestrator.flows.engine.metering import SentPings
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.engine.waiting_counts import SentPings
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.steps.ping.send_pings import Pinged
 from orchestrator.flows.upstream import alarms, credentials, local_faults
