@@ -7,7 +7,7 @@ reading        reads `orchestrator.toml` by the pydantic models in `tables` and 
                place and its words
 configuration  the checked configuration, frozen, with every default
 changes        lays changed values over it, for a look at what they would do
-secrets        resolves `env:NAME` and `file:/path`
+secrets        resolves `env:NAME` and `file:/path`; the keys of each provider that a process has
 urls, sockets  URLs of the database and broker; where a private Valkey listens
 file_limit     the limit of open files
 faults         errors of the configuration, each with its place

@@ -3,7 +3,6 @@
 import threading
 from datetime import timedelta
 
-from orchestrator.flows.engine.keys import KEPT_FOR, KeyRings
 from orchestrator.flows.engine.pipeline import Pipeline
 from orchestrator.flows.engine.provider_steps import claim_everywhere
 from orchestrator.flows.engine.slots import LEAST
@@ -12,6 +11,7 @@ from orchestrator.flows.steps.ping.send_pings import not_begun
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Verdict
 from orchestrator.settings import SecretStore
+from orchestrator.settings.secrets import KEPT_FOR, KeyRings
 from tests.due import token_of
 from tests.store.stage import statements
 from tests.waiting import eventually

@@ -6,7 +6,6 @@ pipeline         runs a step once, or as a stream
 loop             the event loop of a worker process
 slots            how many calls a process may claim now: what is under way, its pace, cooldowns
 batch            work on due rows one by one
-keys             the keys of each provider that this process has
 crowd            how many threads may wait for one account
 canary           checks the network of this machine
 leases           upkeep that one worker does at a time, or once in a span

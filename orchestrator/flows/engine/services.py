@@ -9,7 +9,6 @@ from datetime import datetime
 
 from orchestrator.flows.engine.canary import Canary
 from orchestrator.flows.engine.crowd import Crowd
-from orchestrator.flows.engine.keys import KeyRing, KeyRings
 from orchestrator.flows.engine.loop import EventLoop
 from orchestrator.flows.engine.metering import WaitingCounts
 from orchestrator.flows.engine.slots import Cooldowns, Pace, Slots, Suspects
@@ -21,6 +20,7 @@ from orchestrator.rules.states import Step
 from orchestrator.rules.upstream.retries import resolve_after
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.settings import Configuration, SecretStore
+from orchestrator.settings.secrets import KeyRing, KeyRings
 from orchestrator.store.database import Database
 
 log = logging.getLogger(__name__)
