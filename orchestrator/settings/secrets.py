@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from orchestrator.rules.installation.secret_texts import NOT_A_REFERENCE, is_reference
-from orchestrator.settings import SecretStore
 from orchestrator.settings.faults import Fault
 
 FINGERPRINT_KEY = "ORCHESTRATOR_FINGERPRINT_KEY"

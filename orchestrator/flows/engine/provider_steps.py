@@ -6,9 +6,9 @@ import logging
 import sys
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -19,9 +19,12 @@ from orchestrator.providers.port.driver import Driver
 from orchestrator.providers.port.errors import NotSent, OutcomeUnknown, ProviderError
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement
+from orchestrator.store.transaction import Transaction
+from orchestrator.store.unreadable import is_about_a_row, set_aside
 
 C = TypeVar("C")
 A = TypeVar("A")
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -215,3 +218,39 @@ def _providers_with_due_work(services: Services, step: Step, room: int) -> list[
         return []
     with services.database.reading() as tx:
         return tx.due_work.providers(step, list(services.drivers), tx.now())
+
+
+#: An unreadable row is tried again after this: perhaps a worker of the other release has come back.
+AGAIN_AFTER = timedelta(minutes=5)
+
+
+def claim_the_readable(
+    services: Services, step: Step, provider: str, claim: Callable[[], Sequence[T]]
+) -> Sequence[T]:
+    """Return what `claim` takes, in one transaction. Where it meets a row that cannot be read, since another release or
+    a person wrote it, postpone that row and claim again: it must not block the claims of others."""
+    try:
+        return claim()
+    except Exception as error:
+        if not (is_about_a_row(error) and _put_off(services, step, provider)):
+            raise
+    return claim()
+
+
+def _put_off(services: Services, step: Step, provider: str) -> bool:
+    """Postpone the unreadable rows; return whether there was any."""
+
+    def put_off(tx: Transaction) -> Sequence[str]:
+        now = tx.now()
+        return set_aside(tx.connection, step, provider, now, now + AGAIN_AFTER)
+
+    bad = services.database.transact(put_off)
+    if not bad:
+        return False
+    log.error(
+        "%s: %d rows cannot be read and are put off: %s; `orchestrator audit` says what is wrong with them",
+        step,
+        len(bad),
+        ", ".join(bad[:10]),
+    )
+    return True

@@ -8,9 +8,15 @@ from typing import TypeVar
 
 from orchestrator.flows.engine import failures, metering
 from orchestrator.flows.engine.crowd import AccountBusy
-from orchestrator.flows.engine.provider_steps import Answer, Claimed, NotBegun, Postponed, ProviderStep
+from orchestrator.flows.engine.provider_steps import (
+    Answer,
+    Claimed,
+    NotBegun,
+    Postponed,
+    ProviderStep,
+    claim_the_readable,
+)
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.engine.unreadable_rows import claim_the_readable
 from orchestrator.flows.steps.give_back import give_back
 from orchestrator.flows.upstream import local_faults
 from orchestrator.providers.port.errors import failed_here_in

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from orchestrator.flows.engine.provider_steps import Claimed
+from orchestrator.flows.engine.provider_steps import Claimed, claim_the_readable
 from orchestrator.flows.engine.services import PING_BEGINS_WITHIN, Services, ping_lease
-from orchestrator.flows.engine.unreadable_rows import claim_the_readable
 from orchestrator.flows.upstream import alarms
 from orchestrator.rules.audit.wait_limits import held_at_most, spread
 from orchestrator.rules.sessions.busy import may_hang
