@@ -11,7 +11,7 @@ from orchestrator.providers.chat.ping import Dialect, Pinger
 from orchestrator.providers.drivers.openai import OpenAIOptions
 from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.port.driver import Auth, Driver, Endpoint, Probe, Secret, Target
-from orchestrator.rules.sessions.busy import Silence
+from orchestrator.rules.sessions.pings import Silence
 from orchestrator.rules.values import ModelType, Verdict
 from tests.providers.rawserver import serving
 from tests.providers.stage import Stage

@@ -9,14 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules import events
-from orchestrator.rules.sessions.busy import (
-    MOST_UNDER_WAY,
-    Silence,
-    may_hang,
-    note_begun,
-    note_ended,
-    under_way_until,
-)
 from orchestrator.rules.sessions.decide import (
     Decision,
     Ping,
@@ -28,7 +20,15 @@ from orchestrator.rules.sessions.decide import (
     ping_not_needed_until,
     without_doubts,
 )
-from orchestrator.rules.sessions.pings import may_be_the_last
+from orchestrator.rules.sessions.pings import (
+    MOST_UNDER_WAY,
+    Silence,
+    may_be_the_last,
+    may_hang,
+    note_begun,
+    note_ended,
+    under_way_until,
+)
 from orchestrator.rules.sessions.stops import next_stop
 from orchestrator.rules.states import StopReason
 from orchestrator.rules.values import Session, Verdict

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.sessions.busy import Silence
 from orchestrator.rules.sessions.decide import Ping, PingAgain, Stop, after_ping, note_ping
-from orchestrator.rules.sessions.pings import is_well, may_be_the_last
+from orchestrator.rules.sessions.pings import Silence, is_well, may_be_the_last
 from orchestrator.rules.states import StopReason
 from orchestrator.rules.upstream.brake import is_held_too_long
 from orchestrator.rules.values import Session, Verdict

@@ -32,7 +32,7 @@ from orchestrator.providers.port.faults import (
 )
 from orchestrator.providers.shared.looks import look
 from orchestrator.providers.shared.numbers import read_decimal, read_seconds
-from orchestrator.rules.sessions.busy import Silence
+from orchestrator.rules.sessions.pings import Silence
 from orchestrator.rules.values import ModelType, Verdict
 
 #: Samples of silence in the ping of a speech model: a fifth of a second.

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from orchestrator.providers.port.card import Card
-from orchestrator.rules.sessions.busy import Silence
+from orchestrator.rules.sessions.pings import Silence
 from orchestrator.rules.upstream.local_faults import LocalFault
 from orchestrator.rules.values import Attach, ModelType, Verdict
 

@@ -1,9 +1,9 @@
 """What a session does next.
 
 decide  what follows from a ping; the next step of a live session
-pings   what pings and reported successes change: streak, doubts, proof of life
+pings   what pings and reported successes change: streak, doubts, proof of life;
+        how a busy server differs from a dead one
 uses    what reported interactions change, and when they move the next step
-busy    how a busy server differs from a dead one
 stops   when a session stops and why; when to warn
 names   names of sessions and ids of providers
 """

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from orchestrator.rules.sessions.busy import SLOWDOWN, is_busy, is_dead
 from orchestrator.rules.sessions.pings import (
+    SLOWDOWN,
     Ping,
     given_back,
+    is_busy,
+    is_dead,
     is_unwell_too_long,
     is_well,
     note_ping,

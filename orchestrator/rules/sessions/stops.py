@@ -7,7 +7,7 @@ from math import ceil
 from typing import assert_never
 
 from orchestrator.rules.billing.money import FundsEnd, cost_limit_at, end_reason, payer_of
-from orchestrator.rules.sessions.busy import under_way_until
+from orchestrator.rules.sessions.pings import under_way_until
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.text import numbered
 from orchestrator.rules.values import Policy, Session, Usable

@@ -5,9 +5,14 @@ Each rule takes a whole session, or only the fields of it that they need."""
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator.rules.sessions.busy import note_begun, note_ended
 from orchestrator.rules.sessions.decide import next_step, plan_steps
-from orchestrator.rules.sessions.pings import is_well, note_success, ping_not_needed_until
+from orchestrator.rules.sessions.pings import (
+    is_well,
+    note_begun,
+    note_ended,
+    note_success,
+    ping_not_needed_until,
+)
 from orchestrator.rules.sessions.stops import interactions_limit, proves_use
 from orchestrator.rules.states import State
 from orchestrator.rules.values import AnySession, Policy, Usable

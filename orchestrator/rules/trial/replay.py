@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from orchestrator.rules.sessions.busy import Silence
 from orchestrator.rules.sessions.decide import PingAgain, Stop, after_ping
-from orchestrator.rules.sessions.pings import Ping, is_well, note_ping, without_doubts
+from orchestrator.rules.sessions.pings import Ping, Silence, is_well, note_ping, without_doubts
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.trial.history import PastDoubt
 from orchestrator.rules.values import Policy, Session, Verdict

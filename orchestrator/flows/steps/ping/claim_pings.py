@@ -7,7 +7,7 @@ from orchestrator.flows.engine.provider_steps import Claimed, claim_the_readable
 from orchestrator.flows.engine.services import PING_BEGINS_WITHIN, Services, ping_lease
 from orchestrator.flows.upstream import alarms
 from orchestrator.rules.audit.wait_limits import held_at_most, spread
-from orchestrator.rules.sessions.busy import may_hang
+from orchestrator.rules.sessions.pings import may_hang
 from orchestrator.rules.states import Step
 from orchestrator.rules.upstream.alarms import AlarmKind, alarm
 from orchestrator.rules.values import Placement, Session

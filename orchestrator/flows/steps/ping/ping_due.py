@@ -24,7 +24,6 @@ from orchestrator.flows.upstream.brake import Sign
 from orchestrator.providers.port.driver import Driver
 from orchestrator.providers.port.errors import NotSent
 from orchestrator.rules.admission.places import ProviderKey
-from orchestrator.rules.sessions.busy import may_hang
 from orchestrator.rules.sessions.decide import (
     BecomeRunning,
     Decision,
@@ -39,6 +38,7 @@ from orchestrator.rules.sessions.decide import (
     note_ping,
     without_doubts,
 )
+from orchestrator.rules.sessions.pings import may_hang
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.upstream.brake import doubted_since, is_confirmed, slowed_where_held
 from orchestrator.rules.values import Session
