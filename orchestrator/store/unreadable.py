@@ -12,7 +12,7 @@ from orchestrator.rules.values import Placement, Session
 from orchestrator.store.core.error_classes import ErrorClass, error_class
 from orchestrator.store.core.rows import snapshot
 from orchestrator.store.queries.audit import ACCOUNTS, ARCHIVED, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
-from orchestrator.store.queries.next_steps import STEPS
+from orchestrator.store.queries.due import STEPS
 
 #: Tables, and their key, with rows of a session, a placement or an account.
 _PLACES = (

@@ -18,7 +18,7 @@ from orchestrator.rules.values import Account, Session
 from orchestrator.store.core.conditions import AT_REST
 from orchestrator.store.core.rows import columns_of, snapshot
 from orchestrator.store.plain import table_of
-from orchestrator.store.queries.next_steps import is_kept
+from orchestrator.store.queries.due import is_kept
 
 ACCOUNTS, SESSIONS, PLACEMENTS = table_of("accounts"), table_of("sessions"), table_of("placements")
 LEDGER, OUTBOX, BALANCES = table_of("ledger"), table_of("outbox"), table_of("audit_balances")

@@ -17,8 +17,8 @@ from orchestrator.store.core.conditions import (
 )
 from orchestrator.store.plain import table_of
 from orchestrator.store.queries.audit import ACCOUNTS, LEDGER, OUTBOX, PLACEMENTS, SESSIONS
+from orchestrator.store.queries.due import STEPS, is_due, with_sessions
 from orchestrator.store.queries.living import RUNS
-from orchestrator.store.queries.next_steps import STEPS, is_due, with_sessions
 
 CREDENTIALS, LEASES = table_of("credentials"), table_of("leases")
 _STOPPABLE = (Step.STOP, Step.PING, Step.WARN)

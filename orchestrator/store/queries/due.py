@@ -1,15 +1,67 @@
-"""Find out where anything is due, in one query before the claims, so that idle providers cost nothing."""
+"""What is due, and where: found in one query before the claims, so that idle providers cost nothing.
+
+Sessions are found by their next step through `next_steps`, which has the indexes, and on the session's own row, which
+is the truth."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, exists, select
+from sqlalchemy import ColumnElement, Connection, Join, Select, and_, bindparam, case, exists, select
 
 from orchestrator.rules.states import Step
 from orchestrator.store.plain import table_of
-from orchestrator.store.queries.next_steps import STEPS
+
+STEPS = table_of("next_steps")
+_SESSIONS = table_of("sessions")
+
+
+def with_sessions() -> Join:
+    """Return next steps beside their sessions."""
+    return STEPS.join(_SESSIONS, _SESSIONS.c.id == STEPS.c.session_id)
+
+
+def is_due(
+    step: Step, at: ColumnElement[datetime] | datetime, *where: ColumnElement[bool]
+) -> ColumnElement[bool]:
+    """Match rows of `with_sessions` with this step due by then, and further conditions on `next_steps`.
+
+    Both rows are asked. Where another claim has changed a session after this statement began, PostgreSQL checks the
+    conditions again on the session as it is now, beside the next step as it was."""
+    mine = _SESSIONS.c.next_step == step, _SESSIONS.c.next_step_at <= at
+    return and_(STEPS.c.step == step, STEPS.c.at <= at, *where, *mine)
+
+
+def due_by(step: Step, at: datetime, sessions: Any = _SESSIONS) -> ColumnElement[bool]:
+    """Match sessions with this step due by then."""
+    return _found(sessions, step, STEPS.c.at <= at, sessions.c.next_step_at <= at)
+
+
+def due_after(
+    step: Step, at: datetime | ColumnElement[datetime], sessions: Any = _SESSIONS
+) -> ColumnElement[bool]:
+    """Match sessions with this step due later than then."""
+    return _found(sessions, step, STEPS.c.at > at, sessions.c.next_step_at > at)
+
+
+def is_kept() -> ColumnElement[bool]:
+    """Match sessions whose next step `next_steps` has, and those with neither."""
+    kept = exists().where(STEPS.c.session_id == _SESSIONS.c.id)
+    same = kept.where(
+        STEPS.c.step == _SESSIONS.c.next_step,
+        STEPS.c.at == _SESSIONS.c.next_step_at,
+        STEPS.c.provider.is_not_distinct_from(_SESSIONS.c.provider),
+    )
+    return case((_SESSIONS.c.next_step.is_(None), ~kept), else_=same)
+
+
+def _found(
+    sessions: Any, step: Step, when: ColumnElement[bool], same: ColumnElement[bool]
+) -> ColumnElement[bool]:
+    found = select(STEPS.c.session_id).where(STEPS.c.step == step, when)
+    return and_(sessions.c.id.in_(found), sessions.c.next_step == step, same)
+
 
 _PLACEMENTS = table_of("placements")
 

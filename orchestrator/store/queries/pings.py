@@ -31,8 +31,8 @@ from orchestrator.rules.values import Due, Placement, Session, Verdict
 from orchestrator.store.core.rows import snapshot, snapshots
 from orchestrator.store.plain import table_of
 from orchestrator.store.queries.availability import may_be_asked, moment_of, moments
+from orchestrator.store.queries.due import STEPS, is_due, with_sessions
 from orchestrator.store.queries.living import RUNS
-from orchestrator.store.queries.next_steps import STEPS, is_due, with_sessions
 
 SESSIONS = table_of("sessions")
 PLACEMENTS = table_of("placements")

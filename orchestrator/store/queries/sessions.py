@@ -31,8 +31,8 @@ from orchestrator.store.core.gathering import Gathering
 from orchestrator.store.core.rows import changes, snapshot, snapshots, values_of
 from orchestrator.store.plain import table_of
 from orchestrator.store.queries.debts import in_cleanup_debt
+from orchestrator.store.queries.due import STEPS, is_due, with_sessions
 from orchestrator.store.queries.living import RUNS, STARTS_OR_RUNS
-from orchestrator.store.queries.next_steps import STEPS, is_due, with_sessions
 from orchestrator.store.queries.outbox import Outbox
 from orchestrator.store.queries.usage import Standing, of_account, standing_of, usage_of
 
