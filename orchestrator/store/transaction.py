@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     from orchestrator.store.queries.leftovers import Leftovers
     from orchestrator.store.queries.lookups import Lookups
     from orchestrator.store.queries.many_accounts import ManyAccounts
-    from orchestrator.store.queries.meters import Meters
-    from orchestrator.store.queries.minutes import Minutes
+    from orchestrator.store.queries.meters import Meters, Minutes
     from orchestrator.store.queries.models import Models
     from orchestrator.store.queries.newcomers import Newcomers
     from orchestrator.store.queries.outbox import Outbox
@@ -132,7 +131,7 @@ class Transaction:
     cost_audit: Family[CostAudit] = Family("audit_costs.CostAudit")
     live_audit: Family[LiveAudit] = Family("audit_live.LiveAudit")
     findings: Family[Findings] = Family("audit_findings.Findings")
-    minutes: Family[Minutes] = Family("minutes.Minutes")
+    minutes: Family[Minutes] = Family("meters.Minutes")
     webhooks: Family[Webhooks] = Family("webhooks.Webhooks")
 
     _writes: Family[Gathering] = Family(".core.gathering.Gathering")

@@ -7,7 +7,7 @@ many_accounts                                      what the stops of many accoun
 charges, groups, debts                             money of running sessions
 costs, charge_entries                              what was charged: by day, and entry by entry
 availability                                       which keys and providers may be used now
-credentials, refused_keys, brakes, alarms, meters, contacts   providers and their keys
+credentials, refused_keys, brakes, alarms, contacts   providers and their keys
 installation, installation_alarms, workers, clock, ahead      this installation, its processes, its clock
 inbox, outbox, parked, leases                      jobs, events, parked messages, leases of upkeep
 sightings, leftovers                               reconcile, and resources that may still cost money
@@ -15,7 +15,7 @@ tokens, pages, recent                              tokens of the HTTP API; lists
 lookups                                            rows by what people type
 webhooks                                           receivers of events, and what did not arrive there
 recordings                                         batches of interactions
-minutes                                            what happened minute by minute
+meters                                             what pings cost; what happened minute by minute
 audit, audit_costs, audit_findings, audit_live     the audit
 living                                             which rows are live
 archive, archive_records, retention                what leaves the live tables
