@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.store.core.gathering import Gathering
     from orchestrator.store.queries.accounts import Accounts
     from orchestrator.store.queries.ahead import Ahead
-    from orchestrator.store.queries.alarms import Alarms
+    from orchestrator.store.queries.alarms import Alarms, InstallationAlarms
     from orchestrator.store.queries.archive import Archive
     from orchestrator.store.queries.audit import Audit
     from orchestrator.store.queries.audit_costs import CostAudit
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from orchestrator.store.queries.groups import Groups
     from orchestrator.store.queries.inbox import Inbox
     from orchestrator.store.queries.installation import Installation
-    from orchestrator.store.queries.installation_alarms import InstallationAlarms
     from orchestrator.store.queries.leases import Leases
     from orchestrator.store.queries.ledger import Ledger
     from orchestrator.store.queries.leftovers import Leftovers
@@ -120,7 +119,7 @@ class Transaction:
     ahead: Family[Ahead] = Family("ahead.Ahead")
     brakes: Family[Brakes] = Family("brakes.Brakes")
     alarms: Family[Alarms] = Family("alarms.Alarms")
-    installation_alarms: Family[InstallationAlarms] = Family("installation_alarms.InstallationAlarms")
+    installation_alarms: Family[InstallationAlarms] = Family("alarms.InstallationAlarms")
     waits: Family[Waits] = Family("waits.Waits")
     workers: Family[Workers] = Family("workers.Workers")
     tokens: Family[Tokens] = Family("tokens.Tokens")

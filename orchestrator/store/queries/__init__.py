@@ -8,7 +8,7 @@ charges, groups, debts                             money of running sessions
 costs, charge_entries                              what was charged: by day, and entry by entry
 availability                                       which keys and providers may be used now
 credentials, refused_keys, brakes, alarms, contacts   providers and their keys
-installation, installation_alarms, workers, clock, ahead      this installation, its processes, its clock
+installation, workers, clock, ahead                           this installation, its processes, its clock
 inbox, outbox, parked, leases                      jobs, events, parked messages, leases of upkeep
 sightings, leftovers                               reconcile, and resources that may still cost money
 tokens, pages, recent                              tokens of the HTTP API; lists page by page; the last days

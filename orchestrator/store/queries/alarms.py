@@ -1,4 +1,4 @@
-"""Named queries over open alarms about providers, keys and models."""
+"""Named queries over open alarms: about providers, keys and models, and about the installation itself."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from orchestrator.rules.installation.installation_alarms import InstallationAlarm, InstallationAlarmKind
 from orchestrator.rules.upstream.alarms import Alarm, AlarmKind, retry_at
 from orchestrator.store.core.rows import snapshot, values_of
 from orchestrator.store.plain import table_of
@@ -72,3 +73,53 @@ class Alarms:
         refusals = row.refusals + 1
         again = retry_at(alarm.kind, refusals, alarm.seen_at)
         self._connection.execute(update(ALARMS).where(mine).values(refusals=refusals, retry_at=again))
+
+
+INSTALLATION_ALARMS = table_of("installation_alarms")
+
+
+class InstallationAlarms:
+    """Queries and changes, inside one transaction. Their locks come after all others."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def listed(self, kind: InstallationAlarmKind | None = None) -> Sequence[InstallationAlarm]:
+        """Return the open alarms, of one kind or of all, in the order of kind and subject."""
+        query = select(INSTALLATION_ALARMS).order_by(INSTALLATION_ALARMS.c.kind, INSTALLATION_ALARMS.c.about)
+        if kind is not None:
+            query = query.where(INSTALLATION_ALARMS.c.kind == kind)
+        return [snapshot(InstallationAlarm, row) for row in self._connection.execute(query)]
+
+    def open(self, alarm: InstallationAlarm) -> bool:
+        """Open the alarm, or note that it was seen again. Return True if it was not open before."""
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(INSTALLATION_ALARMS).values(**values_of(alarm))
+        again = {
+            "seen_at": statement.excluded.seen_at,
+            "reason": statement.excluded.reason,
+            "times_seen": INSTALLATION_ALARMS.c.times_seen + statement.excluded.times_seen,
+        }
+        keys = [INSTALLATION_ALARMS.c.kind, INSTALLATION_ALARMS.c.about]
+        upsert = statement.on_conflict_do_update(index_elements=keys, set_=again)
+        seen: int = self._connection.execute(upsert.returning(INSTALLATION_ALARMS.c.times_seen)).scalar_one()
+        return seen == alarm.times_seen
+
+    def close(self, kind: InstallationAlarmKind, *about: str) -> Sequence[InstallationAlarm]:
+        """Close the alarms of this kind about any of these. Return those that were open, as they were."""
+        gone = (
+            delete(INSTALLATION_ALARMS)
+            .where(INSTALLATION_ALARMS.c.kind == kind, INSTALLATION_ALARMS.c.about.in_(about))
+            .returning(INSTALLATION_ALARMS)
+        )
+        found = (snapshot(InstallationAlarm, row) for row in self._connection.execute(gone))
+        return sorted(found, key=lambda alarm: about.index(alarm.about))
+
+    def close_unseen(self, kind: InstallationAlarmKind, before: datetime) -> Sequence[InstallationAlarm]:
+        """Close the alarms of this kind that were last seen before `before`, and return them."""
+        gone = (
+            delete(INSTALLATION_ALARMS)
+            .where(INSTALLATION_ALARMS.c.kind == kind, INSTALLATION_ALARMS.c.seen_at < before)
+            .returning(INSTALLATION_ALARMS)
+        )
+        return [snapshot(InstallationAlarm, row) for row in self._connection.execute(gone)]
