@@ -17,7 +17,7 @@ from orchestrator.store.queries.clock import ConnectionClock
 if TYPE_CHECKING:
     from orchestrator.rules.values import Account
     from orchestrator.store.core.gathering import Gathering
-    from orchestrator.store.queries.accounts import Accounts
+    from orchestrator.store.queries.accounts import Accounts, ManyAccounts
     from orchestrator.store.queries.ahead import Ahead
     from orchestrator.store.queries.alarms import Alarms, InstallationAlarms
     from orchestrator.store.queries.archive import Archive
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from orchestrator.store.queries.ledger import Ledger
     from orchestrator.store.queries.leftovers import Leftovers
     from orchestrator.store.queries.lookups import Lookups
-    from orchestrator.store.queries.many_accounts import ManyAccounts
     from orchestrator.store.queries.meters import Meters, Minutes
     from orchestrator.store.queries.models import Models
     from orchestrator.store.queries.newcomers import Newcomers
@@ -102,7 +101,7 @@ class Transaction:
     leftovers: Family[Leftovers] = Family("leftovers.Leftovers")
     sightings: Family[Sightings] = Family("sightings.Sightings")
     accounts: Family[Accounts] = Family("accounts.Accounts", "_writes", "outbox", "due")
-    many_accounts: Family[ManyAccounts] = Family("many_accounts.ManyAccounts", "_writes")
+    many_accounts: Family[ManyAccounts] = Family("accounts.ManyAccounts", "_writes")
     credentials: Family[Credentials] = Family("credentials.Credentials")
     contacts: Family[Contacts] = Family("contacts.Contacts")
     charge_entries: Family[ChargeEntries] = Family("charge_entries.ChargeEntries")

@@ -3,7 +3,6 @@
 sessions, placements, accounts, models, ledger     rows by id, and the one method that saves each
 pings, claims, due, queues, waits                  what is due, and leases on it
 newcomers, usage                                   what a new session depends on; what sessions add up to
-many_accounts                                      what the stops of many accounts depend on
 charges, groups, debts                             money of running sessions
 costs, charge_entries                              what was charged: by day, and entry by entry
 availability                                       which keys and providers may be used now
