@@ -15,11 +15,11 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from orchestrator.rules.states import Step
 from orchestrator.store.core.engine import BUSY_SECONDS, open_engine
 from orchestrator.store.core.error_classes import OUTAGES, ErrorClass, error_class
-from orchestrator.store.core.identity import Identity
 from orchestrator.store.core.pooler import is_pooled, timeouts
 from orchestrator.store.core.remedies import CHECK_THE_URL, file_fault, remedy
 from orchestrator.store.core.stopwatch import Stopwatch, machine_stopwatch
 from orchestrator.store.queries.clock import Clock, StoreClock
+from orchestrator.store.queries.identity import Identity
 from orchestrator.store.transaction import Transaction
 
 if TYPE_CHECKING:

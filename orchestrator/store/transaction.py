@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from sqlalchemy import Connection
 
 from orchestrator.rules.states import Step
-from orchestrator.store.core.identity import Identity
 from orchestrator.store.queries.clock import ConnectionClock
+from orchestrator.store.queries.identity import Identity
 
 if TYPE_CHECKING:
     from orchestrator.rules.values import Account
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from orchestrator.store.queries.credentials import Credentials
     from orchestrator.store.queries.due import DueWork
     from orchestrator.store.queries.groups import Groups
+    from orchestrator.store.queries.identity import Installation
     from orchestrator.store.queries.inbox import Inbox
-    from orchestrator.store.queries.installation import Installation
     from orchestrator.store.queries.leases import Leases
     from orchestrator.store.queries.ledger import Ledger
     from orchestrator.store.queries.leftovers import Leftovers
@@ -87,7 +87,7 @@ class Transaction:
 
     Each family of queries takes the connection, and the attributes that are named here."""
 
-    installation: Family[Installation] = Family("installation.Installation", "identity")
+    installation: Family[Installation] = Family("identity.Installation", "identity")
     sessions: Family[Sessions] = Family("sessions.Sessions", "_writes", "outbox", "due")
     newcomers: Family[Newcomers] = Family("newcomers.Newcomers")
     recordings: Family[Recordings] = Family("recordings.Recordings", "outbox")

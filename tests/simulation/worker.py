@@ -18,9 +18,9 @@ from orchestrator.providers.http.client import HttpClient
 from orchestrator.providers.port.driver import Driver
 from orchestrator.rules.states import Step
 from orchestrator.settings import SecretStore, Settings
-from orchestrator.store.core.identity import Identity
 from orchestrator.store.core.stopwatch import Stopwatch
 from orchestrator.store.database import Database
+from orchestrator.store.queries.identity import Identity
 from orchestrator.store.transaction import Transaction
 from tests.simulation.kernel import FlowLoop, Killed, in_greenlet, wait_for
 from tests.simulation.machines import Resolver

@@ -10,6 +10,5 @@ gathering      gathers the changes of locked rows, and writes them together
 joined         writes rows of several tables in one statement
 error_classes  what each database error means for the work that met it
 remedies       what an operator can do about a database that cannot be used
-identity       ids and tokens
 stopwatch      monotonic time that includes the sleep of the machine
 """

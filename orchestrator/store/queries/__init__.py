@@ -6,8 +6,8 @@ newcomers, usage                                   what a new session depends on
 charges, groups, debts                             money of running sessions
 costs, charge_entries                              what was charged: by day, and entry by entry
 availability                                       which keys and providers may be used now
-credentials, refused_keys, brakes, alarms, contacts   providers and their keys
-installation, workers, clock, ahead                           this installation, its processes, its clock
+credentials, refused_keys, brakes, alarms, contacts           providers and their keys
+identity, workers, clock, ahead                    ids of this installation and its rows; its processes, its clock
 inbox, outbox, parked, leases                      jobs, events, parked messages, leases of upkeep
 sightings, leftovers                               reconcile, and resources that may still cost money
 tokens, pages, recent                              tokens of the HTTP API; lists page by page; the last days

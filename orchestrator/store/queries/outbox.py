@@ -9,8 +9,8 @@ from sqlalchemy import Connection, delete, func, or_, select, update
 
 from orchestrator.rules.events import Event
 from orchestrator.store.core.gathering import Gathering
-from orchestrator.store.core.identity import Identity
 from orchestrator.store.plain import table_of
+from orchestrator.store.queries.identity import Identity
 
 OUTBOX = table_of("outbox")
 #: No transaction lasts so long.
