@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from orchestrator.store.queries.meters import Meters, Minutes
     from orchestrator.store.queries.models import Models
     from orchestrator.store.queries.newcomers import Newcomers
+    from orchestrator.store.queries.observations import ReconcileObservations
     from orchestrator.store.queries.outbox import Outbox
     from orchestrator.store.queries.pages import Pages
     from orchestrator.store.queries.parked import Parked
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from orchestrator.store.queries.recordings import Recordings
     from orchestrator.store.queries.retention import Retention
     from orchestrator.store.queries.sessions import Sessions
-    from orchestrator.store.queries.sightings import Sightings
     from orchestrator.store.queries.tokens import Tokens
     from orchestrator.store.queries.waits import Waits
     from orchestrator.store.queries.webhooks import Webhooks
@@ -99,7 +99,7 @@ class Transaction:
     placements: Family[Placements] = Family("placements.Placements", "_writes", "outbox", "due")
     claims: Family[Claims] = Family("claims.Claims")
     leftovers: Family[Leftovers] = Family("leftovers.Leftovers")
-    sightings: Family[Sightings] = Family("sightings.Sightings")
+    observations: Family[ReconcileObservations] = Family("observations.ReconcileObservations")
     accounts: Family[Accounts] = Family("accounts.Accounts", "_writes", "outbox", "due")
     many_accounts: Family[ManyAccounts] = Family("accounts.ManyAccounts", "_writes")
     credentials: Family[Credentials] = Family("credentials.Credentials")

@@ -153,8 +153,11 @@ def test_a_refusal_has_its_code_and_faults(api: Api, client: ApiClient) -> None:
     with pytest.raises(ApiRefused) as invalid:
         client.send(calls.list_sessions(limit=1000))
     assert [fault.loc for fault in invalid.value.faults] == ["query.limit"]
-    with pytest.raises(ApiRefused, match="unauthenticated"), ApiClient(api.url, "wrong", tries=1) as stranger:
-        stranger.send(calls.get_session("none"))
+    with (
+        pytest.raises(ApiRefused, match="unauthenticated"),
+        ApiClient(api.url, "wrong", tries=1) as unauthenticated,
+    ):
+        unauthenticated.send(calls.get_session("none"))
 
 
 def test_events_are_read_and_resumed(api: Api, client: ApiClient) -> None:

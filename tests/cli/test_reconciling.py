@@ -42,7 +42,7 @@ def node(cli: Cli, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Si
 
 
 def test_a_difference_is_found_reported_and_put_right(cli: Cli, node: SimulatorServer) -> None:
-    [stranger] = node.open_sessions()
+    [unknown] = node.open_sessions()
     dry = cli("reconcile", "--dry-run", "--json")
     [one] = dry.json["lists"]
     assert (dry.code, one["provider"], one["listed"], one["problem"], one["refused"]) == (
@@ -53,12 +53,12 @@ def test_a_difference_is_found_reported_and_put_right(cli: Cli, node: SimulatorS
         None,
     )
     [found] = one["findings"]
-    assert (found["kind"], found["handle"], found["done"]) == ("close", stranger.id, False)
+    assert (found["kind"], found["handle"], found["done"]) == ("close", unknown.id, False)
     assert cli("provider", "orphans", "--json").json == []
     said = cli("reconcile", "--provider", "node")
     assert said.code == 1
-    assert all(word in said.out for word in (stranger.id, "close", "done", "differs"))
-    assert [orphan["handle"] for orphan in cli("provider", "orphans", "--json").json] == [stranger.id]
+    assert all(word in said.out for word in (unknown.id, "close", "done", "differs"))
+    assert [orphan["handle"] for orphan in cli("provider", "orphans", "--json").json] == [unknown.id]
     again = cli("reconcile")
     assert (again.code, "as we know it" in again.out) == (0, True)
 

@@ -213,10 +213,10 @@ def _was_ours(tx: Transaction, session_id: str) -> None:
     (placement,) = tx.placements.of_session(session_id)
     tx.placements.handles_since(placement.provider, {placement.id: tx.now()})
     tx.placements.rivals(placement)
-    tx.leftovers.may_be_ours(placement, "a stranger", tx.now())
-    tx.sightings.unended(placement.provider, placement.credential, None, tx.now())
-    tx.sightings.ended_like(placement.provider, ["a stranger"], ["a name"], tx.now())
-    tx.sightings.serving_under([], placement.provider, ["a stranger"], ["a name"])
+    tx.leftovers.may_be_ours(placement, "unknown", tx.now())
+    tx.observations.unended(placement.provider, placement.credential, None, tx.now())
+    tx.observations.ended_like(placement.provider, ["unknown"], ["a name"], tx.now())
+    tx.observations.serving_under([], placement.provider, ["unknown"], ["a name"])
 
 
 def cost(stage: Stage, step: Callable[[], Any], read: Callable[[], int]) -> Cost:

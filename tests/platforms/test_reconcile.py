@@ -40,10 +40,10 @@ def look(world: PlatformWorld, worker: Services | None = None, **wish: Any) -> R
 
 
 def kinds(report: ReconcileReport) -> list[tuple[Action, bool]]:
-    return [(one.finding.kind, one.done) for one in report.outcomes]
+    return [(one.finding.action, one.done) for one in report.outcomes]
 
 
-def stranger(world: PlatformWorld, name: str, label: str | None = None) -> str:
+def open_unknown(world: PlatformWorld, name: str, label: str | None = None) -> str:
     """Open a session there, by hand or from elsewhere."""
     simulator, open_by_hand = world.server.simulator, world.platforms[name].open_by_hand
     return world.server._on_loop(lambda: open_by_hand(simulator, name, f"sk-{name}-1", label))
@@ -104,14 +104,14 @@ def test_what_lives_there_after_its_end_here_is_closed_with_proof(
 
 
 @at_each
-def test_a_stranger_is_closed_once_it_is_certainly_old_enough(
+def test_an_unknown_resource_is_closed_once_it_is_certainly_old_enough(
     platform: PlatformUnderTest, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform)
     session_id = world.run_at(platform.name)
     world.pass_time(DUE)
     unknown = world.with_database(lambda tx: tx.installation.new_placement_id())
-    handle = stranger(world, platform.name, platform.name_there(unknown))
+    handle = open_unknown(world, platform.name, platform.name_there(unknown))
     assert kinds(look(world)) == [(Action.WAIT, False)]
     world.pass_time(4 * MINUTE)
     assert kinds(look(world)) == [(Action.WAIT, False)]
@@ -148,7 +148,7 @@ def test_what_a_person_made_by_hand_is_reported_by_its_name_and_never_touched(
     platform: PlatformUnderTest, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(platform)
-    handle = stranger(world, platform.name, "playground of the data team")
+    handle = open_unknown(world, platform.name, "playground of the data team")
     for _ in range(3):
         world.pass_time(DUE)
         report = look(world)
@@ -164,7 +164,7 @@ def test_what_another_installation_opened_under_the_same_account_is_never_touche
     world.run_at(platform.name)
     before = open_there(world)
     theirs = {
-        stranger(world, platform.name, platform.name_there(placement_id("0badcafe", n))) for n in range(3)
+        open_unknown(world, platform.name, platform.name_there(placement_id("0badcafe", n))) for n in range(3)
     }
     for _ in range(3):
         world.pass_time(2 * HOUR)
@@ -180,7 +180,7 @@ def test_what_a_release_opened_that_said_not_whose_it_is_is_reported_and_never_t
     world = make_platforms(platform, policy=QUIET)
     session_id = world.run_at(platform.name)
     untold = [f"5f0c0001-0000-4000-8000-00000000000{n}" for n in range(4)]
-    theirs = {stranger(world, platform.name, platform.name_there(one)) for one in untold}
+    theirs = {open_unknown(world, platform.name, platform.name_there(one)) for one in untold}
     for _ in range(3):
         world.pass_time(2 * HOUR)
         report = look(world)
@@ -206,7 +206,7 @@ def test_a_lost_open_is_adopted_by_its_name_before_its_time(
 
 
 @pytest.mark.parametrize("ahead", [timedelta(0), -2 * HOUR, 2 * HOUR], ids=["right", "slow", "fast"])
-def test_while_an_outcome_is_unknown_a_stranger_may_be_its_own_whatever_the_clocks_say(
+def test_while_an_outcome_is_unknown_an_unknown_resource_may_be_its_own_whatever_the_clocks_say(
     ahead: timedelta, make_platforms: MakeWorld
 ) -> None:
     world = make_platforms(replace(NODE, options={**NODE.options, "clock_skew_seconds": 3 * 3600}))
@@ -223,11 +223,11 @@ def test_while_an_outcome_is_unknown_a_stranger_may_be_its_own_whatever_the_cloc
 
 
 @pytest.mark.parametrize("ahead", [timedelta(0), -2 * HOUR, 2 * HOUR], ids=["right", "slow", "fast"])
-def test_a_platforms_clock_makes_no_stranger_old(ahead: timedelta, make_platforms: MakeWorld) -> None:
+def test_a_platforms_clock_makes_no_unknown_resource_old(ahead: timedelta, make_platforms: MakeWorld) -> None:
     world = make_platforms(NODE)
     world.clock.platforms_are_ahead = ahead
     world.run_at(NODE.name)
-    stranger(world, NODE.name)
+    open_unknown(world, NODE.name)
     assert kinds(look(world)) == [(Action.WAIT, False)]
     world.pass_time(4 * MINUTE)
     assert kinds(look(world)) == [(Action.WAIT, False)]
@@ -304,10 +304,10 @@ def test_most_of_a_providers_sessions_never_end_at_once_but_by_an_operators_word
     assert {world.session(one).stop_reason for one in running} == {StopReason.DEAD}
 
 
-def test_many_strangers_may_mean_that_our_rows_are_old(make_platforms: MakeWorld) -> None:
+def test_many_unknown_resources_may_mean_that_our_rows_are_old(make_platforms: MakeWorld) -> None:
     world = make_platforms(NODE)
     for _ in range(3):
-        stranger(world, NODE.name)
+        open_unknown(world, NODE.name)
     look(world)
     world.pass_time(DUE)
     refused = look(world)
@@ -336,7 +336,7 @@ def test_a_status_that_contradicts_the_list_is_believed(make_platforms: MakeWorl
     look(world)
     world.pass_time(MINUTE)
     [outcome] = look(world).outcomes
-    assert (outcome.finding.kind, outcome.done) == (Action.WAIT, False)
+    assert (outcome.finding.action, outcome.done) == (Action.WAIT, False)
     assert "its status does not say so" in outcome.finding.why
     world.fault_at(NODE.name, "error_before", "status")
     assert kinds(look(world)) == [(Action.WAIT, False)], "nor one that cannot be had"
@@ -372,7 +372,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     world.end_there(gone, "forgotten")
     look(world)
     unknown = world.with_database(lambda tx: tx.installation.new_placement_id())
-    stranger(world, platform.name, platform.name_there(unknown))
+    open_unknown(world, platform.name, platform.name_there(unknown))
     world.pass_time(DUE)
     before = dump(world)
     report = look(world, dry_run=True)
@@ -418,7 +418,7 @@ def test_what_two_find_at_once_is_one_orphan(make_platforms: MakeWorld) -> None:
     from orchestrator.flows.reconcile.apply_differences import carry_out
 
     world = make_platforms(NODE)
-    stranger(world, NODE.name)
+    open_unknown(world, NODE.name)
     look(world)
     world.pass_time(DUE)
     [found] = look(world, dry_run=True).outcomes

@@ -20,7 +20,7 @@ from orchestrator.rules.reconcile.lists import (
 from orchestrator.rules.states import PlacementState
 from tests.rules.builders import HOUR, MINUTE, SECOND, T0
 
-TERMS = ReconcilePolicy(
+POLICY = ReconcilePolicy(
     min_age=5 * MINUTE,
     confirm_after=MINUTE,
     clock_skew=5 * MINUTE,
@@ -30,7 +30,7 @@ TERMS = ReconcilePolicy(
     installation="5f0c0001",
     closes_by_id=True,
 )
-NAMED = replace(TERMS, names_create=True)
+NAMED = replace(POLICY, names_create=True)
 NAME = "5f0c0001-0000-8000-8000-000000000001"
 OTHER = "5f0c0001-0000-8000-8000-000000000002"
 THEIRS = "5f0c0002-0000-8000-8000-000000000003"
@@ -55,147 +55,151 @@ def closed(**changes: Any) -> KnownPlacement:
     return ours(**{"state": PlacementState.CLOSED, "ended_at": T0 - HOUR} | changes)
 
 
-def picture(*listed: ListedResource, **changes: Any) -> ReconcileInput:
+def inputs(*listed: ListedResource, **changes: Any) -> ReconcileInput:
     return replace(ReconcileInput(asked_at=T0, listed=listed, ours=()), **changes)
 
 
-def found(picture: ReconcileInput, terms: ReconcilePolicy = TERMS) -> list[Action]:
-    return [finding.kind for finding in compare(picture, terms)]
+def found(given: ReconcileInput, policy: ReconcilePolicy = POLICY) -> list[Action]:
+    return [finding.action for finding in compare(given, policy)]
 
 
 SEEN_LONG_AGO = {"x": T0 - HOUR}
 
 
 @pytest.mark.parametrize(
-    ("live", "terms", "changes", "expected"),
+    ("resource", "policy", "changes", "expected"),
     [
-        pytest.param(ListedResource(handle="a"), TERMS, {"ours": [ours()]}, [], id="one of ours"),
+        pytest.param(ListedResource(handle="a"), POLICY, {"ours": [ours()]}, [], id="one of ours"),
         pytest.param(
-            ListedResource(handle="A"), TERMS, {"ours": [ours()]}, [], id="written in other letters"
+            ListedResource(handle="A"), POLICY, {"ours": [ours()]}, [], id="written in other letters"
         ),
         pytest.param(
-            ListedResource(handle="x"), TERMS, {"ours": [lost(candidate="x")]}, [], id="a candidate of ours"
+            ListedResource(handle="x"), POLICY, {"ours": [lost(candidate="x")]}, [], id="a candidate of ours"
         ),
         pytest.param(
-            ListedResource(handle="x", foreign=True), TERMS, {"strangers": SEEN_LONG_AGO}, [], id="foreign"
+            ListedResource(handle="x", foreign=True),
+            POLICY,
+            {"unknown_since": SEEN_LONG_AGO},
+            [],
+            id="foreign",
         ),
-        pytest.param(ListedResource(handle="x"), TERMS, {}, [Action.WAIT], id="seen for the first time"),
+        pytest.param(ListedResource(handle="x"), POLICY, {}, [Action.WAIT], id="seen for the first time"),
         pytest.param(
             ListedResource(handle="x"),
-            TERMS,
-            {"strangers": {"x": T0 - 5 * MINUTE}},
+            POLICY,
+            {"unknown_since": {"x": T0 - 5 * MINUTE}},
             [Action.CLOSE],
             id="seen long enough",
         ),
         pytest.param(
             ListedResource(handle="x"),
-            TERMS,
-            {"strangers": {"x": T0 + HOUR}},
+            POLICY,
+            {"unknown_since": {"x": T0 + HOUR}},
             [Action.WAIT],
             id="seen in the future",
         ),
         pytest.param(
             ListedResource(handle="x", ended=True),
-            TERMS,
-            {"strangers": SEEN_LONG_AGO},
+            POLICY,
+            {"unknown_since": SEEN_LONG_AGO},
             [],
-            id="a stranger that has ended",
+            id="an unknown resource that has ended",
         ),
         pytest.param(
             ListedResource(handle="x", opened_at=T0 - 10 * MINUTE),
-            TERMS,
+            POLICY,
             {},
             [Action.CLOSE],
             id="old by the platform's word",
         ),
         pytest.param(
             ListedResource(handle="x", opened_at=T0 - 9 * MINUTE),
-            TERMS,
+            POLICY,
             {},
             [Action.WAIT],
             id="but for its clock",
         ),
         pytest.param(
-            ListedResource(handle="x", opened_at=T0 + HOUR), TERMS, {}, [Action.WAIT], id="from the future"
+            ListedResource(handle="x", opened_at=T0 + HOUR), POLICY, {}, [Action.WAIT], id="from the future"
         ),
         pytest.param(
             ListedResource(handle="x"),
-            replace(TERMS, closes_by_id=False),
-            {"strangers": SEEN_LONG_AGO},
+            replace(POLICY, closes_by_id=False),
+            {"unknown_since": SEEN_LONG_AGO},
             [Action.REPORT],
             id="nothing closes it by its id",
         ),
         pytest.param(
             ListedResource(handle="x"),
-            TERMS,
+            POLICY,
             {"ended": [closed(handle="x")]},
             [Action.CLOSE],
             id="ours, and ended here",
         ),
         pytest.param(
             ListedResource(handle="x", opened_at=T0 - HOUR),
-            TERMS,
-            {"ended": [closed(handle="x", ended_at=T0 - MINUTE)], "strangers": SEEN_LONG_AGO},
+            POLICY,
+            {"ended": [closed(handle="x", ended_at=T0 - MINUTE)], "unknown_since": SEEN_LONG_AGO},
             [Action.WAIT],
             id="just closed: lists lag",
         ),
-        # an open's outcome is not known: a stranger may be its own
+        # an open's outcome is not known: an unknown resource may be its own
         pytest.param(
-            ListedResource(handle="x"), TERMS, {"ours": [lost()]}, [Action.WAIT], id="perhaps a lost open's"
+            ListedResource(handle="x"), POLICY, {"ours": [lost()]}, [Action.WAIT], id="perhaps a lost open's"
         ),
         pytest.param(
             ListedResource(handle="x", opened_at=T0 - HOUR),
-            TERMS,
+            POLICY,
             {"ours": [lost()]},
             [Action.WAIT],
             id="whatever its age",
         ),
         pytest.param(
             ListedResource(handle="x"),
-            TERMS,
-            {"ours": [lost()], "strangers": SEEN_LONG_AGO},
+            POLICY,
+            {"ours": [lost()], "unknown_since": SEEN_LONG_AGO},
             [Action.CLOSE],
             id="seen before that open was sent",
         ),
         pytest.param(
             ListedResource(handle="x", opened_at=T0 - HOUR),
-            TERMS,
+            POLICY,
             {"ours": [lost(sent_at=T0 + 5 * SECOND, state=PlacementState.OPENING, leased=True)]},
             [Action.WAIT],
             id="opened while the list was on its way, by a clock that is slow",
         ),
         pytest.param(
             ListedResource(handle="x"),
-            TERMS,
-            {"ours": [lost(sent_at=T0 - HOUR + 5 * SECOND)], "strangers": SEEN_LONG_AGO},
+            POLICY,
+            {"ours": [lost(sent_at=T0 - HOUR + 5 * SECOND)], "unknown_since": SEEN_LONG_AGO},
             [Action.ADOPT],
             id="the same, and its answer was lost",
         ),
         pytest.param(
             ListedResource(handle="x"),
-            TERMS,
+            POLICY,
             {"ours": [lost(sent_at=T0 - HOUR)]},
             [Action.ADOPT],
             id="that open must show",
         ),
         pytest.param(
             ListedResource(handle="x"),
-            TERMS,
+            POLICY,
             {"ours": [lost(sent_at=T0 - HOUR, leased=True)]},
             [Action.WAIT],
             id="it is being resolved",
         ),
         pytest.param(
             ListedResource(handle="x"),
-            TERMS,
+            POLICY,
             {"ours": [lost(sent_at=T0 - HOUR), lost(id=OTHER)]},
             [Action.WAIT],
             id="of two it is not known which",
         ),
         pytest.param(
             ListedResource(handle="x"),
-            TERMS,
-            {"ours": [lost(state=PlacementState.OPENING, sent_at=None)], "strangers": SEEN_LONG_AGO},
+            POLICY,
+            {"ours": [lost(state=PlacementState.OPENING, sent_at=None)], "unknown_since": SEEN_LONG_AGO},
             [Action.CLOSE],
             id="an open that was never sent",
         ),
@@ -220,14 +224,14 @@ SEEN_LONG_AGO = {"x": T0 - HOUR}
         pytest.param(
             ListedResource(handle="x", name=OTHER),
             NAMED,
-            {"ours": [lost()], "strangers": SEEN_LONG_AGO},
+            {"ours": [lost()], "unknown_since": SEEN_LONG_AGO},
             [Action.CLOSE],
             id="another name than the lost open's",
         ),
         pytest.param(
             ListedResource(handle="x", name=NAME),
             NAMED,
-            {"ours": [ours()], "strangers": SEEN_LONG_AGO},
+            {"ours": [ours()], "unknown_since": SEEN_LONG_AGO},
             [Action.CLOSE],
             id="a second one under the name of one of ours",
         ),
@@ -241,28 +245,28 @@ SEEN_LONG_AGO = {"x": T0 - HOUR}
         pytest.param(
             ListedResource(handle="x", name="playground"),
             NAMED,
-            {"strangers": SEEN_LONG_AGO},
+            {"unknown_since": SEEN_LONG_AGO},
             [],
             id="made by a person",
         ),
         pytest.param(
             ListedResource(handle="x", name=THEIRS),
             NAMED,
-            {"strangers": SEEN_LONG_AGO},
+            {"unknown_since": SEEN_LONG_AGO},
             [],
             id="made by another installation",
         ),
         pytest.param(
             ListedResource(handle="x", name=THEIRS),
             NAMED,
-            {"ended": [closed(id=THEIRS)], "strangers": SEEN_LONG_AGO},
+            {"ended": [closed(id=THEIRS)], "unknown_since": SEEN_LONG_AGO},
             [Action.CLOSE],
             id="ours, of before the installation's id was lost",
         ),
         pytest.param(
             ListedResource(handle="x", name=OTHER),
             replace(NAMED, installation=None),
-            {"strangers": SEEN_LONG_AGO},
+            {"unknown_since": SEEN_LONG_AGO},
             [],
             id="nothing was ever opened by this installation",
         ),
@@ -283,7 +287,7 @@ SEEN_LONG_AGO = {"x": T0 - HOUR}
         pytest.param(
             ListedResource(handle="x", name=UNTOLD),
             NAMED,
-            {"ended": [closed(id=UNTOLD)], "strangers": SEEN_LONG_AGO},
+            {"ended": [closed(id=UNTOLD)], "unknown_since": SEEN_LONG_AGO},
             [Action.CLOSE],
             id="the same, of ours, and ended here",
         ),
@@ -296,14 +300,14 @@ SEEN_LONG_AGO = {"x": T0 - HOUR}
         ),
         pytest.param(
             ListedResource(handle="x", name=THEIRS),
-            TERMS,
-            {"strangers": SEEN_LONG_AGO},
+            POLICY,
+            {"unknown_since": SEEN_LONG_AGO},
             [Action.CLOSE],
             id="theirs, where names say nothing",
         ),
         pytest.param(
             ListedResource(handle="x", name="playground"),
-            TERMS,
+            POLICY,
             {},
             [Action.WAIT],
             id="a name that says nothing",
@@ -314,10 +318,10 @@ SEEN_LONG_AGO = {"x": T0 - HOUR}
     ],
 )
 def test_what_is_listed_and_not_known(
-    live: ListedResource, terms: ReconcilePolicy, changes: dict[str, Any], expected: list[Action]
+    resource: ListedResource, policy: ReconcilePolicy, changes: dict[str, Any], expected: list[Action]
 ) -> None:
     mine = [replace(one, covered=False) for one in changes.pop("ours", [])]
-    assert found(picture(live, ours=mine, **changes), terms) == expected
+    assert found(inputs(resource, ours=mine, **changes), policy) == expected
 
 
 @pytest.mark.parametrize(
@@ -349,11 +353,11 @@ def test_what_is_ours_and_not_listed(
     one: KnownPlacement, listed: list[ListedResource], since: Any, expected: list[Action]
 ) -> None:
     missing = {} if since is None else {"a": since}
-    assert found(picture(*listed, ours=[one], missing=missing)) == expected
+    assert found(inputs(*listed, ours=[one], missing_since=missing)) == expected
 
 
 def test_an_answer_since_makes_the_next_miss_the_first() -> None:
-    [finding] = compare(picture(ours=[ours(alive_at=T0 - SECOND)], missing={"a": T0 - HOUR}), TERMS)
+    [finding] = compare(inputs(ours=[ours(alive_at=T0 - SECOND)], missing_since={"a": T0 - HOUR}), POLICY)
     assert (finding.since, finding.missing) == (T0, True)
 
 
@@ -368,13 +372,13 @@ def test_an_answer_since_makes_the_next_miss_the_first() -> None:
 def test_a_platforms_clock_is_measured_by_what_is_ours(ahead: timedelta, expected: list[Action]) -> None:
     mine = ListedResource(handle="a", opened_at=T0 - HOUR + ahead)
     young = ListedResource(handle="x", opened_at=T0 - 4 * MINUTE + ahead)
-    assert found(picture(mine, young, ours=[ours()])) == expected
+    assert found(inputs(mine, young, ours=[ours()])) == expected
     old = replace(young, opened_at=T0 - 5 * MINUTE + ahead)
-    assert found(picture(mine, old, ours=[ours()])) == [Action.CLOSE]
+    assert found(inputs(mine, old, ours=[ours()])) == [Action.CLOSE]
 
 
-def strangers(count: int, kind: Action = Action.CLOSE, **changes: Any) -> list[Difference]:
-    return [Difference(kind=kind, why="", handle=f"x{n}", since=T0, **changes) for n in range(count)]
+def unknown_resources(count: int, action: Action = Action.CLOSE, **changes: Any) -> list[Difference]:
+    return [Difference(action=action, why="", handle=f"x{n}", since=T0, **changes) for n in range(count)]
 
 
 def refused(findings: list[Difference], seen: ReconcileInput, elsewhere: int = 0, share: float = 0.5) -> bool:
@@ -382,7 +386,7 @@ def refused(findings: list[Difference], seen: ReconcileInput, elsewhere: int = 0
 
 
 @pytest.mark.parametrize(
-    ("live", "gone", "elsewhere", "expected"),
+    ("open_count", "gone", "elsewhere", "expected"),
     [
         pytest.param(10, 5, 0, False, id="half"),
         pytest.param(10, 6, 0, True, id="more than half"),
@@ -392,11 +396,11 @@ def refused(findings: list[Difference], seen: ReconcileInput, elsewhere: int = 0
         pytest.param(0, 0, 0, False, id="nothing"),
     ],
 )
-def test_most_of_ours_do_not_end_at_once(live: int, gone: int, elsewhere: int, expected: bool) -> None:
-    seen = picture(ours=[ours(handle=f"h{n}") for n in range(live)])
-    for kind in (Action.END, Action.WAIT):
-        assert refused(strangers(gone, kind, missing=True), seen, elsewhere) is expected
-    assert not refused(strangers(gone, missing=True), seen, elsewhere, share=10.0)
+def test_most_of_ours_do_not_end_at_once(open_count: int, gone: int, elsewhere: int, expected: bool) -> None:
+    seen = inputs(ours=[ours(handle=f"h{n}") for n in range(open_count)])
+    for action in (Action.END, Action.WAIT):
+        assert refused(unknown_resources(gone, action, missing=True), seen, elsewhere) is expected
+    assert not refused(unknown_resources(gone, missing=True), seen, elsewhere, share=10.0)
 
 
 @pytest.mark.parametrize(
@@ -405,9 +409,9 @@ def test_most_of_ours_do_not_end_at_once(live: int, gone: int, elsewhere: int, e
         pytest.param(10, 5, {}, False, id="half"),
         pytest.param(10, 6, {}, True, id="more than half: perhaps our rows are those of an old backup"),
         pytest.param(10, 6, {"certain": True}, False, id="they were ours, and have ended"),
-        pytest.param(10, 6, {"kind": Action.ADOPT}, False, id="to be adopted"),
-        pytest.param(10, 10, {"kind": Action.REPORT}, False, id="only to be reported"),
-        pytest.param(10, 6, {"kind": Action.WAIT}, True, id="young ones count"),
+        pytest.param(10, 6, {"action": Action.ADOPT}, False, id="to be adopted"),
+        pytest.param(10, 10, {"action": Action.REPORT}, False, id="only to be reported"),
+        pytest.param(10, 6, {"action": Action.WAIT}, True, id="young ones count"),
         pytest.param(2, 2, {}, False, id="few"),
     ],
 )
@@ -415,13 +419,13 @@ def test_most_of_what_is_listed_is_not_closed_at_once(
     listed: int, strange: int, changes: dict[str, Any], expected: bool
 ) -> None:
     entries = [ListedResource(handle=f"x{n}") for n in range(listed)]
-    seen = picture(*entries, ListedResource(handle="theirs", foreign=True))
-    assert refused(strangers(strange, **changes), seen) is expected
+    seen = inputs(*entries, ListedResource(handle="theirs", foreign=True))
+    assert refused(unknown_resources(strange, **changes), seen) is expected
 
 
 INSTANTS = st.one_of(st.none(), st.integers(-7200, 600).map(lambda seconds: T0 + seconds * SECOND))
 HANDLES = st.sampled_from(["a", "b", "A", "x", "y"])
-LIVES = st.builds(
+RESOURCES = st.builds(
     ListedResource,
     handle=HANDLES,
     name=st.sampled_from([None, NAME, OTHER, THEIRS, UNTOLD, "playground"]),
@@ -444,36 +448,36 @@ KNOWN = st.builds(
     covered=st.booleans(),
 )
 SINCE = st.dictionaries(HANDLES, st.integers(-7200, 600).map(lambda seconds: T0 + seconds * SECOND))
-PICTURES = st.builds(
+INPUTS = st.builds(
     ReconcileInput,
     asked_at=st.just(T0),
-    listed=st.lists(LIVES, max_size=4, unique_by=lambda live: live.handle.casefold()),
+    listed=st.lists(RESOURCES, max_size=4, unique_by=lambda resource: resource.handle.casefold()),
     ours=st.lists(KNOWN, max_size=3),
     ended=st.lists(KNOWN, max_size=2),
-    strangers=SINCE,
-    missing=SINCE,
+    unknown_since=SINCE,
+    missing_since=SINCE,
 )
 
 
 @settings(deadline=None)
-@given(PICTURES, st.sampled_from([TERMS, NAMED]))
-def test_nothing_healthy_is_ever_touched(seen: ReconcileInput, terms: ReconcilePolicy) -> None:
-    shown = {live.handle.casefold() for live in seen.listed if not live.ended}
-    for finding in compare(seen, terms):
+@given(INPUTS, st.sampled_from([POLICY, NAMED]))
+def test_nothing_healthy_is_ever_touched(seen: ReconcileInput, policy: ReconcilePolicy) -> None:
+    shown = {resource.handle.casefold() for resource in seen.listed if not resource.ended}
+    for finding in compare(seen, policy):
         assert finding.since <= T0
-        if finding.kind is Action.CLOSE:
-            assert finding.live is not None
-            assert not finding.live.foreign
+        if finding.action is Action.CLOSE:
+            assert finding.resource is not None
+            assert not finding.resource.foreign
             assert finding.handle.casefold() not in {(one.handle or "").casefold() for one in seen.ours}
-        if finding.kind is Action.END:
+        if finding.action is Action.END:
             assert finding.handle.casefold() not in shown
-            assert T0 - finding.since >= terms.confirm_after
+            assert T0 - finding.since >= policy.confirm_after
             [*own] = [one for one in seen.ours if one.handle == finding.handle and one.covered]
             assert any(one.alive_at is None or one.alive_at < finding.since for one in own)
 
 
 @settings(deadline=None)
-@given(PICTURES, st.sampled_from([TERMS, NAMED]))
-def test_each_entry_is_found_once_at_most(seen: ReconcileInput, terms: ReconcilePolicy) -> None:
-    strange = [finding.handle for finding in compare(seen, terms) if not finding.missing]
+@given(INPUTS, st.sampled_from([POLICY, NAMED]))
+def test_each_entry_is_found_once_at_most(seen: ReconcileInput, policy: ReconcilePolicy) -> None:
+    strange = [finding.handle for finding in compare(seen, policy) if not finding.missing]
     assert len(strange) == len(set(strange))

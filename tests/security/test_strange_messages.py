@@ -62,11 +62,11 @@ def raw(url: str, body: bytes, **changes: Any) -> None:
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore:Exception raised outside body"
 )  # celery's own
-def test_strangers_are_refused_in_silence_and_the_next_job_is_done(
+def test_unknown_messages_are_refused_without_logging_them_and_the_next_job_is_done(
     app: Celery, valkey_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    stranger = app.send_task("some.other.task", kwargs={"key": SECRET}, queue=JOBS_QUEUE)
+    unknown_task = app.send_task("some.other.task", kwargs={"key": SECRET}, queue=JOBS_QUEUE)
     raw(valkey_url, b"not JSON " + SECRET.encode())
     raw(valkey_url, json.dumps([[], SECRET, {}]).encode())
     raw(valkey_url, json.dumps({"key": SECRET}).encode(), headers={})
@@ -76,7 +76,7 @@ def test_strangers_are_refused_in_silence_and_the_next_job_is_done(
     job = app.send_task("orchestrator.session.close", kwargs={"session_id": "nobody"}, queue=JOBS_QUEUE)
     assert job.get(timeout=PATIENCE)["error"]["code"] == "unknown_session"
 
-    answer = stranger.get(timeout=PATIENCE)
+    answer = unknown_task.get(timeout=PATIENCE)
     assert "no task has this name in this release" in answer["error"]["message"]
     _wait_for(lambda: "parked" in caplog.text)
     assert SECRET not in caplog.text

@@ -37,7 +37,7 @@ def test_a_close_that_fails_leaves_the_session_open(server: SimulatorServer, gat
 
 
 @pytest.mark.parametrize("call", ["open", "ping", "close"])
-def test_an_answer_may_name_a_stranger(server: SimulatorServer, gateway: Gateway, call: str) -> None:
+def test_an_answer_may_name_an_unknown_session(server: SimulatorServer, gateway: Gateway, call: str) -> None:
     session = gateway.opened()
     server.fault("wrong_id")
     assert getattr(gateway, call)().json()["session_id"] not in {session, None}

@@ -84,9 +84,9 @@ def test_the_platform_ends_a_session(
 
 def test_other_keys_see_their_own_alone(studio: Studio) -> None:
     studio.open()
-    stranger = Studio(studio.http, studio.url, "sk-two")
-    assert stranger.ask("GET", "/sessions/one").status_code == 404
-    assert stranger.ask("GET", "/sessions").json()["data"]["total"] == 0
+    other_account = Studio(studio.http, studio.url, "sk-two")
+    assert other_account.ask("GET", "/sessions/one").status_code == 404
+    assert other_account.ask("GET", "/sessions").json()["data"]["total"] == 0
     assert Studio(studio.http, studio.url, "sk-nobody").open().status_code == 401
 
 

@@ -75,9 +75,9 @@ def test_the_most_sessions_at_once_are_remembered(gateway: Gateway, server: Simu
     gateway.opened()
     gateway.open_bid()
     gateway.close()
-    stranger = Gateway(gateway.http, gateway.base_url, "sk-two")
-    stranger.opened("llama")
-    stranger.opened("qwen")
+    other_account = Gateway(gateway.http, gateway.base_url, "sk-two")
+    other_account.opened("llama")
+    other_account.opened("qwen")
     report = server.report()
     assert report.most_active_per_key == {"morpheus": {"sk-one": 2, "sk-two": 1}}
     assert (report.ended_by_platform, report.leaked) == (1, 1)

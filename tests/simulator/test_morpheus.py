@@ -37,11 +37,11 @@ def test_another_model_closes_the_live_session(gateway: Gateway, server: Simulat
 
 
 def test_other_keys_have_slots_of_their_own(gateway: Gateway, server: SimulatorServer) -> None:
-    stranger = Gateway(gateway.http, gateway.base_url, "sk-two")
-    mine, theirs = gateway.opened(), stranger.opened()
+    other_account = Gateway(gateway.http, gateway.base_url, "sk-two")
+    mine, theirs = gateway.opened(), other_account.opened()
     assert mine != theirs
-    assert stranger.chat(mine).status_code == 500
-    stranger.close()
+    assert other_account.chat(mine).status_code == 500
+    other_account.close()
     assert [one.id for one in server.open_sessions()] == [mine]
 
 
@@ -111,8 +111,14 @@ def test_what_has_the_wrong_type_is_named(gateway: Gateway) -> None:
 
 
 def test_a_wrong_key_is_refused_everywhere(gateway: Gateway) -> None:
-    stranger = Gateway(gateway.http, gateway.base_url, "sk-nobody")
-    answers = [stranger.open(), stranger.open_bid(), stranger.ping(), stranger.close(), stranger.chat()]
+    other_account = Gateway(gateway.http, gateway.base_url, "sk-nobody")
+    answers = [
+        other_account.open(),
+        other_account.open_bid(),
+        other_account.ping(),
+        other_account.close(),
+        other_account.chat(),
+    ]
     assert {answer.status_code for answer in answers} == {401}
     assert answers[0].json() == {"detail": "Invalid API key"}
 

@@ -77,7 +77,7 @@ def test_the_way_back_to_nothing_works(empty: Database) -> None:
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty: Database) -> None:
     with empty.engine.begin() as connection:
-        connection.execute(text("CREATE TABLE sessions (stranger INTEGER)"))
+        connection.execute(text("CREATE TABLE sessions (foreign_column INTEGER)"))
 
     with pytest.raises(DBAPIError):
         migrate.upgrade(empty)

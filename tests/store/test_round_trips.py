@@ -203,11 +203,11 @@ def test_enums_are_stored_by_value(database: Database) -> None:
         ("models", "source"),
     ],
 )
-def test_strangers_values_are_kept_out_of_enums(database: Database, table: str, column: str) -> None:
+def test_unknown_values_are_kept_out_of_enums(database: Database, table: str, column: str) -> None:
     session = filled(Session, account_id="acme", model_id="llama", id=session_id(1), state=State.RUNNING)
     keep(database, session, filled(Placement, session_id=session_id(1), state=PlacementState.CLOSED))
     with pytest.raises(IntegrityError, match=f"ck_{table}_{column.rsplit(maxsplit=1)[-1]}_known"):
-        run(database, f"UPDATE {table} SET {column} = 'stranger'")
+        run(database, f"UPDATE {table} SET {column} = 'no member'")
 
 
 def test_an_attached_endpoint_without_an_end_comes_back(database: Database) -> None:

@@ -97,7 +97,7 @@ def _tables(reports: Sequence["ReconcileReport"], possible: list[dict[str, Any]]
         (
             one.finding.handle,
             report.provider,
-            coloured(one.finding.kind.value, _COLOURS[one.finding.kind.value]),
+            coloured(one.finding.action.value, _COLOURS[one.finding.action.value]),
             "done" if one.done else "",
             sessions[one.finding.session_id],
             rfc3339(one.finding.since),

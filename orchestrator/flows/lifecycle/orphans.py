@@ -1,4 +1,4 @@
-"""Orphans: rows for resources that live at a provider without a session. Each is closed until there is proof."""
+"""Orphans: rows for resources that resource at a provider without a session. Each is closed until there is proof."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -86,12 +86,12 @@ def add_of(
     return tx.placements.insert(orphan)
 
 
-def add_stranger(
+def add_unknown_resource(
     services: Services,
     tx: Transaction,
     provider: str,
     credential: str | None,
-    live: ListedResource,
+    resource: ListedResource,
     now: datetime,
     since: datetime,
     why: str,
@@ -99,7 +99,7 @@ def add_stranger(
     """Add the row of an orphan with an unknown origin. Its price is the list's, or else that of the dearest model
     there: money at risk should be overestimated rather than underestimated."""
     card = services.card(provider)
-    price, currency = _price(tx, provider, live)
+    price, currency = _price(tx, provider, resource)
     row = Placement(
         **_UNKNOWN,
         id=tx.identity.new_id(),
@@ -110,11 +110,11 @@ def add_stranger(
         price_per_node_hour=price,
         currency=currency,
         state=PlacementState.CLOSING,
-        options={"named": live.name} if live.name else {},
-        handle=live.handle,
+        options={"named": resource.name} if resource.name else {},
+        handle=resource.handle,
         created_at=now,
         closing_since=since,
-        declared_end_at=live.ends_at,
+        declared_end_at=resource.ends_at,
         last_answer=why,
         due=Due(Step.CLOSE, now),
     )
@@ -122,9 +122,9 @@ def add_stranger(
     return tx.placements.insert(row)
 
 
-def _price(tx: Transaction, provider: str, live: ListedResource) -> tuple[Decimal, str]:
+def _price(tx: Transaction, provider: str, resource: ListedResource) -> tuple[Decimal, str]:
     served = [model for model in tx.models.listed() if provider in model.providers]
     dearest = max(served, key=lambda model: model.price_per_node_hour, default=None)
     price, currency = (dearest.price_per_node_hour, dearest.currency) if dearest else (Decimal(0), "USD")
-    listed = live.price_per_hour
+    listed = resource.price_per_hour
     return price if listed is None else listed.quantize(MICRO), currency

@@ -26,7 +26,7 @@ def carry_out(services: Services, provider: str, ref: str | None, finding: Diffe
     shows the difference again."""
 
     def act(tx: Transaction) -> bool:
-        match finding.kind:
+        match finding.action:
             case Action.ADOPT:
                 return _adopt(tx, provider, finding)
             case Action.CLOSE:
@@ -71,17 +71,17 @@ def _is_unsure(placement: Placement, now: datetime) -> bool:
 
 def _close(services: Services, tx: Transaction, provider: str, ref: str | None, finding: Difference) -> bool:
     """Add an orphan's row. Its close is an ordinary step, retried until there is proof."""
-    if finding.live is None or tx.placements.handle_is_known(provider, finding.handle):
+    if finding.resource is None or tx.placements.handle_is_known(provider, finding.handle):
         return False
     now = tx.now()
     why = f"found in the provider's list: {finding.why}"
     origin = tx.placements.get(finding.placement_id) if finding.placement_id else None
     if origin is None:
-        orphans.add_stranger(services, tx, provider, ref, finding.live, now, finding.since, why)
+        orphans.add_unknown_resource(services, tx, provider, ref, finding.resource, now, finding.since, why)
     else:  # the key that lists it now can close it, even if another key opened it
         fingerprint = None if ref is None else services.secrets.fingerprint(ref)
         seen = replace(origin, credential=ref, fingerprint=fingerprint)
-        orphans.add_of(services, tx, seen, finding.handle, now, finding.live.ends_at, why)
+        orphans.add_of(services, tx, seen, finding.handle, now, finding.resource.ends_at, why)
     return True
 
 

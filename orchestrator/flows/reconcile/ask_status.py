@@ -20,14 +20,14 @@ OVER = frozenset({Life.STOPPED, Life.FAILED, Life.GONE})
 def confirmed(services: Services, provider: str, findings: Sequence[Difference]) -> list[Difference]:
     """Return the findings. Where the platform has a status, ask it first about the placements that the list lacks."""
     driver = services.drivers[provider]
-    doubtful = [one for one in findings if one.kind is Action.END]
+    doubtful = [one for one in findings if one.action is Action.END]
     if not doubtful or not driver.card.status.can_ask:
         return list(findings)
     with services.database.reading() as tx:
         rows = {one.handle: tx.placements.get(one.placement_id or "") for one in doubtful}
         now = tx.now()
     said = services.loop.run(_statuses(services, driver, rows, now))
-    return [_with_status(one, said.get(one.handle)) if one.kind is Action.END else one for one in findings]
+    return [_with_status(one, said.get(one.handle)) if one.action is Action.END else one for one in findings]
 
 
 async def _statuses(
@@ -49,10 +49,10 @@ async def _statuses(
 
 def _with_status(finding: Difference, status: Status | None) -> Difference:
     if status is None:
-        return replace(finding, kind=Action.WAIT, why=f"{finding.why}; nothing more could be asked")
+        return replace(finding, action=Action.WAIT, why=f"{finding.why}; nothing more could be asked")
     said = status.detail or status.life.value
     if status.life not in OVER:
         return replace(
-            finding, kind=Action.WAIT, why=f"{finding.why}, but its status does not say so: {said}"
+            finding, action=Action.WAIT, why=f"{finding.why}, but its status does not say so: {said}"
         )
     return replace(finding, why=f"{finding.why}, and its status: {said}", expired=status.expired)

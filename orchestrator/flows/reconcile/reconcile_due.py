@@ -23,7 +23,7 @@ from orchestrator.rules.events import Event, rfc3339
 from orchestrator.rules.reconcile import compare as rule
 from orchestrator.rules.reconcile.lists import Difference, ListedResource, ReconcileInput, ReconcilePolicy
 from orchestrator.rules.sessions.names import is_usable_handle
-from orchestrator.rules.values import Sighting
+from orchestrator.rules.values import ReconcileObservation
 from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -104,15 +104,15 @@ def _compared(
         return ReconcileReport(provider=provider, credential=ref, problem=listed)
     report = ReconcileReport(provider=provider, credential=ref, listed=len(listed))
     with services.database.reading() as tx:
-        picture = _picture(services, tx, provider, ref, asked_at, listed)
-        elsewhere = tx.sightings.missing_elsewhere(provider, ref)
-        terms = _terms(services, provider, tx.installation.known())
-    findings = rule.compare(picture, terms)
+        inputs = _inputs(services, tx, provider, ref, asked_at, listed)
+        elsewhere = tx.observations.missing_elsewhere(provider, ref)
+        reconcile_policy = _reconcile_policy(services, provider, tx.installation.known())
+    findings = rule.compare(inputs, reconcile_policy)
     policy = services.policy(provider)
     share = policy.reconcile_max_share if options.max_share is None else options.max_share
     if share < 1:
         few = policy.reconcile_min_count
-        refused = rule.too_many(findings, picture, elsewhere=elsewhere, few=few, max_share=share)
+        refused = rule.too_many(findings, inputs, elsewhere=elsewhere, few=few, max_share=share)
         report = replace(report, refused=refused)
     if not options.dry_run:
         services.database.transact(lambda tx: _remember(tx, report, findings))
@@ -142,10 +142,10 @@ async def _list(services: Services, provider: str, ref: str | None) -> list[List
         return f"the list cannot be understood: {type(error).__name__}"
     if not all(is_usable_handle(one.handle) for one in listed):
         return "no list: the id of an entry is not plain text"
-    return [_live(one) for one in listed]
+    return [_resource(one) for one in listed]
 
 
-def _live(one: Listed) -> ListedResource:
+def _resource(one: Listed) -> ListedResource:
     return ListedResource(
         handle=one.handle,
         name=one.name,
@@ -157,7 +157,7 @@ def _live(one: Listed) -> ListedResource:
     )
 
 
-def _picture(
+def _inputs(
     services: Services,
     tx: Transaction,
     provider: str,
@@ -166,22 +166,22 @@ def _picture(
     listed: Sequence[ListedResource],
 ) -> ReconcileInput:
     fingerprint = None if ref is None else services.secrets.fingerprint(ref)
-    ours = tx.sightings.unended(provider, ref, fingerprint, tx.now())
+    ours = tx.observations.unended(provider, ref, fingerprint, tx.now())
     known = {one.handle for one in ours}
     unknown = [one for one in listed if one.handle not in known and not one.foreign]
     names = {one.name for one in unknown if one.name is not None}
-    before = tx.sightings.of_key(provider, ref)
+    before = tx.observations.of_key(provider, ref)
     handles = {one.handle for one in unknown}
-    elsewhere = tx.sightings.serving_under(_of_other_kinds(services, provider), provider, handles, names)
+    elsewhere = tx.observations.serving_under(_of_other_kinds(services, provider), provider, handles, names)
     return ReconcileInput(
         asked_at=asked_at,
         listed=[
             replace(one, foreign=one.foreign or bool({one.handle, one.name} & elsewhere)) for one in listed
         ],
         ours=ours,
-        ended=tx.sightings.ended_like(provider, handles, names, tx.now()),
-        strangers={one.handle: one.since for one in before if not one.missing},
-        missing={one.handle: one.since for one in before if one.missing},
+        ended=tx.observations.ended_like(provider, handles, names, tx.now()),
+        unknown_since={one.handle: one.since for one in before if not one.missing},
+        missing_since={one.handle: one.since for one in before if one.missing},
     )
 
 
@@ -192,7 +192,7 @@ def _of_other_kinds(services: Services, provider: str) -> list[str]:
     return [name for name, driver in drivers.items() if driver != drivers[provider]]
 
 
-def _terms(services: Services, provider: str, installation: str | None) -> ReconcilePolicy:
+def _reconcile_policy(services: Services, provider: str, installation: str | None) -> ReconcilePolicy:
     policy, card = services.policy(provider), services.drivers[provider].card
     lag = card.lifecycle.resolve_after_seconds or 0  # a new session may be missing from lists for so long
     return ReconcilePolicy(
@@ -211,12 +211,12 @@ def _remember(tx: Transaction, report: ReconcileReport, findings: Sequence[Diffe
     """Save what this list leaves open, for the next list to confirm. A refused list is an alarm, once an hour."""
     provider, ref = report.provider, report.credential
     seen = {
-        one.handle: Sighting(
+        one.handle: ReconcileObservation(
             provider=provider, credential=ref or "", handle=one.handle, missing=one.missing, since=one.since
         )
         for one in findings
     }
-    tx.sightings.replace(provider, ref, list(seen.values()))
+    tx.observations.replace(provider, ref, list(seen.values()))
     alarm = f"reconcile-alarm:{provider}:{ref}"
     if report.refused is not None and tx.leases.hold(alarm, tx.identity.new_token(), tx.now(), ALARM_EVERY):
         data = {"provider": provider, "credential": ref, "reason": report.refused, "at": rfc3339(tx.now())}
@@ -226,7 +226,7 @@ def _remember(tx: Transaction, report: ReconcileReport, findings: Sequence[Diffe
 def _measure(provider: str, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         if outcome.done:
-            metrics.RECONCILED.labels(provider, outcome.finding.kind.value).inc()
+            metrics.RECONCILED.labels(provider, outcome.finding.action.value).inc()
 
 
 def _now(services: Services) -> datetime:

@@ -43,7 +43,7 @@ class ReconcileReport:
     def is_wrong(self) -> bool:
         """Return whether the comparison failed, was refused, or found anything besides what is right or too early to
         decide."""
-        found = any(one.finding.kind is not Action.WAIT for one in self.outcomes)
+        found = any(one.finding.action is not Action.WAIT for one in self.outcomes)
         return found or self.problem is not None or self.refused is not None
 
 
@@ -57,7 +57,7 @@ def as_json_of(report: ReconcileReport) -> dict[str, Any]:
         "refused": report.refused,
         "findings": [
             {
-                "kind": one.finding.kind.value,
+                "kind": one.finding.action.value,
                 "done": one.done,
                 "handle": one.finding.handle,
                 "session_id": one.finding.session_id,

@@ -86,9 +86,9 @@ class ReconcileInput:
     """Every placement of the provider that has not ended, under whichever key."""
     ended: Sequence[KnownPlacement] = ()
     """Ended placements that have a listed handle or name."""
-    strangers: Mapping[str, datetime] = field(default_factory=dict)
+    unknown_since: Mapping[str, datetime] = field(default_factory=dict)
     """Handle → when it was first seen as unknown."""
-    missing: Mapping[str, datetime] = field(default_factory=dict)
+    missing_since: Mapping[str, datetime] = field(default_factory=dict)
     """Handle → when it was first missed."""
 
 
@@ -96,7 +96,7 @@ class ReconcileInput:
 class Difference:
     """One difference, and the action that follows."""
 
-    kind: Action
+    action: Action
     why: str
     handle: str
     placement_id: str | None = None
@@ -106,6 +106,6 @@ class Difference:
     missing: bool = False
     certain: bool = False
     """Whether it was ours and has ended here: no error of a list could turn it into a healthy session."""
-    live: ListedResource | None = None
+    resource: ListedResource | None = None
     expired: bool = False
     """Whether its own status says that it ended on schedule."""

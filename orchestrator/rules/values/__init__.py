@@ -23,7 +23,7 @@ from orchestrator.rules.values.leases import Due, Lease
 from orchestrator.rules.values.minutes import Minute, MinuteSample, PingCounts
 from orchestrator.rules.values.models import Model, ModelSource, ModelType
 from orchestrator.rules.values.placements import Placement, RefusedBy
-from orchestrator.rules.values.providers import Brake, Credential, Meter, Sighting
+from orchestrator.rules.values.providers import Brake, Credential, Meter, ReconcileObservation
 from orchestrator.rules.values.sessions import Attach, OnQuota, Session, Verdict
 from orchestrator.rules.values.terms import Plan, Policy
 from orchestrator.rules.values.tokens import ApiToken, Scope
@@ -57,10 +57,10 @@ __all__ = [
     "Placement",
     "Plan",
     "Policy",
+    "ReconcileObservation",
     "RefusedBy",
     "Scope",
     "Session",
-    "Sighting",
     "Usable",
     "UsedSession",
     "Verdict",

@@ -49,7 +49,7 @@ class Brake:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sighting:
+class ReconcileObservation:
     """A difference in the last list under one key that the next list must confirm."""
 
     provider: str

@@ -9,7 +9,7 @@ from orchestrator.simulator.faults.turn import HeaderText, Seconds, Status, Turn
 from orchestrator.simulator.wire import Refusal, Reply, events
 
 BALANCE = "You've run out of credits. Please top up your balance."
-STRANGER = "0x" + "ee" * 32
+UNKNOWN_ID = "0x" + "ee" * 32
 
 
 def gone(turn: Turn) -> Reply:
@@ -65,7 +65,7 @@ def loading(turn: Turn, *, estimated_time: Seconds = 20, retry_after: Seconds | 
     return Reply(status=503, payload=payload, headers=_retry_after(turn, retry_after, "seconds"))
 
 
-def wrong_id(turn: Turn, *, session_id: str = STRANGER) -> Reply:
+def wrong_id(turn: Turn, *, session_id: str = UNKNOWN_ID) -> Reply:
     """Perform the request, and answer with the id of another session."""
     done = turn.perform()
     if not isinstance(done.payload, dict):

@@ -9,7 +9,7 @@ availability                                       which keys and providers may 
 credentials, refused_keys, brakes, alarms, contacts           providers and their keys
 identity, workers, clock, ahead                    ids of this installation and its rows; its processes, its clock
 inbox, outbox, parked, leases                      jobs, events, parked messages, leases of upkeep
-sightings, leftovers                               reconcile, and resources that may still cost money
+observations, leftovers                            reconcile, and resources that may still cost money
 tokens, pages, recent                              tokens of the HTTP API; lists page by page; the last days
 lookups                                            rows by what people type
 webhooks                                           receivers of events, and what did not arrive there

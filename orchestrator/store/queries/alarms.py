@@ -27,7 +27,7 @@ class Alarms:
         ]
 
     def raise_(self, alarm: Alarm) -> bool:
-        """Open the alarm. Return False if it was open already; then only its last sighting is updated."""
+        """Open the alarm. Return False if it was open already; then only the time of its last report is updated."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         statement = dialect.insert(ALARMS).values(**values_of(alarm)).on_conflict_do_nothing()
         if self._connection.execute(statement.returning(ALARMS.c.scope)).first() is not None:

@@ -5,7 +5,7 @@ sessions, placements                  sessions and the attempts to serve them
 money                                 accounts and the ledger
 counts, groups, costs                 sums that triggers keep
 next_steps                            what is due of sessions, kept by triggers
-catalog                               models, credentials, brakes, meters, sightings, the installation
+catalog                               models, credentials, brakes, meters, reconcile observations, the installation
 messages                              inbox, outbox, leases, parked messages
 alarms, contacts, clock, workers      alarms and rate limits, reachability, the clock, processes
 tokens                                tokens of the HTTP API
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         InstallationRow,
         MeterRow,
         ModelRow,
-        SightingRow,
+        ReconcileObservationRow,
     )
     from orchestrator.store.tables.clock import ClockRow
     from orchestrator.store.tables.contacts import ContactRow
@@ -83,7 +83,7 @@ _PLACES = MappingProxyType(
         "SessionCountRow": "counts",
         "SessionGroupRow": "groups",
         "SessionRow": "sessions",
-        "SightingRow": "catalog",
+        "ReconcileObservationRow": "catalog",
         "TokenRow": "tokens",
         "WaitRow": "alarms",
         "WebhookRow": "webhooks",
@@ -119,10 +119,10 @@ __all__ = [
     "OutboxRow",
     "ParkedRow",
     "PlacementRow",
+    "ReconcileObservationRow",
     "SessionCountRow",
     "SessionGroupRow",
     "SessionRow",
-    "SightingRow",
     "TokenRow",
     "WaitRow",
     "WebhookRow",

@@ -96,7 +96,7 @@ class MeterRow(Row, table=True):
     balance_is_low: bool
 
 
-class SightingRow(Row, table=True):
+class ReconcileObservationRow(Row, table=True):
     """A resource that is listed and not ours, or ours and not listed. It is deleted with the first list that shows
     otherwise."""
 

@@ -7,20 +7,20 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select
 
 from orchestrator.rules.reconcile.lists import KnownPlacement
-from orchestrator.rules.values import Sighting
+from orchestrator.rules.values import ReconcileObservation
 from orchestrator.store.core.rows import snapshot, values_of
 from orchestrator.store.plain import table_of
 from orchestrator.store.queries.living import ENDED, UNENDED
 
 PLACEMENTS = table_of("placements")
 SESSIONS = table_of("sessions")
-SIGHTINGS = table_of("sightings")
+OBSERVATIONS = table_of("sightings")
 #: Databases bound the parameters of a statement.
 _AT_ONCE = 400
 
 
-class Sightings:
-    """Queries and changes of sightings, inside one transaction."""
+class ReconcileObservations:
+    """Queries and changes of reconcile observations, inside one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -75,26 +75,26 @@ class Sightings:
                 )
         return found
 
-    def of_key(self, provider: str, credential: str | None) -> Sequence[Sighting]:
+    def of_key(self, provider: str, credential: str | None) -> Sequence[ReconcileObservation]:
         """Return what the last list under this key left open."""
-        query = select(SIGHTINGS).where(
-            SIGHTINGS.c.provider == provider, SIGHTINGS.c.credential == (credential or "")
+        query = select(OBSERVATIONS).where(
+            OBSERVATIONS.c.provider == provider, OBSERVATIONS.c.credential == (credential or "")
         )
-        return [snapshot(Sighting, row) for row in self._connection.execute(query)]
+        return [snapshot(ReconcileObservation, row) for row in self._connection.execute(query)]
 
     def missing_elsewhere(self, provider: str, credential: str | None) -> int:
         """Return how many of our placements the last lists under this provider's other keys lacked."""
-        query = select(func.count()).select_from(SIGHTINGS)
-        query = query.where(SIGHTINGS.c.provider == provider, SIGHTINGS.c.missing)
-        query = query.where(SIGHTINGS.c.credential != (credential or ""))
+        query = select(func.count()).select_from(OBSERVATIONS)
+        query = query.where(OBSERVATIONS.c.provider == provider, OBSERVATIONS.c.missing)
+        query = query.where(OBSERVATIONS.c.credential != (credential or ""))
         return int(self._connection.execute(query).scalar_one())
 
-    def replace(self, provider: str, credential: str | None, seen: Collection[Sighting]) -> None:
+    def replace(self, provider: str, credential: str | None, seen: Collection[ReconcileObservation]) -> None:
         """Replace what this key's last list left open by what the newest list leaves open."""
-        mine = (SIGHTINGS.c.provider == provider, SIGHTINGS.c.credential == (credential or ""))
-        self._connection.execute(delete(SIGHTINGS).where(*mine))
+        mine = (OBSERVATIONS.c.provider == provider, OBSERVATIONS.c.credential == (credential or ""))
+        self._connection.execute(delete(OBSERVATIONS).where(*mine))
         if seen:
-            self._connection.execute(insert(SIGHTINGS), [values_of(one) for one in seen])
+            self._connection.execute(insert(OBSERVATIONS), [values_of(one) for one in seen])
 
 
 def _known(row: Row[Any], now: datetime, *, covered: bool) -> KnownPlacement:

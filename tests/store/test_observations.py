@@ -1,14 +1,16 @@
 """Reads and writes of reconcile and the report of leftovers, on both databases."""
 
 from orchestrator.rules.states import PlacementState, State
-from orchestrator.rules.values import Lease, Sighting
+from orchestrator.rules.values import Lease, ReconcileObservation
 from orchestrator.store.database import Database
 from tests.rules.builders import HOUR, MINUTE, T0
 from tests.store.stage import a_closing, a_created, a_placement, a_running, an_opening, keep, session_id
 
 
-def a_sighting(handle: str, credential: str = "env:A", *, missing: bool = False) -> Sighting:
-    return Sighting(provider="alpha", credential=credential, handle=handle, missing=missing, since=T0)
+def an_observation(handle: str, credential: str = "env:A", *, missing: bool = False) -> ReconcileObservation:
+    return ReconcileObservation(
+        provider="alpha", credential=credential, handle=handle, missing=missing, since=T0
+    )
 
 
 def test_placements_of_a_provider_come_with_the_life_of_their_sessions(database: Database) -> None:
@@ -23,7 +25,7 @@ def test_placements_of_a_provider_come_with_the_life_of_their_sessions(database:
         a_closing(5, session_id=None, fingerprint="another"),
     )
     with database.reading() as tx:
-        known = {one.id: one for one in tx.sightings.unended("alpha", "env:A", "f", T0)}
+        known = {one.id: one for one in tx.observations.unended("alpha", "env:A", "f", T0)}
     assert sorted(known) == ["placement-00001", "placement-00002", "placement-00005"]
     mine, opening, orphan = (known[name] for name in sorted(known))
     assert (mine.alive_at, mine.covered, mine.leased) == (T0 - MINUTE, True, False)
@@ -41,11 +43,11 @@ def test_ended_placements_are_found_by_handle_or_name_the_latest_first(database:
         a_placement(3, handle=None, state=PlacementState.NEVER_OPENED, ended_at=T0 - HOUR),
     )
     with database.reading() as tx:
-        found = tx.sightings.ended_like("alpha", {"h"}, {"placement-00003"}, T0)
+        found = tx.observations.ended_like("alpha", {"h"}, {"placement-00003"}, T0)
         assert [one.id for one in found] == ["placement-00002", "placement-00001", "placement-00003"]
-        assert tx.sightings.ended_like("beta", {"h"}, set(), T0) == []
-        assert tx.sightings.ended_like("alpha", set(), set(), T0) == []
-        assert tx.sightings.ended_like("alpha", {f"x{n}" for n in range(1000)}, {"placement-00003"}, T0)
+        assert tx.observations.ended_like("beta", {"h"}, set(), T0) == []
+        assert tx.observations.ended_like("alpha", set(), set(), T0) == []
+        assert tx.observations.ended_like("alpha", {f"x{n}" for n in range(1000)}, {"placement-00003"}, T0)
 
 
 def test_what_another_providers_rows_have_is_known(database: Database) -> None:
@@ -60,28 +62,28 @@ def test_what_another_providers_rows_have_is_known(database: Database) -> None:
     )
     ids = {f"placement-0000{n}" for n in (1, 2, 3)}
     with database.reading() as tx:
-        assert tx.sightings.serving_under(["beta"], "alpha", {"h", "i", "j"}, set()) == {"h"}
-        assert tx.sightings.serving_under(["beta"], "alpha", set(), ids) == {
+        assert tx.observations.serving_under(["beta"], "alpha", {"h", "i", "j"}, set()) == {"h"}
+        assert tx.observations.serving_under(["beta"], "alpha", set(), ids) == {
             "placement-00001",
             "placement-00002",
         }
-        assert tx.sightings.serving_under([], "renamed", {"h", "i"}, ids) == {"i", "placement-00002"}
+        assert tx.observations.serving_under([], "renamed", {"h", "i"}, ids) == {"i", "placement-00002"}
 
 
 def test_a_key_remembers_what_its_last_list_left_open(database: Database) -> None:
-    first, second = a_sighting("x"), a_sighting("y", missing=True)
-    other = a_sighting("z", "env:B", missing=True)
-    database.transact(lambda tx: tx.sightings.replace("alpha", "env:B", [other]))
-    database.transact(lambda tx: tx.sightings.replace("alpha", "env:A", [first, second]))
+    first, second = an_observation("x"), an_observation("y", missing=True)
+    other = an_observation("z", "env:B", missing=True)
+    database.transact(lambda tx: tx.observations.replace("alpha", "env:B", [other]))
+    database.transact(lambda tx: tx.observations.replace("alpha", "env:A", [first, second]))
     with database.reading() as tx:
-        assert set(tx.sightings.of_key("alpha", "env:A")) == {first, second}
-        assert tx.sightings.missing_elsewhere("alpha", "env:A") == 1
-        assert tx.sightings.missing_elsewhere("beta", "env:A") == 0
-    database.transact(lambda tx: tx.sightings.replace("alpha", "env:A", [first]))
-    database.transact(lambda tx: tx.sightings.replace("alpha", None, []))
+        assert set(tx.observations.of_key("alpha", "env:A")) == {first, second}
+        assert tx.observations.missing_elsewhere("alpha", "env:A") == 1
+        assert tx.observations.missing_elsewhere("beta", "env:A") == 0
+    database.transact(lambda tx: tx.observations.replace("alpha", "env:A", [first]))
+    database.transact(lambda tx: tx.observations.replace("alpha", None, []))
     with database.reading() as tx:
-        assert list(tx.sightings.of_key("alpha", "env:A")) == [first]
-        assert list(tx.sightings.of_key("alpha", "env:B")) == [other]
+        assert list(tx.observations.of_key("alpha", "env:A")) == [first]
+        assert list(tx.observations.of_key("alpha", "env:B")) == [other]
 
 
 def test_leftovers_are_orphans_forced_closes_and_opens_that_may_have_left_more(database: Database) -> None:
