@@ -1,4 +1,4 @@
-"""Metrics and probes of workers and schedulers: `/metrics`, `/healthz`, `/readyz` on one port."""
+"""Metrics and probes of workers, schedulers and API processes: `/metrics`, `/healthz`, `/readyz` on one port."""
 
 import logging
 from collections.abc import Collection
@@ -18,8 +18,8 @@ STUCK_AFTER = 120.0
 
 
 def serve_health(settings: Settings, kinds: Collection[str], *, shared: bool) -> None:
-    """Serve them if a port is set. `kinds`: the processes that `/healthz` is about; `shared`: their counters are added
-    up. Raises ConfigurationError."""
+    """Serve them if a port is set. `kinds`: `/healthz` looks at the heartbeat of each; `shared`: the counters of all
+    are added up. Raises ConfigurationError."""
     if settings.metrics_port is None:
         return
     host, database = settings.metrics_host, wiring.open_database(settings, pool_size=2)

@@ -53,6 +53,8 @@ def run_api(*, read_only: bool = False) -> int:
     """Serve the HTTP API and the console until stopped. `read_only`: the console changes nothing."""
     settings = checked()
     sharing.import_queries()
+    logs.configure(settings.log, process="api")
+    serve_health(settings, [], shared=False)
     return _api(settings.model_copy(update={"console_read_only": read_only or settings.console_read_only}))
 
 

@@ -110,6 +110,15 @@ def test_it_works_without_a_broker_and_ends_in_order_with_a_stream_open(platform
     assert "Traceback" not in api.running.text()
 
 
+def test_jobs_that_came_over_the_api_are_counted_in_its_own_metrics(platform: Platform) -> None:
+    port = free_port()
+    api = served(platform, ORCHESTRATOR_METRICS_PORT=str(port))
+    assert api.client.put("/accounts/acme", json={"plan": "payg", "currency": "USD"}).status_code == 200
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60, trust_env=False).text
+    assert 'orchestrator_jobs_total{name="orchestrator.account.put",outcome="ok"} 1.0' in text
+    assert "orchestrator_database_up 1.0" in text
+
+
 def test_a_taken_port_is_said(platform: Platform) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Workers and schedulers of one host with one metrics port: each serves metrics and probes, on a port of its own."""
+"""Workers, schedulers and APIs of one host with one metrics port: each serves its own at a port of its own."""
 
 import re
 import sys
@@ -29,18 +29,22 @@ def read(url: str) -> str:
         return ""
 
 
-def test_two_workers_and_a_scheduler_with_one_port_each_serve_their_own(
+def test_two_workers_a_scheduler_and_an_api_with_one_port_each_serve_their_own(
     platform_on: PlatformOn, sqlite_url: str, valkey_url: str
 ) -> None:
     platform = platform_on(sqlite_url, valkey_url)
-    platform.env["ORCHESTRATOR_METRICS_PORT"] = str(free_port())
+    platform.env |= {
+        "ORCHESTRATOR_METRICS_PORT": str(free_port()),
+        "ORCHESTRATOR_API_PORT": str(free_port()),
+    }
     ours = [sys.executable, "-m", "orchestrator"]
     places = [
         served_at(platform.run([*ours, "worker"], name="tree")),
         served_at(platform.run([*ours, "worker", "--pool", "ping"], name="pool")),
         served_at(platform.run([*ours, "scheduler"], name="scheduler")),
+        served_at(platform.run([*ours, "api"], name="api")),
     ]
-    assert len(set(places)) == 3
+    assert len(set(places)) == 4
     assert "is in use by another process" in platform.processes["pool"].text()
     for place in places:
         for probe in ("healthz", "readyz"):

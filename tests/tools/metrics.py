@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 _HEAD = """\
 # Metrics
 
-Written from the code by `python -m tests.tools.metrics`. Workers and schedulers serve them as Prometheus text at
+Written from the code by `python -m tests.tools.metrics`. Workers, schedulers and the API serve them for Prometheus at
 `/metrics`, where `ORCHESTRATOR_METRICS_PORT` is set ([deploying.md](deploying.md#metrics-and-probes)). Names are a
 contract: they are added, not changed.
 [`deploy/prometheus/alerts.yaml`](../deploy/prometheus/alerts.yaml) has alerts over them, and
