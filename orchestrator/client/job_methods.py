@@ -2,23 +2,18 @@
 
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
 
-from orchestrator.client import cost_resources, requests
+from orchestrator.client import cost_resources, requests, resources
 from orchestrator.client.base import Request
 from orchestrator.client.parsing import arguments_of, parse
 from orchestrator.client.requests import JOBS
+from orchestrator.client.resources import Resource
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.validation.wording import did_you_mean
 
-if TYPE_CHECKING:
-    from orchestrator.client import resources
-    from orchestrator.client.async_sender import AsyncJobClient
-    from orchestrator.client.resources import Resource
-    from orchestrator.client.sender import JobClient
-
 R = TypeVar("R", bound=Request)
-T = TypeVar("T", bound="Resource")
+T = TypeVar("T", bound=Resource)
 R_contra = TypeVar("R_contra", bound=Request, contravariant=True)
-T_co = TypeVar("T_co", bound="Resource", covariant=True)
+T_co = TypeVar("T_co", bound=Resource, covariant=True)
 #: Seconds to wait for an outcome, unless the caller says otherwise.
 TIMEOUT = 30.0
 
@@ -77,9 +72,9 @@ class JobMethod(Generic[R, T]):
         self.name = f"orchestrator.{job}"
 
     @overload
-    def __get__(self, client: "JobClient", owner: type) -> CallJob[R, T]: ...
+    def __get__(self, client: "Calls", owner: type) -> CallJob[R, T]: ...
     @overload
-    def __get__(self, client: "AsyncJobClient", owner: type) -> AwaitJob[R, T]: ...
+    def __get__(self, client: "Awaits", owner: type) -> AwaitJob[R, T]: ...
     @overload
     def __get__(self, client: None, owner: type) -> "JobMethod[R, T]": ...
     def __get__(self, client: Any, owner: type) -> Any:
@@ -104,6 +99,20 @@ class JobMethod(Generic[R, T]):
         if not outcome["ok"]:
             raise JobRefused(outcome["error"])
         return cast("T", RESULTS[self.name].model_validate(outcome["result"]))
+
+
+class Calls(Protocol):
+    """A client that waits."""
+
+    def method_for(self, method: JobMethod[R, T]) -> CallJob[R, T]:
+        """Return the function that sends this job and waits for its result."""
+
+
+class Awaits(Protocol):
+    """A client of an event loop."""
+
+    def method_for(self, method: JobMethod[R, T]) -> AwaitJob[R, T]:
+        """Return the same, to be awaited."""
 
 
 class JobMethods:

@@ -29,7 +29,7 @@ from orchestrator.settings import (
     unknown_variables,
 )
 from orchestrator.tasks.liveness import BEATS
-from orchestrator.tasks.pools import POOLS, run_pool
+from orchestrator.tasks.pools import POOLS
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +132,8 @@ def _metrics(settings: Settings, kinds: Sequence[str]) -> int:
 
 
 def _pool(kind: str, settings: Settings) -> int:
+    from orchestrator.tasks.run_pool import run_pool
+
     logs.configure(settings.log, process=kind)
     with traced(settings, kind):
         return run_pool(kind, settings)

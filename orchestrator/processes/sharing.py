@@ -31,8 +31,7 @@ _LATER = (
     "certifi",
     "kombu.transport.redis",
     "orchestrator.store.core.gathering",
-    "orchestrator.tasks.app",
-    "orchestrator.tasks.worker",
+    "orchestrator.tasks.run_pool",
     "tenacity",
 )
 

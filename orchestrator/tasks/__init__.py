@@ -1,7 +1,7 @@
 """The Celery workers: jobs of other services, and wake-ups.
 
 app            the Celery application, and the objects of a worker process
-pools          the five kinds of work, one process of each
+pools, run_pool   the five kinds of work, one process of each; how one runs
 worker, draining, file_room, liveness   how a process runs, leaves, and reports that it lives
 jobs, any_arguments, job_times   one task for each job: `flows.jobs.perform`
 ticks          the flow of each wake-up

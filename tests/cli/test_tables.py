@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from orchestrator.cli.shared.fitting import ALL_LINES, Column, Fitted, Forms, cut, fitted
-from orchestrator.cli.shared.output import show, table
+from orchestrator.cli.shared.output import show
 from orchestrator.cli.shared.short_ids import id_cells
+from orchestrator.cli.shared.tables import table
 from orchestrator.cli.tree import app
 from orchestrator.flows.operations.parked_messages import park
 from orchestrator.rules.installation.messages import ParkedMessage

@@ -14,7 +14,7 @@ QUERIES = Path(orchestrator.__file__).parent / "store" / "queries"
 TEMPLATES = Path(orchestrator.__file__).parent / "console" / "templates"
 #: Start a process up to where it would begin its work, and say what it has read by then.
 BEGIN = """
-import json, sys
+import json, sys, types
 from orchestrator.api import serving
 from orchestrator.console import pages, site
 from orchestrator.processes import run
@@ -25,7 +25,8 @@ def begins(*_):
     print(json.dumps([sorted(name for name in sys.modules if name.startswith("orchestrator.")), read]))
     return 0
 
-serving.serve = run.run_pool = begins
+serving.serve = begins
+sys.modules["orchestrator.tasks.run_pool"] = types.SimpleNamespace(run_pool=begins)
 sys.exit(run.run_worker("ping") if sys.argv[1] == "pool" else run.run_api())
 """
 

@@ -15,7 +15,7 @@ from orchestrator.tasks.draining import CALLS_END_WITHIN, Drain
 from orchestrator.tasks.intake import GuardedConsumer
 from orchestrator.tasks.liveness import Heartbeat, Pulse
 from orchestrator.tasks.outage import Outage
-from orchestrator.tasks.pools import end
+from orchestrator.tasks.run_pool import end
 from orchestrator.tasks.runner import Runners
 from orchestrator.tasks.ticks import Tick, TickContext
 from orchestrator.tasks.worker import DrainingWorker, pool_that_drains

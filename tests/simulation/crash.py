@@ -40,7 +40,7 @@ class Crash:
         if when == "after" and where == self.leaves_after:
             self.leaves_after = None
             worker.services.slots.close()
-            worker.universe.loop.call_later(5, worker.kill)
+            worker.around.loop.call_later(5, worker.kill)
         if when != "begin":
             self._point(worker, f"{when} the commit of {where}")
 
@@ -53,14 +53,14 @@ class Crash:
         if left > 1:
             self.pauses[where] = left - 1, seconds
             return
-        worker.universe.note(worker.name, f"stands still before {where} for {seconds:g} s")
-        worker.universe.trouble(seconds + COMES_BACK)
+        worker.around.note(worker.name, f"stands still before {where} for {seconds:g} s")
+        worker.around.trouble(seconds + COMES_BACK)
         wait_for(asyncio.sleep(seconds))
 
     def _point(self, worker: Worker, where: str) -> None:
-        task = asyncio.current_task(worker.universe.loop)
+        task = asyncio.current_task(worker.around.loop)
         doing = task.get_name().partition(": ")[2] if task else ""
         self.points.append(f"{doing}: {where}")
         if len(self.points) == self._at:
-            worker.universe.trouble(COMES_BACK)
+            worker.around.trouble(COMES_BACK)
             worker.die()

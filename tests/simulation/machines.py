@@ -6,17 +6,12 @@ import random
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
 
 from orchestrator.providers.http.resolver import WatchedResolver
-
-if TYPE_CHECKING:
-    from tests.simulation.universe import Universe
-    from tests.simulation.worker import Worker
+from tests.simulation.surroundings import FailedHere, Surroundings
 
 #: A flavour besides those of process_faults.
 LOCAL_FAULTS = "machines fail"
@@ -55,9 +50,10 @@ class Fault:
 class Machines:
     """The faults of the workers' machines, by one seed."""
 
-    def __init__(self, universe: "Universe", rng: random.Random) -> None:
-        self._universe = universe
-        self._rng = rng
+    def __init__(self, around: Surroundings, rng: random.Random, alive: Callable[[], list[str]]) -> None:
+        """`alive`: the names of the workers that are."""
+        self._around, self._rng, self._alive = around, rng, alive
+        self.failed_here: list[FailedHere] = []
         self._faults: dict[str, Fault] = {}
         self.active = False
 
@@ -68,7 +64,7 @@ class Machines:
             seconds, spared = self._rng.uniform(*LASTS), self._rng.choice((0, 1, 1, 2))
             fault = Fault(what=self._rng.choice(sorted(ERRORS)), share=self._rng.choice((0.3, 1.0, 1.0)))
             if self.active:
-                alive = self._universe.alive
+                alive = self._alive()
                 self._begin(self._rng.sample(alive, max(len(alive) - spared, 0)), fault)
                 await asyncio.sleep(seconds)
                 self._faults.clear()
@@ -78,24 +74,24 @@ class Machines:
         self.active = False
         self._faults.clear()
 
-    def at_call(self, worker: "Worker", about: str | None) -> None:
-        """Raise the transport's error on this machine now. `about`: the placement that the call is about."""
-        fault = self._faults.get(worker.name)
+    def at_call(self, worker: str, about: str | None) -> None:
+        """Raise the transport's error on this worker's machine now. `about`: the placement that the call is about."""
+        fault = self._faults.get(worker)
         if fault is not None and self._rng.random() < fault.share:
-            self._universe.counts.faults[fault.what] += 1
-            self._universe.failed_here.append((self._universe.loop.now(), about))
+            self._around.counts.faults[fault.what] += 1
+            self.failed_here.append((self._around.loop.now(), about))
             error = ERRORS[fault.what]()
             raise error
 
-    def resolves(self, worker: "Worker") -> bool:
-        """Return whether the machine finds any name."""
-        fault = self._faults.get(worker.name)
+    def resolves(self, worker: str) -> bool:
+        """Return whether this worker's machine finds any name."""
+        fault = self._faults.get(worker)
         return fault is None or "resolver" not in fault.what
 
-    def _begin(self, workers: list["Worker"], fault: Fault) -> None:
+    def _begin(self, workers: list[str], fault: Fault) -> None:
         for worker in workers:
-            self._faults[worker.name] = fault
-            self._universe.note(worker.name, f"{fault.what}, for {fault.share:.0%} of its calls")
+            self._faults[worker] = fault
+            self._around.note(worker, f"{fault.what}, for {fault.share:.0%} of its calls")
 
 
 class Resolver(WatchedResolver):
@@ -108,7 +104,3 @@ class Resolver(WatchedResolver):
     async def answers_for_others(self, host: str) -> bool | None:
         """Return whether other names are found now."""
         return self._finds()
-
-
-#: When a call failed so, and the placement that it was about.
-FailedHere = tuple[datetime, str | None]

@@ -4,15 +4,12 @@ import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import OperationalError
 
 from tests.simulation.kernel import wait_for
+from tests.simulation.surroundings import Surroundings
 from tests.simulation.worker import Worker
-
-if TYPE_CHECKING:
-    from tests.simulation.universe import Universe
 
 
 class Calm:
@@ -80,7 +77,7 @@ class Chaos:
         self.database_is_down = False
 
     def at_commit(self, worker: Worker, when: str, where: str) -> None:
-        worker.universe.counts.points[f"{where} {when}"] += 1
+        worker.around.counts.points[f"{where} {when}"] += 1
         if self.database_is_down:
             raise OperationalError(where, {}, ConnectionError("the server is down"))
         if not self.active:
@@ -106,11 +103,11 @@ class Chaos:
             await asyncio.sleep(self._pause(worker, what))
         self._die(worker, f"{when} the call {what}")
 
-    def arrives(self, universe: "Universe", kind: str) -> bool:
+    def arrives(self, around: Surroundings, kind: str) -> bool:
         """Return whether the broker delivers this message."""
         if self.active and self._strikes(self._rates.lost_message):
-            universe.counts.faults[f"{kind} lost"] += 1
-            universe.trouble(3.0 if kind != "job" else 0.0)
+            around.counts.faults[f"{kind} lost"] += 1
+            around.trouble(3.0 if kind != "job" else 0.0)
             return False
         return True
 
@@ -119,16 +116,16 @@ class Chaos:
         """Return whether wake-ups are lost now."""
         return self.active and self._rates.silent > 0
 
-    def doubles(self, universe: "Universe") -> bool:
+    def doubles(self, around: Surroundings) -> bool:
         """Return whether the broker delivers it twice."""
         twice = self.active and self._strikes(self._rates.doubled)
-        universe.counts.faults["job doubled"] += twice
+        around.counts.faults["job doubled"] += twice
         return twice
 
-    def delay(self, universe: "Universe") -> float:
+    def delay(self, around: Surroundings) -> float:
         """Return how long it takes; seconds."""
         late = self.active and self._rates.delay > 0 and self._strikes(0.3)
-        universe.counts.faults["job delayed"] += late
+        around.counts.faults["job delayed"] += late
         return self._rng.uniform(1, self._rates.delay) if late else self._rng.uniform(0.001, 0.02)
 
     def _strikes(self, rate: float) -> bool:
@@ -150,6 +147,6 @@ class Chaos:
         return seconds
 
     def _noted(self, worker: Worker, what: str, where: str, trouble: float) -> None:
-        worker.universe.counts.faults[what] += 1
-        worker.universe.trouble(trouble)
-        worker.universe.note(worker.name, f"{what}: {where}")
+        worker.around.counts.faults[what] += 1
+        worker.around.trouble(trouble)
+        worker.around.note(worker.name, f"{what}: {where}")

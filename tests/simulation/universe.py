@@ -6,37 +6,28 @@ async with its own time:
 """
 
 import asyncio
-import hashlib
 import json
 import random
 import sqlite3
-from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from orchestrator.flows.jobs.perform import perform
-from orchestrator.rules.billing.groups import FEW
 from orchestrator.rules.states import Step
-from orchestrator.rules.values import Plan, Policy
-from orchestrator.settings import Configuration, ProviderConfiguration
-from orchestrator.simulator import Simulator
-from orchestrator.simulator.dispatch import Dispatcher
-from orchestrator.simulator.operate import Operator
 from orchestrator.store.database import Database, StoreError
 from orchestrator.tasks.runner import JITTER, LOOK_EVERY
 from orchestrator.tasks.ticks import TICKS, TickContext
 from orchestrator.tasks.wake_ups import OF_STEP
 from tests.simulation.evidence import Evidence, gather
 from tests.simulation.kernel import START, Killed, VirtualLoop
-from tests.simulation.machines import FailedHere, Machines
-from tests.simulation.platforms import PLATFORMS
-from tests.simulation.wire import ORIGIN
+from tests.simulation.machines import Machines
+from tests.simulation.surroundings import Surroundings
 from tests.simulation.worker import ProcessFaults, Worker
-from tests.upstreams import KIND, MODEL, Upstream
+from tests.upstreams import KIND, MODEL
 
 #: The last lines of the story, for a seed that fails.
 REMEMBERED = 60
@@ -71,118 +62,32 @@ _UPKEEP: Mapping[str, tuple[str, float]] = {
 _ANYTHING_ELSE = ("SELECT 1", 1800.0)
 
 
-@dataclass
-class Counts:
-    """The counts of the simulated world."""
-
-    jobs: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
-    points: Counter[str] = field(default_factory=Counter)
-
-
-class Universe:
+class Universe(Surroundings):
     """The world of one seed. It belongs to the loop in which it is made."""
 
     def __init__(
-        self,
-        loop: VirtualLoop,
-        database: Database,
-        *,
-        seed: int,
-        faults: ProcessFaults,
-        policy: Policy,
-        plans: Mapping[str, Plan],
-        platforms: Sequence[Upstream] = PLATFORMS,
-        clock_ahead: float = 0.0,
-        checks_time: bool = False,
-        few_sessions: int = FEW,
+        self, loop: VirtualLoop, database: Database, *, seed: int, faults: ProcessFaults, **terms: Any
     ) -> None:
-        """`clock_ahead`: seconds by which the platforms' clocks differ from ours; `checks_time`: workers compare the
-        store's clock with what they measure, and it may jump (`store_is_ahead`); accounts with more than `few_sessions`
-        are computed from groups of them."""
-        self.checks_time, self.few_sessions = checks_time, few_sessions
-        self.store_is_ahead = 0.0
-        self.loop, self.seed, self.faults = loop, seed, faults
-        self.url, self.engine = str(database.url), database.engine
+        """`terms`: those of its surroundings."""
+        super().__init__(loop, database, seed=seed, **terms)
+        self.faults = faults
         self.database = Database(self.url, clock=loop.now)
         self.database.engine = database.engine
-        self.clock_ahead = clock_ahead
         self.rng = self.rng_of("world")
-        upstream_ids = self.rng_of("upstream")
-        self.simulator = Simulator(
-            clock=lambda: loop.now().timestamp() + clock_ahead,
-            rng=self.rng_of("faults"),
-            token_hex=lambda size: f"{upstream_ids.getrandbits(8 * size):0{2 * size}x}",
+        self.machines = Machines(
+            self, random.Random(f"{seed}/machines"), lambda: [one.name for one in self.alive]
         )
-        self.dispatcher = Dispatcher(self.simulator)
-        self.operator = Operator(self.simulator)
-        self.secrets = {name: key for one in platforms for name, key in one.secrets.items()}
-        providers = {platform.name: self._configured(platform, policy) for platform in platforms}
-        self.config = Configuration(policy=policy, plans=plans, providers=providers)
-        self.platforms = {platform.name: platform for platform in platforms}
-        self.machines = Machines(self, random.Random(f"{seed}/machines"))
-        self.failed_here: list[FailedHere] = []
-        self.never_arrived: list[FailedHere] = []
         self.uses: list[tuple[str, datetime, datetime]] = []
         self.workers: list[Worker] = []
-        self.died = asyncio.Event()
-        """Set when a worker dies."""
-        self.asked: dict[int, str] = {}
         self.foreign: set[str] = set()
-        self.counts = Counts()
         self.answers: dict[str, list[Mapping[str, Any]]] = {}
         self.delivered: list[Mapping[str, Any]] = []
-        self.webhook: Callable[[Mapping[str, Any]], int] = lambda _event: 204
-        """What the receiver of webhooks answers."""
-        self.taken: list[Mapping[str, Any]] = []
-        """The events that it took."""
-        self.troubles: list[tuple[datetime, datetime]] = []
-        self.last: deque[str] = deque(maxlen=REMEMBERED)
-        self._digest = hashlib.sha256()
         self._eye = sqlite3.connect(str(database.url.database), isolation_level=None)
         self._next: dict[str, float] = {}
         self._idle: Counter[str] = Counter()
         self._looking: set[str] = set()
-        self._poked = asyncio.Event()
         self._ids = self.rng_of("jobs")
         self._running: set[asyncio.Task[Any]] = set()
-
-    def receives(self, body: bytes) -> int:
-        """Receive an event of a webhook; return the status of the answer."""
-        event = json.loads(body)
-        status = self.webhook(event)
-        if status < 300:
-            self.taken.append(event)
-        return status
-
-    def rng_of(self, purpose: str) -> random.Random:
-        """Return a separate stream for each purpose, so that one more draw here changes nothing there."""
-        return random.Random(f"{self.seed}/{purpose}/{len(getattr(self, 'workers', ()))}")
-
-    @property
-    def seconds(self) -> float:
-        """Return the seconds since the start."""
-        return self.loop.time()
-
-    def store_now(self) -> datetime:
-        """Return the time of the store's host."""
-        return self.loop.now() + timedelta(seconds=self.store_is_ahead)
-
-    # what happens
-
-    def note(self, who: str, what: str) -> None:
-        """Note one line of the story: the last ones are printed where a seed fails, all are in its digest."""
-        line = f"{self.loop.now():%d %H:%M:%S.%f} {who:10} {what}"
-        self.last.append(line)
-        self._digest.update(line.encode())
-
-    def digest(self) -> str:
-        """Return the digest of the story: the same for the same seed."""
-        return self._digest.hexdigest()[:16]
-
-    def trouble(self, seconds: float) -> None:
-        """Note trouble: from now on, and so long, a stop may be late."""
-        self.troubles.append((self.loop.now(), self.loop.now() + timedelta(seconds=seconds)))
 
     @property
     def silent(self) -> bool:
@@ -193,8 +98,9 @@ class Universe:
 
     async def start_worker(self) -> Worker:
         """Start one more process, unless it dies while it starts."""
-        worker = Worker(self, f"worker-{len(self.workers) + 1}")
+        worker = Worker(self, f"worker-{self.started + 1}", self.faults, self.machines, self.woken)
         self.workers.append(worker)
+        self.started += 1
         try:
             await worker.begin()
         except (Killed, StoreError):
@@ -218,10 +124,6 @@ class Universe:
             if self.delivers("wake-up"):
                 self._next[OF_STEP[step]] = 0.0
 
-    def changed(self) -> None:
-        """Note that the store has changed: look again at what is due when. (In life, the ticks of each second do.)"""
-        self._poked.set()
-
     def delivers(self, kind: str) -> bool:
         """Return whether the broker delivers it."""
         arrives = getattr(self.faults, "arrives", None)
@@ -233,10 +135,10 @@ class Universe:
         """Let time pass: the workers do what becomes due, each step at its time."""
         while (now := self.seconds) < until:
             nearest = min(until, *self._look(now))
-            self._poked.clear()
+            self.poked.clear()
             try:
                 async with asyncio.timeout_at(nearest):
-                    await self._poked.wait()
+                    await self.poked.wait()
             except TimeoutError:
                 continue
 
@@ -416,7 +318,7 @@ class Universe:
             exclusive=frozenset(p.name for p in self.platforms.values() if p.exclusive),
             clock_ahead=timedelta(seconds=self.clock_ahead),
             troubles=self.troubles,
-            failed_here=self.failed_here,
+            failed_here=self.machines.failed_here,
             never_arrived=self.never_arrived,
             uses=self.uses,
             answers=self.answers,
@@ -426,10 +328,6 @@ class Universe:
     def close(self) -> None:
         """Close the connections."""
         self._eye.close()
-
-    def _configured(self, upstream: Upstream, policy: Policy) -> ProviderConfiguration:
-        url = self.operator.put_upstream(upstream.name, upstream.spec(), ORIGIN)
-        return upstream.configured(url, policy, max_in_flight=100)
 
 
 class _Sink:

@@ -2,14 +2,11 @@
 
 import random
 import uuid
-from typing import TYPE_CHECKING
 
 from orchestrator.rules.reconcile.installations import placement_id
 from orchestrator.simulator.platforms.sesterce_fleet import Fleet
+from tests.simulation.universe import Universe
 from tests.upstreams import MODEL
-
-if TYPE_CHECKING:
-    from tests.simulation.universe import Universe
 
 #: They outlive the day: only a close ends them. Seconds.
 LASTS = 7 * 86400.0
@@ -17,7 +14,7 @@ LASTS = 7 * 86400.0
 NAMED = {"node": None, "cloud": "orchestrator-", "studio": ""}
 
 
-def plant(universe: "Universe", rng: random.Random, upstream: str) -> None:
+def plant(universe: Universe, rng: random.Random, upstream: str) -> None:
     """Plant a session that must be closed, or, where sessions have names, a foreign one, which must never be."""
     if upstream not in NAMED or universe.unknown_resources(upstream):
         return  # with more than a few, reconcile would touch none
@@ -45,7 +42,7 @@ def _foreign_names(rng: random.Random, prefix: str) -> tuple[str, str, str]:
     return "made-by-hand", f"{prefix}{another}", f"{prefix}{unnamed}"
 
 
-def _opened(universe: "Universe", upstream: str, name: str | None) -> str:
+def _opened(universe: Universe, upstream: str, name: str | None) -> str:
     world, platform = universe.simulator, universe.platforms[upstream]
     there = world.upstreams[upstream]
     model = there.model(MODEL)

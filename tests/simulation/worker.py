@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, event
 
@@ -23,11 +23,9 @@ from orchestrator.store.database import Database
 from orchestrator.store.queries.identity import Identity
 from orchestrator.store.transaction import Transaction
 from tests.simulation.kernel import FlowLoop, Killed, in_greenlet, wait_for
-from tests.simulation.machines import Resolver
+from tests.simulation.machines import Machines, Resolver
+from tests.simulation.surroundings import Surroundings
 from tests.simulation.wire import Wire
-
-if TYPE_CHECKING:
-    from tests.simulation.universe import Universe
 
 T = TypeVar("T")
 #: The machines' monotonic clocks at the start. Seconds.
@@ -51,35 +49,46 @@ class ProcessFaults(Protocol):
 class Worker:
     """One process. Once killed, it does nothing more."""
 
-    def __init__(self, universe: "Universe", name: str) -> None:
-        self.universe = universe
+    def __init__(
+        self,
+        around: Surroundings,
+        name: str,
+        faults: ProcessFaults,
+        machines: Machines,
+        wake: Callable[[frozenset[Step]], None],
+    ) -> None:
+        """`wake`: publish the wake-ups of a commit."""
+        self.around = around
         self.name = name
+        self.faults = faults
+        self._machines = machines
+        self._publish = wake
         self.alive = True
         self._tasks: set[asyncio.Task[Any]] = set()
-        database = SharedDatabase(universe.engine, self)
+        database = SharedDatabase(around.engine, self)
         http = HttpClient(
-            transport=Wire(universe.dispatcher, self._at_call, self._begins, universe.receives),
-            clock=universe.loop.now,
-            resolver=Resolver(partial(universe.machines.resolves, self)),
+            transport=Wire(around.dispatcher, self._at_call, self._begins, around.receives),
+            clock=around.loop.now,
+            resolver=Resolver(partial(machines.resolves, name)),
         )
         built = wiring.build(
-            Settings(database_url=universe.url),
-            universe.config,
+            Settings(database_url=around.url),
+            around.config,
             wake=self._wake,
             database=database,
             http=http,
-            loop=FlowLoop(universe.loop, self._start_call),
-            secrets=SecretStore(universe.secrets),
+            loop=FlowLoop(around.loop, self._start_call),
+            secrets=SecretStore(around.secrets),
         )
         self.webhooks = built.webhooks
-        self.services = replace(built.services, few_sessions=universe.few_sessions)
-        noted = getattr(universe.faults, "asks", lambda _driver, _method: None)
+        self.services = replace(built.services, few_sessions=around.few_sessions)
+        noted = getattr(faults, "asks", lambda _driver, _method: None)
         for driver in self.services.drivers.values():
-            watch(driver, partial(noted, universe.platforms[driver.name].driver))
+            watch(driver, partial(noted, around.platforms[driver.name].driver))
 
     async def begin(self) -> None:
         """Do what every worker does first."""
-        if self.universe.checks_time:
+        if self.around.checks_time:
             await self.do("learn", self.services.database.learn_time)
         await self.do("sync", lambda: sync_credentials(self.services))
 
@@ -95,8 +104,8 @@ class Worker:
         """Kill the process as kill -9 does: no task of it goes on."""
         if self.alive:
             self.alive = False
-            self.universe.died.set()
-            self.universe.note(self.name, "killed")
+            self.around.died.set()
+            self.around.note(self.name, "killed")
             mine = _current()
             for task in self._tasks:
                 if task is not mine:
@@ -116,7 +125,7 @@ class Worker:
         return self._keep(coroutine, "call")
 
     def _keep(self, coroutine: Coroutine[Any, Any, T], what: str) -> "asyncio.Task[T]":
-        task = self.universe.loop.create_task(coroutine, name=f"{self.name}: {what}")
+        task = self.around.loop.create_task(coroutine, name=f"{self.name}: {what}")
         self._tasks.add(task)
         task.add_done_callback(self._let_go)
         return task
@@ -128,22 +137,22 @@ class Worker:
 
     def _wake(self, steps: frozenset[Step]) -> None:
         if self.alive:
-            self.universe.woken(steps)
+            self._publish(steps)
 
     def _begins(self, call: int) -> None:
         about = _ABOUT.get()
         if about is not None:
-            self.universe.asked[call] = about
+            self.around.asked[call] = about
 
     async def _at_call(self, when: str, what: str) -> None:
         self.must_live()
         if when == "before":
-            self.universe.machines.at_call(self, _ABOUT.get())
+            self._machines.at_call(self.name, _ABOUT.get())
         try:
-            await self.universe.faults.at_call(self, when, what)
+            await self.faults.at_call(self, when, what)
         except asyncio.CancelledError:
             if when == "before" and self.alive:
-                self.universe.never_arrived.append((self.universe.loop.now(), _ABOUT.get()))
+                self.around.never_arrived.append((self.around.loop.now(), _ABOUT.get()))
             raise
         self.must_live()
 
@@ -152,15 +161,15 @@ class SharedDatabase(Database):
     """The store as one process sees it; all processes share the engine, and its compiled statements."""
 
     def __init__(self, engine: Engine, worker: Worker) -> None:
-        universe = worker.universe
-        machine = f"machine-{len(universe.workers) % 2 + 1}"
-        stopwatch = Stopwatch(seconds=lambda: universe.loop.time() + BOOTED, boot=machine, host=machine)
+        around = worker.around
+        machine = f"machine-{around.started % 2 + 1}"
+        stopwatch = Stopwatch(seconds=lambda: around.loop.time() + BOOTED, boot=machine, host=machine)
         super().__init__(
-            universe.url,
-            clock=universe.store_now,
-            stopwatch=stopwatch if universe.checks_time else None,
+            around.url,
+            clock=around.store_now,
+            stopwatch=stopwatch if around.checks_time else None,
             keeps_time=True,
-            identity=Identity(universe.rng_of("ids")),
+            identity=Identity(around.rng_of("ids")),
             pause=lambda seconds: wait_for(asyncio.sleep(seconds)),
         )
         self.engine.dispose()
@@ -175,7 +184,7 @@ class SharedDatabase(Database):
         self._committed = False
         self._point("begin")
         done = super().attempt(work)
-        self._worker.universe.changed()
+        self._worker.around.changed()
         self._point("after")
         return done
 
@@ -207,7 +216,7 @@ class SharedDatabase(Database):
 
     def _point(self, when: str) -> None:
         self._worker.must_live()
-        self._worker.universe.faults.at_commit(self._worker, when, self._where)
+        self._worker.faults.at_commit(self._worker, when, self._where)
         self._worker.must_live()
 
 

@@ -7,10 +7,11 @@ import typer
 
 from orchestrator.cli.shared.known import ACCOUNT, known
 from orchestrator.cli.shared.options import NO_LIMIT, All, AsJson, Currency, Limit, Since, given
-from orchestrator.cli.shared.output import pairs, print_json, say, show
+from orchestrator.cli.shared.output import print_json, say, show
 from orchestrator.cli.shared.reading import configured, found_account, reading
 from orchestrator.cli.shared.sending import Json, sends
 from orchestrator.cli.shared.spans import instant_of
+from orchestrator.cli.shared.tables import pairs
 from orchestrator.cli.shared.usage import Misused
 from orchestrator.cli.views import account_tables
 from orchestrator.rules.values.budgets import BudgetPeriod

@@ -9,8 +9,9 @@ import typer
 from orchestrator.cli.shared.failures import REFUSED
 from orchestrator.cli.shared.fitting import ALL_LINES, Column
 from orchestrator.cli.shared.options import AsJson
-from orchestrator.cli.shared.output import coloured, print_json, progress, show, table
+from orchestrator.cli.shared.output import print_json, progress, show
 from orchestrator.cli.shared.short_ids import id_cells
+from orchestrator.cli.shared.tables import coloured, table
 from orchestrator.rules.audit.invariants import MEANING, Invariant, Violation
 from orchestrator.rules.text import numbered
 

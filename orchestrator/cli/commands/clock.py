@@ -7,8 +7,9 @@ import typer
 from orchestrator.cli.commands.providers import services_here
 from orchestrator.cli.shared.failures import Complaint
 from orchestrator.cli.shared.options import AsJson
-from orchestrator.cli.shared.output import pairs, print_json, progress, show
+from orchestrator.cli.shared.output import print_json, progress, show
 from orchestrator.cli.shared.reading import clock_of, opened
+from orchestrator.cli.shared.tables import pairs
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -9,9 +9,10 @@ import typer
 
 from orchestrator.cli.shared.failures import REFUSED, TIMED_OUT, Complaint
 from orchestrator.cli.shared.known import ACCOUNT, MODEL, PROVIDER, resolved
-from orchestrator.cli.shared.output import advancing, pairs, print_json, print_line, say, show
+from orchestrator.cli.shared.output import advancing, print_json, print_line, say, show
 from orchestrator.cli.shared.person import person
 from orchestrator.cli.shared.reading import reading
+from orchestrator.cli.shared.tables import pairs
 from orchestrator.cli.shared.usage import Misused
 from orchestrator.rules.close_plans import PlanChanged, plan_in
 from orchestrator.rules.text import numbered

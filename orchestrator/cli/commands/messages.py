@@ -10,9 +10,10 @@ from orchestrator.cli.shared.failures import NOT_FOUND, Complaint
 from orchestrator.cli.shared.fitting import Column
 from orchestrator.cli.shared.known import MESSAGE, known
 from orchestrator.cli.shared.options import AsJson, Limit
-from orchestrator.cli.shared.output import print_json, print_line, say, show, table
+from orchestrator.cli.shared.output import print_json, print_line, say, show
 from orchestrator.cli.shared.reading import opened
 from orchestrator.cli.shared.short_ids import id_cells
+from orchestrator.cli.shared.tables import table
 from orchestrator.cli.shared.times import whens
 from orchestrator.cli.shared.usage import Misused
 

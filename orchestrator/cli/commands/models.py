@@ -9,10 +9,11 @@ from orchestrator.cli.shared.documents import read_toml
 from orchestrator.cli.shared.fitting import Column, Forms
 from orchestrator.cli.shared.known import ACCOUNT, PROVIDER, known
 from orchestrator.cli.shared.options import AsJson, given
-from orchestrator.cli.shared.output import pairs, print_json, show, table
+from orchestrator.cli.shared.output import print_json, show
 from orchestrator.cli.shared.reading import reading
 from orchestrator.cli.shared.sending import Json, sends
 from orchestrator.cli.shared.spans import seconds_of
+from orchestrator.cli.shared.tables import pairs, table
 from orchestrator.cli.shared.usage import Misused
 
 app = typer.Typer()

@@ -10,8 +10,9 @@ from orchestrator.cli.shared.failures import REFUSED, Complaint
 from orchestrator.cli.shared.fitting import ALL_LINES, Column
 from orchestrator.cli.shared.known import PROVIDER, known
 from orchestrator.cli.shared.options import AsJson
-from orchestrator.cli.shared.output import coloured, print_json, progress, show, table
+from orchestrator.cli.shared.output import print_json, progress, show
 from orchestrator.cli.shared.short_ids import id_cells
+from orchestrator.cli.shared.tables import coloured, table
 from orchestrator.cli.shared.usage import Misused
 from orchestrator.cli.views import leftover_tables
 from orchestrator.rules.events import rfc3339

@@ -11,9 +11,10 @@ import typer
 from orchestrator.cli.shared.failures import NOT_FOUND, Complaint
 from orchestrator.cli.shared.known import ACCOUNT, MODEL, PROVIDER, known
 from orchestrator.cli.shared.options import NO_LIMIT, All, AsJson, Limit, Since
-from orchestrator.cli.shared.output import coloured, print_json, say, show
+from orchestrator.cli.shared.output import print_json, say, show
 from orchestrator.cli.shared.reading import reading
 from orchestrator.cli.shared.spans import instant_of
+from orchestrator.cli.shared.tables import coloured
 from orchestrator.cli.shared.usage import Misused
 from orchestrator.cli.shared.watching import Watch, watched
 from orchestrator.cli.views import leftover_tables

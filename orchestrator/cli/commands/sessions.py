@@ -10,8 +10,9 @@ from orchestrator.cli.commands.endpoints import endpoint_of, revealed, samples_o
 from orchestrator.cli.commands.session_jobs import SessionId
 from orchestrator.cli.commands.session_list import list_sessions
 from orchestrator.cli.shared.options import AsJson
-from orchestrator.cli.shared.output import pairs, print_json, print_text, show
+from orchestrator.cli.shared.output import print_json, print_text, show
 from orchestrator.cli.shared.reading import configured, found_session, reading
+from orchestrator.cli.shared.tables import pairs
 from orchestrator.cli.shared.usage import Misused
 from orchestrator.cli.views import session_tables as tables
 from orchestrator.cli.views.explaining import explained

@@ -10,9 +10,10 @@ from orchestrator.cli.shared.failures import NOT_FOUND, Complaint
 from orchestrator.cli.shared.fitting import Column, Forms
 from orchestrator.cli.shared.known import ACCOUNT, TOKEN, known
 from orchestrator.cli.shared.options import AsJson
-from orchestrator.cli.shared.output import print_json, print_line, say, show, table
+from orchestrator.cli.shared.output import print_json, print_line, say, show
 from orchestrator.cli.shared.reading import opened
 from orchestrator.cli.shared.spans import seconds_of
+from orchestrator.cli.shared.tables import table
 from orchestrator.cli.shared.times import whens
 from orchestrator.cli.shared.usage import Misused
 from orchestrator.rules.events import rfc3339

@@ -10,7 +10,8 @@ from orchestrator.cli.shared.documents import read_toml
 from orchestrator.cli.shared.failures import REFUSED, WRONG, Complaint, refusal_lines
 from orchestrator.cli.shared.fitting import ALL_LINES, Column
 from orchestrator.cli.shared.options import AsJson
-from orchestrator.cli.shared.output import coloured, print_json, print_line, say, show, table
+from orchestrator.cli.shared.output import print_json, print_line, say, show
+from orchestrator.cli.shared.tables import coloured, table
 
 if TYPE_CHECKING:
     from orchestrator.flows.jobs.apply_catalog import Change

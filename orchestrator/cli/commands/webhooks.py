@@ -9,9 +9,10 @@ from orchestrator.cli.shared.failures import NOT_FOUND, REFUSED, Complaint
 from orchestrator.cli.shared.fitting import Column, Forms
 from orchestrator.cli.shared.known import ACCOUNT, DEAD_LETTER, WEBHOOK, known
 from orchestrator.cli.shared.options import AsJson
-from orchestrator.cli.shared.output import print_json, print_line, progress, say, show, table
+from orchestrator.cli.shared.output import print_json, print_line, progress, say, show
 from orchestrator.cli.shared.reading import opened
 from orchestrator.cli.shared.short_ids import id_cells
+from orchestrator.cli.shared.tables import table
 from orchestrator.cli.shared.times import away, when, whens
 from orchestrator.cli.shared.usage import Misused
 from orchestrator.rules import webhooks as rule

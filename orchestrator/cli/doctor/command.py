@@ -9,7 +9,8 @@ from orchestrator.cli.doctor.check import Check, Doubt, Finding
 from orchestrator.cli.shared.failures import REFUSED, WRONG, explained
 from orchestrator.cli.shared.fitting import ALL_LINES, Column
 from orchestrator.cli.shared.options import AsJson
-from orchestrator.cli.shared.output import coloured, print_json, show, table
+from orchestrator.cli.shared.output import print_json, show
+from orchestrator.cli.shared.tables import coloured, table
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings

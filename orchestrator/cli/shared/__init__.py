@@ -5,7 +5,8 @@ waiting, following   wait for a state of a session; follow events
 watching             show the same again and again
 options, documents   options, and the files that commands read
 spans                durations, as people write them
-output, fitting      lines, JSON, tables; how a table fits into a terminal
+output               the one place that prints: lines, JSON, what tables are made of
+tables, fitting      tables; how one fits into a terminal
 plain_tables         a table into a file, without rich
 plain_values         options that are read without pydantic
 times, short_ids     instants and spans; ids that tell rows apart

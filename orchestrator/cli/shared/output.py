@@ -15,8 +15,6 @@ from orchestrator.rules.text import csv_cell, escape, escape_json
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from orchestrator.cli.shared.fitting import Column
-
 #: Columns of a table that no terminal bounds, so that what reads it finds a row on a line.
 _WIDE = 400
 #: What a file answers that takes no more.
@@ -110,42 +108,9 @@ def _finish(stream: TextIO) -> None:
             raise
 
 
-def table(
-    columns: "Sequence[str | Column]",
-    rows: Iterable[Sequence[Any]],
-    title: str | None = None,
-    marked: int | None = None,
-) -> "RenderableType":
-    """Return rows under headings, which fit into the width they are printed in. What is left out is named below.
-    `marked`: the place of a row that stands out."""
-    from orchestrator.cli.shared.fitting import Fitted
-
-    return Fitted(columns, rows, title, marked, hint="--wide shows all" if marked is None else None)
-
-
 def money_of(row: Mapping[str, Any], field: str) -> str:
     """Return an amount of the row with the row's currency."""
     return f"{row[field]} {row['currency']}"
-
-
-def pairs(rows: Iterable[tuple[str, Any]]) -> "RenderableType":
-    """Return two columns: name and value. Leave out names without a value."""
-    from rich.table import Table
-
-    made = Table(box=None, show_header=False, pad_edge=False)
-    made.add_column(style="bold", no_wrap=True)
-    made.add_column(overflow="fold")
-    for name, value in rows:
-        if value not in (None, "", {}, []):
-            made.add_row(name, _cell(value))
-    return made
-
-
-def coloured(text: str, style: str) -> "RenderableType":
-    """Return the text in a style, on terminals that have styles."""
-    from orchestrator.cli.shared.fitting import Forms
-
-    return Forms((text,), style)
 
 
 @contextmanager
@@ -203,7 +168,3 @@ def _named_width() -> int:
     """Return the width that the environment names for what is no terminal."""
     named = os.environ.get("COLUMNS", "")
     return int(named) if named.isdecimal() and int(named) > 0 else _WIDE
-
-
-def _cell(value: Any) -> Any:
-    return value if hasattr(value, "__rich_console__") or hasattr(value, "__rich__") else escape(str(value))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.shared.output import coloured
+from orchestrator.cli.shared.tables import coloured
 from orchestrator.cli.top.screen import TopScreen
 from orchestrator.cli.views.explaining import explained
 from orchestrator.cli.views.session_tables import listed

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.shared.output import table
+from orchestrator.cli.shared.tables import table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.shared.fitting import ALL_LINES, Column
-from orchestrator.cli.shared.output import pairs, table
+from orchestrator.cli.shared.tables import pairs, table
 from orchestrator.cli.shared.times import when, whens
 from orchestrator.cli.views.session_tables import change_note
 from orchestrator.rules.states import Step

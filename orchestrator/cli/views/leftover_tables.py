@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.shared.fitting import Column, Forms
-from orchestrator.cli.shared.output import money_of, pairs, show, table
+from orchestrator.cli.shared.output import money_of, show
 from orchestrator.cli.shared.short_ids import id_cells
+from orchestrator.cli.shared.tables import pairs, table
 from orchestrator.cli.shared.times import when, whens
 from orchestrator.rules.durations import duration_text
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.shared.fitting import ALL_LINES, Column, Forms
-from orchestrator.cli.shared.output import coloured, table
+from orchestrator.cli.shared.tables import coloured, table
 from orchestrator.cli.shared.times import away, whens
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.shared.fitting import ALL_LINES, Column, Forms
-from orchestrator.cli.shared.output import coloured, money_of, pairs, show, table
+from orchestrator.cli.shared.output import money_of, show
 from orchestrator.cli.shared.short_ids import id_cells
+from orchestrator.cli.shared.tables import coloured, pairs, table
 from orchestrator.cli.shared.times import away, aways, when, whens
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from datetime import datetime
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.shared.output import coloured, table
 from orchestrator.cli.shared.short_ids import id_cells
+from orchestrator.cli.shared.tables import coloured, table
 from orchestrator.cli.shared.times import away
 from orchestrator.rules.durations import duration_text
 from orchestrator.rules.text import numbered
