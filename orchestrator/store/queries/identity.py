@@ -4,7 +4,6 @@ import random
 import uuid
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.rules.reconcile.installations import DIGITS, placement_id
 from orchestrator.store.plain import table_of
@@ -66,6 +65,11 @@ class Installation:
 
     def _made(self) -> str:
         """Create the id and return the stored one. Of two processes that do so at once, both use the first id."""
+        from sqlalchemy.dialects import (
+            postgresql,
+            sqlite,
+        )  # each command imports this module, and few come here
+
         self._made_here = True
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         fresh = dialect.insert(INSTALLATION).values(n=_ROW, id=self._identity.new_installation())
