@@ -6,6 +6,6 @@ transport      the only place that knows aiohttp's sessions
 reach          which addresses a request may go to
 resolver, name_threads   resolve names, with bounds on those that hang
 encodings      decode compressed bodies within a bound
-own_evidence, local_faults, stalls   whether this machine caused a failure
-clock          the clock of the event loop
+own_evidence, local_faults   whether this machine caused a failure
+clock          the clock of the event loop, and whether it stood still
 """

@@ -8,6 +8,7 @@ import ssl
 
 import aiohttp
 
+from orchestrator.providers.http.clock import LoopWatch
 from orchestrator.providers.http.local_faults import (
     NO_SUCH_NAME,
     is_tls_error,
@@ -16,7 +17,6 @@ from orchestrator.providers.http.local_faults import (
     resolver_error,
 )
 from orchestrator.providers.http.resolver import WatchedResolver
-from orchestrator.providers.http.stalls import LoopWatch
 from orchestrator.rules.upstream.local_faults import LocalFault
 
 
