@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.providers.http.client import NoAnswer
-from orchestrator.providers.http.encodings import UnreadableBody, decode, encoding_of
+from orchestrator.providers.http.client import NoAnswer, UnreadableBody, decode, encoding_of
 from orchestrator.providers.port.answers import Response
 from tests.providers.asking import ask
 from tests.providers.rawserver import Handler, saying
