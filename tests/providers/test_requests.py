@@ -5,9 +5,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from orchestrator.providers.http import requests
+from orchestrator.providers.http import transport
 from orchestrator.providers.http.calls import Call, ClientOptions
-from orchestrator.providers.http.requests import Requests
+from orchestrator.providers.http.transport import Requests
 from orchestrator.providers.port.driver import Auth, Secret
 
 PING = Call(
@@ -55,8 +55,8 @@ def test_a_secret_that_no_header_can_carry_is_an_error() -> None:
 
 
 def test_what_is_kept_is_bounded_and_makes_room_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "MOST_KEPT", 3)
-    monkeypatch.setattr(requests, "_MADE_BEFORE_ROOM", 9)
+    monkeypatch.setattr(transport, "MOST_KEPT", 3)
+    monkeypatch.setattr(transport, "_MADE_BEFORE_ROOM", 9)
     sent = Requests(ClientOptions())
     for n in range(10):
         url = f"https://example.com/{n}"

@@ -23,9 +23,8 @@ from orchestrator.providers.http.calls import Call, ClientOptions
 from orchestrator.providers.http.clock import monotonic
 from orchestrator.providers.http.own_evidence import OwnFaults
 from orchestrator.providers.http.reach import AddressRefused, check_url, refusal_in
-from orchestrator.providers.http.requests import Requests
 from orchestrator.providers.http.resolver import WatchedResolver
-from orchestrator.providers.http.transport import BEFORE_SENDING, Network, trust
+from orchestrator.providers.http.transport import BEFORE_SENDING, Network, Requests, trust
 from orchestrator.providers.port.answers import Response
 from orchestrator.providers.port.errors import NotSent
 from orchestrator.providers.port.secrets import Redactor, brief
