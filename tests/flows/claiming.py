@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from orchestrator.flows.engine.provider_steps import claim_at
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.steps.ping.claim_pings import ClaimedPing
 from orchestrator.flows.steps.ping.ping_due import PING
+from orchestrator.flows.steps.ping.send_pings import ClaimedPing
 
 
 def claim_pings(services: Services, provider: str) -> Sequence[ClaimedPing]:

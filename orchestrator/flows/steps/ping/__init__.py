@@ -1,8 +1,7 @@
 """Ping due sessions.
 
 ping_due         the flow: claim, send, settle; gives back what has not begun
-claim_pings      claims sessions, no more than can be pinged at once
-send_pings       sends a ping; asks for the platform's own status
+send_pings       claims sessions and pings them; asks for the platform's own status
 settle_failures  settles failed pings in bulk
 note_pings       what pings say about keys, accounts and costs
 network          gives pings back that failed without a network

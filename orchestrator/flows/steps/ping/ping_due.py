@@ -17,8 +17,14 @@ from orchestrator.flows.lifecycle import failover, stops
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.lifecycle.due_stops import after_stops, on_session
 from orchestrator.flows.steps.ping import deaths, network, note_pings, settle_failures
-from orchestrator.flows.steps.ping.claim_pings import claim_pings
-from orchestrator.flows.steps.ping.send_pings import Pinged, as_ping, give_keys_back, not_begun, send
+from orchestrator.flows.steps.ping.send_pings import (
+    Pinged,
+    as_ping,
+    claim_pings,
+    give_keys_back,
+    not_begun,
+    send,
+)
 from orchestrator.flows.upstream import brake, local_faults
 from orchestrator.flows.upstream.brake import Sign
 from orchestrator.providers.port.driver import Driver
@@ -49,7 +55,7 @@ log = logging.getLogger(__name__)
 
 
 class PingStep(ProviderStep[Session, Pinged]):
-    """Ping a session. `claim_pings` claims, `send_pings` asks, and this module settles."""
+    """Ping a session. `send_pings` claims and asks, and this module settles."""
 
     step = Step.PING
     chunk = CHUNK
