@@ -23,7 +23,7 @@ from orchestrator.flows.steps.close_due import close_due, mark_unserved
 from orchestrator.flows.steps.funds_due import funds_due
 from orchestrator.flows.steps.open_due import OPEN as OPEN_STEP
 from orchestrator.flows.steps.open_due import open_due
-from orchestrator.flows.steps.ping.network import prune
+from orchestrator.flows.steps.ping.failed_pings import prune
 from orchestrator.flows.steps.ping.ping_due import PING as PING_STEP
 from orchestrator.flows.steps.ping.ping_due import ping_due
 from orchestrator.flows.steps.post_charges import post_charges

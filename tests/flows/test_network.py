@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.flows.engine.canary import Canary
-from orchestrator.flows.steps.ping.network import prune
+from orchestrator.flows.steps.ping.failed_pings import prune
 from orchestrator.rules.installation.installation_alarms import InstallationAlarm
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Policy

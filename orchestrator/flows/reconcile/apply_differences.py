@@ -10,8 +10,7 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import orphans
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.lifecycle.due_stops import after_stops, on_account
-from orchestrator.flows.steps.ping import deaths
-from orchestrator.flows.steps.ping.ping_due import give_up
+from orchestrator.flows.steps.ping.settle_one import end_dead, give_up
 from orchestrator.rules.reconcile.lists import Action, Difference
 from orchestrator.rules.sessions.decide import GiveUp, Stop, after_platform_status
 from orchestrator.rules.states import PlacementState, Step
@@ -109,7 +108,7 @@ def _end_session(work: AccountWork, session: Session, finding: Difference) -> bo
     """End the session as a ping does that the platform's own status confirms: no brake holds that."""
     match after_platform_status(session, work.now, finding.why, expired=finding.expired):
         case Stop() as ending:
-            deaths.end(work, session, ending, confirmed=True)
+            end_dead(work, session, ending, confirmed=True)
         case GiveUp(detail=detail):
             give_up(work, session, session, detail)
         case _:

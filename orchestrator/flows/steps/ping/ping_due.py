@@ -1,22 +1,18 @@
 """Ping due sessions, hundreds at once, and settle the answers in bulk as `rules/sessions/decide.py` decides."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import assert_never
 
 from orchestrator.flows.engine import failures
 from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.crowd import AccountBusy
 from orchestrator.flows.engine.loop import CHUNK
+from orchestrator.flows.engine.metering import SentPings
 from orchestrator.flows.engine.pipeline import run_once
 from orchestrator.flows.engine.provider_steps import Answer, Claimed, ProviderStep
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle import failover, stops
-from orchestrator.flows.lifecycle.account_work import AccountWork
-from orchestrator.flows.lifecycle.due_stops import after_stops, on_session
-from orchestrator.flows.steps.ping import deaths, network, note_pings, settle_failures
+from orchestrator.flows.steps.ping import failed_pings
 from orchestrator.flows.steps.ping.send_pings import (
     Pinged,
     as_ping,
@@ -25,29 +21,20 @@ from orchestrator.flows.steps.ping.send_pings import (
     not_begun,
     send,
 )
-from orchestrator.flows.upstream import brake, local_faults
+from orchestrator.flows.steps.ping.settle_one import remember_variant, settle_one
+from orchestrator.flows.upstream import alarms, brake, local_faults
 from orchestrator.flows.upstream.brake import Sign
+from orchestrator.observability import metrics
 from orchestrator.providers.port.driver import Driver
 from orchestrator.providers.port.errors import NotSent
 from orchestrator.rules.admission.places import ProviderKey
 from orchestrator.rules.sessions.decide import (
-    BecomeRunning,
-    Decision,
-    GiveUp,
-    NoChange,
-    PingAgain,
-    Stop,
-    after_ping,
     after_plain_ping,
-    after_platform_status,
-    given_back,
-    note_ping,
-    without_doubts,
 )
 from orchestrator.rules.sessions.pings import may_hang
-from orchestrator.rules.states import State, Step, StopReason
-from orchestrator.rules.upstream.brake import doubted_since, is_confirmed, slowed_where_held
-from orchestrator.rules.values import Session
+from orchestrator.rules.states import State, Step
+from orchestrator.rules.upstream.alarms import HealthyPing
+from orchestrator.rules.values import Session, Verdict
 from orchestrator.store.queries.pings import GoodPing
 from orchestrator.store.transaction import Transaction
 
@@ -120,16 +107,16 @@ def settle_pings(services: Services, chunk: Sequence[Pinged]) -> None:
         good = (_good(services, pinged, now) for pinged in begun)
         written.clear()
         written.update(tx.pings.settle_good([ping for ping in good if ping is not None]))
-        note_pings.end_alarms(services, tx, begun, now)
+        _end_alarms(services, tx, begun, now)
         given_back.clear()
-        given_back.update(network.note_and_judge(services, tx, begun, now))
+        given_back.update(failed_pings.note_and_judge(services, tx, begun, now))
         return now
 
     now = services.database.transact(settle_good)
     _end_cooldowns(services, [pinged for pinged in begun if pinged.session.id not in given_back])
-    note_pings.measure(begun)
+    _measure(begun)
     _settle_rest(services, [one for one in begun if one.session.id not in written | given_back], now)
-    note_pings.meter(services, begun, now)
+    _meter(services, begun, now)
 
 
 def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> None:
@@ -150,7 +137,7 @@ def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str,
     """Settle failed pings in bulk; return the key of each session that was settled. If that fails, return nothing:
     the caller settles each ping on its own."""
     try:
-        return settle_failures.settle(services, chunk)
+        return failed_pings.settle(services, chunk)
     except Exception as error:  # noqa: BLE001  (each logs its own failure)
         log.warning("failed pings are settled one by one: %s", type(error).__name__)
         return {}
@@ -173,8 +160,8 @@ def _give_back(services: Services, late: Sequence[Pinged]) -> None:
         for token in sorted({pinged.token for pinged in late}):
             tx.pings.release([one.session.id for one in late if one.token == token], token, now)
         for pinged in late:
-            _remember_variant(tx, pinged)
-        note_pings.note_own_faults(services, tx, late)
+            remember_variant(tx, pinged)
+        _note_own_faults(services, tx, late)
 
     services.database.transact(give_back)
     local_faults.count([one.probe.failed_here for one in late if one.probe.failed_here is not None])
@@ -210,7 +197,7 @@ def _settle_apart(services: Services, pinged: Pinged) -> Sign | None:
     """Settle one ping on its own. A failure is logged, and the ping is retried when its lease expires; the others are
     settled all the same."""
     try:
-        return _settle_one(services, pinged)
+        return settle_one(services, pinged)
     except AccountBusy:
         _ping_again_soon(services, pinged)
         return None
@@ -231,114 +218,56 @@ def _ping_again_soon(services: Services, pinged: Pinged) -> None:
     services.database.transact(release)
 
 
-def _settle_one(services: Services, pinged: Pinged) -> Sign | None:
-    """Lock account, session and placement, apply due stops, then decide on the rows as they are now."""
-
-    def settle_one(tx: Transaction) -> Sign | None:
-        found = on_session(services, tx, pinged.session.id, pinged.session.account_id)
-        if found is None:
-            return None
-        work, session = found
-        sign = None
-        if (
-            session.lease is not None and session.lease.token == pinged.token
-        ):  # otherwise a stop or another ping took the session over
-            _remember_variant(tx, pinged)
-            _remember_sleep(tx, pinged, work.now)
-            note_pings.note_answer(work, session, pinged)
-            sign = _carry_out(work, session, pinged)
-        work.finish()
-        return sign
-
-    return after_stops(services, settle_one)
+def _note_own_faults(services: Services, tx: Transaction, late: Sequence[Pinged]) -> None:
+    """Alarm each kind of failure of this machine, and begin a cooldown of its provider."""
+    failed = {(one.placement.provider, one.probe.failed_here): one for one in late}
+    for (provider, fault), one in failed.items():
+        if fault is not None:
+            services.cooldowns.begin(Step.PING, provider, tx.now())
+            local_faults.alarm(services, tx, provider, fault, one.probe.detail)
 
 
-def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> Sign | None:
-    policy = work.policy(session)
-    noted = (
-        without_doubts(session)
-        if pinged.asleep
-        else note_ping(session, as_ping(pinged.probe, pinged.lives), policy, work.now)
-    )
-    match _decision(work, noted, pinged):
-        case PingAgain(at=at):
-            return _go_on(work, session, _free(noted, ping_at=at))
-        case BecomeRunning():
-            interval = after_ping(
-                replace(noted, state=State.RUNNING), policy, work.now, work.services.jitter()
+def _end_alarms(services: Services, tx: Transaction, begun: Sequence[Pinged], now: datetime) -> None:
+    """End the alarms that good pings contradict."""
+    alarms.end_with(tx, _well(services, begun), now)
+
+
+def _well(services: Services, begun: Sequence[Pinged]) -> Iterator[HealthyPing]:
+    """Return the good pings in the form that alarms need."""
+    for one in begun:
+        if one.probe.verdict is Verdict.ALIVE and not one.asleep:
+            interval = timedelta(seconds=services.policy(one.placement.provider).ping_interval_seconds)
+            yield HealthyPing(
+                provider=one.placement.provider,
+                credential=one.placement.credential,
+                model_id=one.session.model_id,
+                interval=interval,
             )
-            at = interval.at if isinstance(interval, PingAgain) else work.now
-            stops.start_running(work, session, replace(noted, ping_at=at))
-        case Stop() as ending:
-            saved = work.keep(session, _free(noted, ping_at=noted.ping_at))
-            own_key = pinged.placement.exclusive or _pings_natively(work.services, pinged)
-            confirmed = is_confirmed(saved, platform_says=pinged.ended is not None, own_key=own_key)
-            if not deaths.end(work, saved, ending, confirmed=confirmed):
-                return Sign.FROZEN
-        case GiveUp(detail=detail):
-            give_up(work, session, noted, detail)
-        case NoChange():
-            work.keep(session, _free(session, ping_at=session.ping_at))
-        case unknown:
-            assert_never(unknown)
-    return None
 
 
-def _pings_natively(services: Services, pinged: Pinged) -> bool:
-    card = services.card(pinged.placement.provider)
-    return card is not None and card.lifecycle.ping_can_close
+def _measure(begun: Sequence[Pinged]) -> None:
+    """Count the pings in the metrics."""
+    for pinged in begun:
+        provider, probe = pinged.placement.provider, pinged.probe
+        metrics.PINGS.labels(provider, probe.verdict.value).inc()
+        metrics.PING_SECONDS.labels(provider).observe(probe.latency_ms / 1000)
 
 
-def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
-    policy = work.policy(noted)
-    if pinged.asleep:
-        return PingAgain(work.now + timedelta(seconds=policy.ping_interval_seconds))
-    if pinged.ended is not None:
-        return after_platform_status(noted, work.now, pinged.ended, expired=pinged.expired)
-    waits = pinged.probe.retry_after_seconds
-    return after_ping(noted, policy, work.now, work.services.jitter(), retry_after_seconds=waits)
+def _meter(services: Services, begun: Sequence[Pinged], now: datetime) -> None:
+    """Count the pings at each provider, later and in a transaction of its own, so that no session waits for a meter."""
+    awake_at: dict[str, list[Pinged]] = {}
+    for pinged in begun:
+        if not pinged.asleep:
+            awake_at.setdefault(pinged.placement.provider, []).append(pinged)
+    sent_at = {
+        provider: SentPings(probes=[one.probe for one in there], began=[*_starts(there, now)])
+        for provider, there in awake_at.items()
+    }
+    services.waiting_counts.add(sent_at)
 
 
-def _go_on(work: AccountWork, before: Session, noted: Session) -> Sign | None:
-    """Keep the session running. Return a sign about its provider if it falls ill or recovers; a sleeping session gives
-    none."""
-    in_doubt = doubted_since(noted) is not None
-    brakes = work.tx.brakes.at(noted.provider, noted.credential) if noted.provider and in_doubt else ()
-    after = slowed_where_held(noted, brakes, work.policy(noted), work.now)
-    saved = work.keep(before, work.planned(after))
-    if saved.last_ping_at == before.last_ping_at or saved.state is not State.RUNNING:
-        return None
-    if doubted_since(saved) is not None:
-        return Sign.ILL
-    return Sign.RECOVERED if doubted_since(before) is not None else None
-
-
-def give_up(work: AccountWork, session: Session, noted: Session, detail: str) -> None:
-    """Give up this attempt to start: try the next place, or end the session."""
-    saved = work.keep(session, _free(noted, ping_at=None))
-    if failover.next_attempt(work, saved, saved) is None:
-        reason = StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
-        stops.stop(work, saved, reason, work.now, detail)
-
-
-def _free(session: Session, *, ping_at: datetime | None) -> Session:
-    """Return the session with its lease given back."""
-    return replace(given_back(session), ping_at=ping_at)
-
-
-def _remember_variant(tx: Transaction, pinged: Pinged) -> None:
-    """Save the ping variant that works here, so that the next ping begins with it, in any process."""
-    if pinged.probe.variant in (None, pinged.placement.ping_variant):
-        return
-    placement = tx.placements.lock(pinged.placement.id)
-    if placement is not None:
-        tx.placements.save(placement, replace(placement, ping_variant=pinged.probe.variant))
-
-
-def _remember_sleep(tx: Transaction, pinged: Pinged, now: datetime) -> None:
-    """Save whether the session sleeps. While the platform cannot be asked, a session that slept is not pinged."""
-    if pinged.asleep is (pinged.placement.asleep_since is not None):
-        return
-    placement = tx.placements.lock(pinged.placement.id)
-    if placement is not None:
-        tx.placements.save(placement, replace(placement, asleep_since=now if pinged.asleep else None))
+def _starts(pings: Sequence[Pinged], now: datetime) -> Iterator[timedelta]:
+    """Yield how long each session took to start that runs for the first time since one of these pings."""
+    for session in (one.session for one in pings if one.probe.verdict is Verdict.ALIVE):
+        if session.state is State.STARTING and not session.ever_ran:
+            yield now - (session.starting_at or session.created_at)
