@@ -14,8 +14,8 @@ from orchestrator.rules.installation.liveness import KINDS, SCHEDULER
 from orchestrator.settings import Settings
 from orchestrator.store.database import Database, StoreError, new_token
 from orchestrator.tasks.draining import Drain
+from orchestrator.tasks.failure_log import FailureLog
 from orchestrator.tasks.liveness import Heartbeat, Pulse
-from orchestrator.tasks.saying import Sayer
 from orchestrator.tasks.steady import SteadyScheduler
 from orchestrator.tasks.wake_ups import WAKE_UPS, queue_of
 from orchestrator.tasks.waker import WakeUps
@@ -52,7 +52,7 @@ class Scheduler:
         self._monotonic = monotonic
         self._looked = self._learned = monotonic()
         self._quiet = 0.0
-        self._unsent, self._unkept = Sayer(monotonic), Sayer(monotonic)
+        self._unsent, self._unkept = FailureLog(monotonic), FailureLog(monotonic)
 
     def beat(self) -> None:
         """Keep the lease, and record in its row that this scheduler ticks. Without a database every scheduler ticks."""
@@ -62,9 +62,9 @@ class Scheduler:
             )
         except StoreError as error:
             self._leads = True
-            self._unkept.failed(f"the scheduler's lease cannot be kept: {type(error).__name__}")
+            self._unkept.log_failure(f"the scheduler's lease cannot be kept: {type(error).__name__}")
         else:
-            self._unkept.worked()
+            self._unkept.note_success()
         self._learned = self._monotonic()
         if not self._leads:
             self._quiet = 0.0
@@ -76,14 +76,14 @@ class Scheduler:
         try:
             sent = self._send(name)
         except Exception as error:  # noqa: BLE001  (the broker may be down for a while: tick on)
-            self.pulse.failed(name, error)
-            self._unsent.failed(
+            self.pulse.note_failure(name, error)
+            self._unsent.log_failure(
                 f"{name} not sent: {type(error).__name__}; is the broker up? Workers look without wake-ups"
             )
         else:
-            self.pulse.sent()
+            self.pulse.note_sent()
             if sent is not False:  # else enough wait already: that says nothing about writes
-                self._unsent.worked()
+                self._unsent.note_success()
         self._quiet = 0.0
 
     def look(self) -> bool:

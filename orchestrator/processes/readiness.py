@@ -8,7 +8,7 @@ from orchestrator.client.sender import BrokerRefused, BrokerUnreachable, check_b
 from orchestrator.settings import Settings
 from orchestrator.store.core.error_classes import ErrorClass
 from orchestrator.store.database import StoreOutage, StoreUnavailable
-from orchestrator.tasks.saying import Sayer
+from orchestrator.tasks.failure_log import FailureLog
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +25,14 @@ def wait_for_database(
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Return once `check` succeeds. Raises StoreUnavailable if waiting would not help."""
-    sayer, began, waited = Sayer(clock), clock(), False
+    failures, began, waited = FailureLog(clock), clock(), False
     while True:
         try:
             check()
         except StoreUnavailable as error:
             if not passes(error):
                 raise
-            sayer.failed(f"waiting for the database before starting: {error}")
+            failures.log_failure(f"waiting for the database before starting: {error}")
             waited = True
             sleep(EVERY)
         else:

@@ -12,5 +12,5 @@ steady         APScheduler on monotonic time
 entries, intake, unacked   the three places where a message is read
 parking, parked_copies, reasons   keeps messages aside that cannot be carried out, with the reason
 broker_keys, visibility   keys in Redis; how long a message has been unacknowledged
-outage, saying   bounded log lines about what keeps failing
+outage, failure_log   bounded log lines about what keeps failing
 """

@@ -110,7 +110,7 @@ class Process:
 
     def ring(self, name: str) -> None:
         """Ring the bell of a wake-up that the broker has delivered: rows may be due."""
-        self.pulse.received()
+        self.pulse.note_wake_up()
         self.runners.ring(name)
 
     def wake(self, steps: frozenset[Step]) -> None:

@@ -78,19 +78,19 @@ class Pulse:
         self._sent: float | None = None
         self._fault: str | None = None
 
-    def received(self) -> None:
+    def note_wake_up(self) -> None:
         """Note that the broker has delivered a wake-up."""
         self._wake_up = self._clock()
 
-    def claimed(self) -> None:
+    def note_claim(self) -> None:
         """Note that a run has claimed rows."""
         self._claim = self._clock()
 
-    def sent(self) -> None:
+    def note_sent(self) -> None:
         """Note that the broker has accepted a wake-up."""
         self._sent = self._clock()
 
-    def failed(self, what: str, error: BaseException) -> None:
+    def note_failure(self, what: str, error: BaseException) -> None:
         """Note a failure here. Only its kind is kept, for a message may hold a secret."""
         self._fault = f"{what}: {type(error).__name__}"[:LONGEST_FAULT]
 
@@ -154,9 +154,9 @@ class Heartbeat:
         except StoreError as error:
             log.debug("the row of this process stays: %s", type(error).__name__)
 
-    def last_words(self, what: str, error: BaseException) -> None:
+    def report_death(self, what: str, error: BaseException) -> None:
         """Note in the row that an error ends this process."""
-        self._pulse.failed(what, error)
+        self._pulse.note_failure(what, error)
         self._end()
         self._guarded()
 

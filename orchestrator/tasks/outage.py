@@ -37,7 +37,7 @@ class Outage:
             self._said, count = said, self._failed
         log.error("%s: %d ticks have failed so far; what is due stays due, and jobs wait", said, count)
 
-    def over(self, prove: Callable[[], object] = lambda: None) -> None:
+    def note_success(self, prove: Callable[[], object] = lambda: None) -> None:
         """Note that a tick has succeeded. It may only have read, so the outage is over once `prove`, a write, succeeds
         (it raises until then)."""
         if not self._may_prove():

@@ -42,7 +42,7 @@ def run_pool(kind: str, settings: Settings) -> int:
     try:
         worker.start()
     except BaseException as error:
-        heartbeat.last_words(_WORKER, error)
+        heartbeat.report_death(_WORKER, error)
         raise
     return end(process, heartbeat, drain, worker.exitcode or 0, worker.fault)
 
@@ -62,7 +62,7 @@ def end(
             "%d runs are still under way; their rows are claimed again when leases expire", unfinished
         )
     if exit_code:
-        heartbeat.last_words(_WORKER, fault or RuntimeError())
+        heartbeat.report_death(_WORKER, fault or RuntimeError())
     else:
         heartbeat.leave()
     process.close()
@@ -73,7 +73,7 @@ def _without_event_loop(heartbeat: Heartbeat, error: BaseException) -> NoReturn:
     """End this process at once: without its event loop it can ask no provider. Its supervisor starts another, and
     unfinished work is retried when its leases expire."""
     log.critical("the event loop ended (%s): this process exits, to be restarted", type(error).__name__)
-    heartbeat.last_words(_EVENT_LOOP, error)
+    heartbeat.report_death(_EVENT_LOOP, error)
     os._exit(os.EX_SOFTWARE)
 
 

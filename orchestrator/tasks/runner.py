@@ -11,9 +11,9 @@ from typing import Any
 
 from orchestrator.flows.engine.pipeline import Pipeline
 from orchestrator.store.database import StoreOutage
+from orchestrator.tasks.failure_log import FailureLog
 from orchestrator.tasks.liveness import Pulse
 from orchestrator.tasks.outage import Outage
-from orchestrator.tasks.saying import Sayer
 from orchestrator.tasks.ticks import TICKS, Tick, TickContext
 
 #: Seconds after which a runner runs without a bell; one with a longer beat runs a little after that beat.
@@ -67,7 +67,7 @@ class Runner:
         self._bell = Bell()
         self._leaving = threading.Event()
         self._pipeline: Pipeline[Any, Any] | None = None
-        self._failing = Sayer()
+        self._failing = FailureLog()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -100,21 +100,21 @@ class Runner:
     def _guarded(self) -> None:
         try:
             self._until_nothing_is_due()
-            self._outage.over(self._prove)
+            self._outage.note_success(self._prove)
         except StoreOutage as error:
             self._outage.note_failure(error)
-            self._pulse.failed(self.name, error)
+            self._pulse.note_failure(self.name, error)
             self._leaving.wait(AFTER_A_FAILURE)
         except Exception as error:  # noqa: BLE001  (it is logged: what is due stays due, and the runner goes on)
             self._log_failure(error)
             self._leaving.wait(AFTER_A_FAILURE)
         else:
-            self._failing.worked()
+            self._failing.note_success()
 
     def _until_nothing_is_due(self) -> None:
         runs = 0
         while self._run_once() and not self._leaving.is_set():
-            self._pulse.claimed()
+            self._pulse.note_claim()
             runs += 1
             if not repeats(self._tick):
                 return
@@ -138,8 +138,8 @@ class Runner:
             self._log_failure(error)
 
     def _log_failure(self, error: Exception) -> None:
-        self._pulse.failed(self.name, error)
-        self._failing.failed(f"{self.name} failed; what is due stays due and is tried again", error)
+        self._pulse.note_failure(self.name, error)
+        self._failing.log_failure(f"{self.name} failed; what is due stays due and is tried again", error)
 
 
 def pause_of(tick: Tick, jitter: float) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 from celery import Celery
 
 from orchestrator.client.options import direct_queue
-from orchestrator.tasks.saying import Sayer
+from orchestrator.tasks.failure_log import FailureLog
 from orchestrator.tasks.wake_ups import WAKE_UPS, queue_of
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Waker:
 
     def __init__(self, send: Callable[[str], object], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._send_one = send
-        self._unsent = Sayer(clock)
+        self._unsent = FailureLog(clock)
         self._clock = clock
         self._due: set[str] = set()
         self._sent_at: dict[str, float] = {}
@@ -113,7 +113,7 @@ class Waker:
         try:
             sent = self._send_one(name)
         except Exception as error:  # noqa: BLE001  (whatever the broker does, runners look without a wake-up)
-            self._unsent.failed(f"{name} not sent: {type(error).__name__}; workers look without it")
+            self._unsent.log_failure(f"{name} not sent: {type(error).__name__}; workers look without it")
         else:
             if sent is not False:  # otherwise enough are waiting already
-                self._unsent.worked()
+                self._unsent.note_success()

@@ -21,7 +21,7 @@ WEBHOOK = {"url": "https://first.test/", "secrets": ["env:HOOK"]}
     [
         ("/accounts/new", ACCOUNT, ACCOUNT | {"quota": {"max_concurrent": 4}}, put_account, "on_account"),
         ("/models/new", MODEL, MODEL | {"max_interactions": 4}, PutModel, "as_model"),
-        ("/webhooks/new", WEBHOOK, WEBHOOK | {"url": "https://second.test/"}, webhooks, "_written"),
+        ("/webhooks/new", WEBHOOK, WEBHOOK | {"url": "https://second.test/"}, webhooks, "_write"),
     ],
     ids=["account", "model", "webhook"],
 )

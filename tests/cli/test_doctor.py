@@ -90,9 +90,9 @@ def report(
     passed = [0.0]
     pulse = Pulse(kind, clock=lambda: passed[0])
     passed[0] = 7200.0
-    pulse.received()
+    pulse.note_wake_up()
     if kind == SCHEDULER:
-        pulse.sent()
+        pulse.note_sent()
     at = tx.now() - ago
     tx.workers.report(pulse.report(id_ or kind, at, at.timestamp() + wall.get("ahead", 0.0)))
 

@@ -188,7 +188,7 @@ def test_nobody_in_the_queue_overtakes_who_came_before(world: World) -> None:
     world.run_session()
     ahead, behind = _queued(world), _queued(world)
     world.services.database.transact(
-        lambda tx: tx.sessions.attempted(behind, world.clock.now)  # woken out of turn
+        lambda tx: tx.sessions.note_attempt(behind, world.clock.now)  # woken out of turn
     )
     world.done("session.close", session_id=first, reason="operator", confirm=True)
     world.settle()

@@ -32,7 +32,7 @@ DEFECTS: Sequence[Defect] = (
                 """,
             ),
             Edit(
-                within="under_lease",
+                within="lock_under_lease",
                 sound="current = tx.placements.lock(placement.id)",
                 broken="""
                     current = tx.placements.lock(placement.id)
@@ -82,7 +82,7 @@ DEFECTS: Sequence[Defect] = (
         what="an answer is settled though the lease was lost",
         edits=[
             Edit(
-                within="under_lease",
+                within="lock_under_lease",
                 sound="current.lease is not None and current.lease.token == claimed.token",
                 broken="True",
             ),
@@ -165,12 +165,12 @@ DEFECTS: Sequence[Defect] = (
             Edit(
                 within="CloseStep.settle_one.settle",
                 sound="""
-                    _proven(tx, held, answer.said, now)
+                    _settle_proven(tx, held, answer.said, now)
                     lag = _lag(held, now)
                 """,
                 broken="""
                     said = answer.said if isinstance(answer.said, Closed) else Closed(proof="assumed")
-                    _proven(tx, held, said, now)
+                    _settle_proven(tx, held, said, now)
                     lag = _lag(held, now)
                 """,
             ),

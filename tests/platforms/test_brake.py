@@ -179,8 +179,8 @@ def test_an_operator_lifts_it(studio: PlatformWorld) -> None:
     sessions = studio.run_many_at("fpt-template", TEN)
     _kill(studio, sessions[:6])
     studio.pass_time(5 * MINUTE)
-    assert brake.release_by_hand(studio.services, "openai") == 0
-    assert brake.release_by_hand(studio.services, "fpt-template") > 0
+    assert brake.release_brakes(studio.services, "openai") == 0
+    assert brake.release_brakes(studio.services, "fpt-template") > 0
     assert studio.events("fpt-template") == ["braked", "released"]
     studio.server.clear_faults()
     studio.pass_time(5 * MINUTE)
@@ -312,7 +312,7 @@ def test_a_new_session_goes_where_no_brake_holds(studio: PlatformWorld) -> None:
     first = studio.create_session("pair")
     studio.settle()
     assert studio.session(first).provider == "openai"
-    brake.release_by_hand(studio.services, "fpt-template")
+    brake.release_brakes(studio.services, "fpt-template")
     second = studio.create_session("pair")
     assert studio.session(second).provider == "fpt-template", "the preferred one again"
 

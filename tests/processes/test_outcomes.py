@@ -291,11 +291,11 @@ def test_an_outage_is_logged_as_it_begins_now_and_then_and_as_it_ends(
     caplog.set_level(logging.WARNING, logger="orchestrator")
     now = [0.0]
     outage = Outage(lambda: now[0])
-    outage.over()
+    outage.note_success()
     for now[0] in range(0, 61, 2):
         outage.note_failure(DOWN)
-    outage.over()
-    outage.over()
+    outage.note_success()
+    outage.note_success()
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 4
     assert "31 ticks have failed" in said[2]
@@ -325,7 +325,7 @@ def test_a_tick_that_only_reads_ends_no_outage(caplog: pytest.LogCaptureFixture)
     for now[0] in range(41):
         for _ in range(5):  # ticks of this second
             with suppress(StoreOutage):
-                outage.over(prove)
+                outage.note_success(prove)
         if now[0] < 30:
             outage.note_failure(READ_ONLY)
     said = [record.getMessage() for record in caplog.records]

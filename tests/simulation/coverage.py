@@ -17,13 +17,13 @@ from tests.simulation.worker import METHODS
 from tests.upstreams import Upstream
 
 #: Only where more than a hundred stops of one account are due at once; what they commit is what `stop_due` commits.
-MANY_STOPS = frozenset({"due_stops.stop_all", "due_stops.after_stops"})
+MANY_STOPS = frozenset({"due_stops.stop_all", "due_stops.run_after_stops"})
 #: Only where another process holds an account for long; what it commits is what `_give_back` commits.
 BUSY = frozenset({"ping_due._ping_again_soon"})
 FLOWS = Path(orchestrator.flows.__file__).parent
 _NOWHERE = httpx.MockTransport(lambda _request: httpx.Response(404))
 #: Only the command line and the console call these: a person sees one fail, and calls it again.
-BY_HAND = frozenset({"brake.release_by_hand", "accept_clock.accept_clock", "try_out.try_out"})
+BY_HAND = frozenset({"brake.release_brakes", "accept_clock.accept_clock", "try_out.try_out"})
 #: Tokens of the HTTP API: made by a person, who sees it fail; and the note of a use, which the next request repeats.
 OF_TOKENS = frozenset({"tokens.create_token", "tokens.authenticate"})
 #: Webhooks: put by a person, who sees it fail, or taken from the file by each worker as it starts.
@@ -87,5 +87,5 @@ def _functions(module: ast.Module) -> Iterator[tuple[str, ast.AST]]:
 def _commits(node: ast.AST) -> bool:
     """Return whether this node opens a transaction, or passes one to a helper."""
     if isinstance(node, ast.Name):
-        return node.id == "after_stops"
+        return node.id == "run_after_stops"
     return isinstance(node, ast.Attribute) and node.attr == "transact"

@@ -137,7 +137,7 @@ def test_its_end_lets_every_doubt_there_begin_anew(database: Database) -> None:
 def test_recoveries_that_are_counted_at_once_all_count(database: Database) -> None:
     database.transact(lambda tx: tx.brakes.engage(a_brake()))
     scope = a_brake().scope
-    at_once(*[lambda: database.transact(lambda tx: tx.brakes.succeeded(scope, 5))] * 8)
+    at_once(*[lambda: database.transact(lambda tx: tx.brakes.note_successes(scope, 5))] * 8)
     [held] = database.transact(lambda tx: tx.brakes.all())
     assert held.successes == 40
 

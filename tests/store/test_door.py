@@ -152,7 +152,7 @@ def test_a_transaction_that_fails_leaves_neither_rows_nor_events_nor_wakeups(dat
 def test_a_failed_step_is_put_off_and_only_while_it_waits(database: Database) -> None:
     def put_off(tx: Transaction) -> None:
         for n in (1, 2):
-            tx.sessions.attempted(session_id(n), T0 + HOUR)
+            tx.sessions.note_attempt(session_id(n), T0 + HOUR)
 
     keep(database, a_running(1), a_created(2))
     database.transact(put_off)

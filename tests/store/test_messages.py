@@ -100,7 +100,7 @@ def test_events_wait_in_order_until_they_are_delivered(database: Database) -> No
     database.transact(lambda tx: tell(tx, *(("a", n) for n in range(4))))
     waiting = database.transact(lambda tx: tx.outbox.waiting(3))
     assert [event.data["n"] for event in waiting] == [0, 1, 2]
-    database.transact(lambda tx: tx.outbox.delivered([event.seq for event in waiting[:2]], T0))
+    database.transact(lambda tx: tx.outbox.mark_delivered([event.seq for event in waiting[:2]], T0))
     database.transact(lambda tx: tell(tx, ("a", 4)))
     assert [event.data["n"] for event in database.transact(lambda tx: tx.outbox.waiting(9))] == [2, 3, 4]
 
@@ -128,7 +128,7 @@ def test_old_events_are_forgotten_once_delivered_and_others_kept(database: Datab
     for name in ("one", "two", "three"):
         database.transact(lambda tx, n=name: tx.outbox.add([Event(type=n, subject="s", data={})]))  # type: ignore[misc]
     first, second, _ = database.transact(lambda tx: tx.outbox.tail(limit=3))
-    database.transact(lambda tx: tx.outbox.delivered([first.seq], T0))
+    database.transact(lambda tx: tx.outbox.mark_delivered([first.seq], T0))
     assert database.transact(lambda tx: tx.outbox.forget_before(T0)) == []
     assert database.transact(lambda tx: tx.outbox.forget_before(T0 + SECOND, limit=1)) == [first.time]
     assert database.transact(lambda tx: tx.outbox.forget_before(T0 + SECOND)) == []
@@ -138,7 +138,7 @@ def test_old_events_are_forgotten_once_delivered_and_others_kept(database: Datab
 def test_no_place_in_the_order_is_given_twice_however_much_is_forgotten(database: Database) -> None:
     database.transact(lambda tx: tell(tx, ("a", 1), ("a", 2)))
     first, last = database.transact(lambda tx: tx.outbox.tail())
-    database.transact(lambda tx: tx.outbox.delivered([first.seq, last.seq], T0))
+    database.transact(lambda tx: tx.outbox.mark_delivered([first.seq, last.seq], T0))
     database.transact(lambda tx: tx.outbox.forget_before(T0 + SECOND))
     database.transact(lambda tx: tell(tx, ("b", 3)))
     assert [event.data["n"] for event in database.transact(lambda tx: tx.outbox.tail(after=last.seq))] == [3]
@@ -147,7 +147,7 @@ def test_no_place_in_the_order_is_given_twice_however_much_is_forgotten(database
 def test_the_tail_shows_delivered_events_too_from_a_place_in_the_order(database: Database) -> None:
     database.transact(lambda tx: tell(tx, *((subject, n) for n, subject in enumerate("abab"))))
     every = database.transact(lambda tx: tx.outbox.tail())
-    database.transact(lambda tx: tx.outbox.delivered([every[0].seq, every[3].seq], T0))
+    database.transact(lambda tx: tx.outbox.mark_delivered([every[0].seq, every[3].seq], T0))
     with database.reading() as tx:
         assert tx.outbox.tail() == every
         assert tx.outbox.tail(after=every[0].seq, subject="b") == [every[1], every[3]]

@@ -22,7 +22,7 @@ def test_a_process_has_one_row_however_often_it_reports(database: Database) -> N
     pulse = Pulse("ping", clock=lambda: 100.0)
     first = pulse.report("w1", T0, T0.timestamp() + 7200)
     database.transact(lambda tx: tx.workers.report(first))
-    pulse.claimed()
+    pulse.note_claim()
     second = pulse.report("w1", T0 + 3 * SECOND, T0.timestamp())
     database.transact(lambda tx: tx.workers.report(second))
     with database.reading() as tx:
@@ -34,9 +34,9 @@ def test_a_process_has_one_row_however_often_it_reports(database: Database) -> N
 def test_instants_are_reported_by_the_stores_clock() -> None:
     passed = [100.0]
     pulse = Pulse("scheduler", clock=lambda: passed[0])
-    pulse.sent()
+    pulse.note_sent()
     passed[0] += 10
-    pulse.received()
+    pulse.note_wake_up()
     passed[0] += 5
     seen = pulse.report("w1", T0, 0)
     assert (seen.started_at, seen.last_sent_at) == (T0 - 15 * SECOND, T0 - 15 * SECOND)
@@ -45,9 +45,9 @@ def test_instants_are_reported_by_the_stores_clock() -> None:
 
 def test_a_fault_keeps_its_kind_and_none_of_its_words() -> None:
     pulse = Pulse("ping")
-    pulse.failed("orchestrator.tick.ping", ValueError("sk-secret"))
+    pulse.note_failure("orchestrator.tick.ping", ValueError("sk-secret"))
     assert pulse.report("w1", T0, 0).last_fault == "orchestrator.tick.ping: ValueError"
-    pulse.failed("x" * 1000, ValueError())
+    pulse.note_failure("x" * 1000, ValueError())
     assert len(pulse.report("w1", T0, 0).last_fault or "") == LONGEST_FAULT
 
 
@@ -63,7 +63,7 @@ def test_a_process_that_leaves_in_order_leaves_no_row(database: Database) -> Non
     for one in (leaving, dying):
         one.beat()
     leaving.leave()
-    dying.last_words("its work", ValueError())
+    dying.report_death("its work", ValueError())
     with database.reading() as tx:
         [row] = tx.workers.listed()
     assert (row.kind, row.last_fault) == ("dying", "its work: ValueError")

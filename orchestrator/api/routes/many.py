@@ -67,7 +67,7 @@ async def close_many(request: Request) -> JSONResponse:
         raise invalid(fault("plan", "is needed where dry_run is false: a dry run answers with it", "missing"))
     plan, task_id = _plan(wanted.plan), caller.task_id(key)
     transact = process.services.database.transact
-    begun = await process.change(lambda: transact(lambda tx: _begun(tx, task_id, caller, wanted, plan)))
+    begun = await process.change(lambda: transact(lambda tx: _begin(tx, task_id, caller, wanted, plan)))
     if begun.result is not None:
         return JSONResponse(begun.result, headers={KEY: key, REPLAYED: "true"})
     refused = [one for n in begun.ids if (one := await _close(request, task_id, n, wanted)) is not None]
@@ -84,7 +84,7 @@ class _Begun:
     result: Mapping[str, Any] | None = None
 
 
-def _begun(tx: Transaction, task_id: str, caller: Caller, wanted: CloseMany, plan: ClosePlan) -> _Begun:
+def _begin(tx: Transaction, task_id: str, caller: Caller, wanted: CloseMany, plan: ClosePlan) -> _Begun:
     """Check the plan, and record the request with its sessions; a repeated one goes on with these. Raises Problem for
     a key of another request."""
     now = tx.now()

@@ -18,7 +18,7 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.flows.operations.provider_check import check_provider
 from orchestrator.flows.reports.history import last_hour
 from orchestrator.flows.reports.provider_reports import known_of, reports
-from orchestrator.flows.upstream.brake import release_by_hand
+from orchestrator.flows.upstream.brake import release_brakes
 from orchestrator.rules.values import Scope
 from orchestrator.store.transaction import Transaction
 
@@ -82,7 +82,7 @@ async def release_brake(request: Request, name: ProviderName) -> JSONResponse:
         needs_provider(process.services, name)
 
     def work() -> Mapping[str, Any]:
-        return {"provider": name, "released": release_by_hand(process.services, name)}
+        return {"provider": name, "released": release_brakes(process.services, name)}
 
     return await operate(request, "provider.release_brake", {"provider": name}, work, asks_providers=False)
 

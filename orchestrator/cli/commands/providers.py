@@ -76,10 +76,10 @@ def orphans(
 def release_brake(name: Name, as_json: AsJson = False) -> None:
     """Lift every brake of a provider and its credentials. Doubts there start over: dead sessions are found dead,
     and where most still fail, it brakes again."""
-    from orchestrator.flows.upstream.brake import release_by_hand
+    from orchestrator.flows.upstream.brake import release_brakes
 
     with services_here() as services:
-        lifted = release_by_hand(services, name)
+        lifted = release_brakes(services, name)
         if not lifted and name not in services.drivers:
             raise unknown_provider(name, services)
     if as_json:

@@ -105,10 +105,10 @@ class EventLoop:
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
-                self._loop = self._begun()
+                self._loop = self._start_thread()
             return self._loop
 
-    def _begun(self) -> asyncio.AbstractEventLoop:
+    def _start_thread(self) -> asyncio.AbstractEventLoop:
         """Return a loop with its thread running. If this machine has no thread left, give the loop up: work on a loop
         without a thread would hold its slots for ever."""
         loop = asyncio.new_event_loop()

@@ -36,7 +36,7 @@ from orchestrator.flows.jobs.record_interactions import (
     record_together,
 )
 from orchestrator.flows.jobs.start_session import start_session
-from orchestrator.flows.lifecycle.due_stops import after_stops
+from orchestrator.flows.lifecycle.due_stops import run_after_stops
 from orchestrator.observability import metrics, tracing
 from orchestrator.rules.events import by_job, changed
 from orchestrator.rules.installation.messages import task_id_fault
@@ -149,7 +149,7 @@ def _outcome(services: Services, task_id: str, job: "_Job") -> Performed:
 def _perform(services: Services, task_id: str, job: "_Job") -> Performed:
     if job.precondition is None and not isinstance(job.request, RecordInteractions):
         with suppress(AlreadyThere):  # then everything was undone: the message has come before
-            return after_stops(services, partial(_perform_new, services, task_id, job))
+            return run_after_stops(services, partial(_perform_new, services, task_id, job))
     if isinstance(job.request, RecordInteractions):
         performed = _record_together(services, task_id, job, job.request)
         if performed is not None:
@@ -167,7 +167,7 @@ def _perform(services: Services, task_id: str, job: "_Job") -> Performed:
         tx.inbox.settle(task_id, outcome)
         return Performed(outcome=outcome)
 
-    return after_stops(services, once)
+    return run_after_stops(services, once)
 
 
 def _perform_new(services: Services, task_id: str, job: "_Job", tx: Transaction) -> Performed:

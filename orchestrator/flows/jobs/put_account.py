@@ -20,7 +20,7 @@ def put_account(services: Services, tx: Transaction, request: PutAccount) -> Map
     _check_plan(services, request.plan)
     work = on_account(services, tx, request.account_id)
     if work is None:
-        return views.of_account(_added(tx, request))
+        return views.of_account(_add(tx, request))
     _check_currency(tx, work, request)
     after = as_wanted(work.account, request)
     if services.config.terms_of(after).plan.overdraft_limit < work.terms.plan.overdraft_limit:
@@ -37,7 +37,7 @@ def _post_costs(work: AccountWork) -> None:
         last = work.post_costs(last)
 
 
-def _added(tx: Transaction, request: PutAccount) -> Account:
+def _add(tx: Transaction, request: PutAccount) -> Account:
     account = Account(
         id=request.account_id,
         plan=request.plan,

@@ -70,7 +70,7 @@ def record_together(
         recorders[session.account_id].add(session)
     for group in _groups(request, mine, now):
         recorders[account_of[group.session_id]].record(group)
-    return _kept_together(tx, recorders, now)
+    return _keep_together(tx, recorders, now)
 
 
 def _lock_calm_accounts(tx: Transaction, account_ids: Collection[str]) -> tuple[Collection[str], datetime]:
@@ -87,7 +87,7 @@ def _lock_calm_accounts(tx: Transaction, account_ids: Collection[str]) -> tuple[
     return calm, now
 
 
-def _kept_together(
+def _keep_together(
     tx: Transaction, recorders: Mapping[str, "_Recorder[UsedSession]"], now: datetime
 ) -> Mapping[str, Result]:
     """Save the sessions of all accounts where none must stop by now."""

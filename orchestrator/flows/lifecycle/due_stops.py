@@ -28,7 +28,7 @@ def on_account(
     """Lock the account and apply its due stops; None where there is no such account.
 
     Without `waits`, for ticks, also None where another transaction holds it: what is due there is still due at the next
-    tick. Raises AccountBusy, and StopsFirst: use `after_stops` for work that must not be postponed."""
+    tick. Raises AccountBusy, and StopsFirst: use `run_after_stops` for work that must not be postponed."""
     locked = lock_account(services, tx, account_id, waits=waits)
     return begin(services, tx, *locked) if locked is not None else None
 
@@ -89,7 +89,7 @@ def stop_all(services: Services, account_id: str) -> None:
         pass
 
 
-def after_stops(services: Services, work: Callable[[Transaction], T]) -> T:
+def run_after_stops(services: Services, work: Callable[[Transaction], T]) -> T:
     """Run `work` in one transaction. If too many stops come first, apply these, and run `work` again."""
     while True:
         try:

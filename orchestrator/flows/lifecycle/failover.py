@@ -96,7 +96,7 @@ def finish_if_closed(work: AccountWork, session: Session) -> Session:
     """Finish a stopping session once all its placements have ended. Place a starting session again if it waited for
     that end."""
     if session.state is State.STARTING:
-        return _placed_again(work, session)
+        return _place_again(work, session)
     if session.state is not State.STOPPING:
         return session
     return finish_if_ended(work, session, work.tx.placements.unended(session.id))
@@ -110,7 +110,7 @@ def finish_if_ended(work: AccountWork, session: Session, placements: Sequence[Pl
     return work.keep(session, replace(session, state=state, ended_at=work.now))
 
 
-def _placed_again(work: AccountWork, session: Session) -> Session:
+def _place_again(work: AccountWork, session: Session) -> Session:
     """Place a session again once the placement that it waited for has ended: there, unless another place came free
     sooner. Stop it if nothing is left to try."""
     current = work.tx.sessions.lock(session.id)

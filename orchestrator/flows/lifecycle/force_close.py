@@ -24,8 +24,8 @@ def end(tx: Transaction, placement: Placement, request: CloseSession, now: datet
     if placement.state not in UNENDED:
         return placement
     if request.force:
-        return _forced(tx, placement, request.by or "", request.detail or "", now)
-    return _confirmed(tx, placement, request.detail, now) if request.confirm else placement
+        return _force(tx, placement, request.by or "", request.detail or "", now)
+    return _confirm(tx, placement, request.detail, now) if request.confirm else placement
 
 
 def close_orphan(services: Services, tx: Transaction, orphan: Placement, request: CloseSession) -> Placement:
@@ -47,7 +47,7 @@ def retry(tx: Transaction, placement: Placement, now: datetime) -> Placement:
     return tx.placements.save(placement, replace(placement, due=Due(Step.CLOSE, now)))
 
 
-def _confirmed(tx: Transaction, placement: Placement, detail: str | None, now: datetime) -> Placement:
+def _confirm(tx: Transaction, placement: Placement, detail: str | None, now: datetime) -> Placement:
     """End the placement because an operator says that it is gone: this is the proof at platforms that cannot be
     asked."""
     proof = f"an operator confirmed it: {detail}" if detail else "an operator confirmed it"
@@ -56,7 +56,7 @@ def _confirmed(tx: Transaction, placement: Placement, detail: str | None, now: d
     return transitions.end_never_opened(tx, placement, proof, now)
 
 
-def _forced(tx: Transaction, placement: Placement, by: str, why: str, now: datetime) -> Placement:
+def _force(tx: Transaction, placement: Placement, by: str, why: str, now: datetime) -> Placement:
     """End the placement without proof. The row records the operator, the reason and the time."""
     marked = replace(
         placement,

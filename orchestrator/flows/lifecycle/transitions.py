@@ -124,7 +124,7 @@ def end_closed(tx: Transaction, placement: Placement, proof: str, now: datetime)
 
 def close_quietly(tx: Transaction, placement: Placement, proof: str, now: datetime) -> Placement:
     """Do the same, but wake no session that waits for its place: `wake_for_places` does so for many."""
-    return _ended(tx, placement, PlacementState.CLOSED, proof, now)
+    return _save_end(tx, placement, PlacementState.CLOSED, proof, now)
 
 
 def wake_for_places(tx: Transaction, ended: Sequence[Placement]) -> None:
@@ -172,12 +172,12 @@ def _end(
     *,
     before: Placement | None = None,
 ) -> Placement:
-    saved = _ended(tx, placement, state, proof, now, before=before)
+    saved = _save_end(tx, placement, state, proof, now, before=before)
     _wake_for(tx, placement, now)
     return saved
 
 
-def _ended(
+def _save_end(
     tx: Transaction,
     placement: Placement,
     state: PlacementState,

@@ -36,7 +36,7 @@ def _correct_accounts(services: Services, shift: timedelta) -> Tally:
     counts as failed; its readable rows are corrected all the same."""
     with services.database.reading() as tx:
         accounts = tx.ahead.accounts(tx.now())
-    failed = {account_id for account_id in accounts if not _stops_are_applied(services, account_id)}
+    failed = {account_id for account_id in accounts if not _apply_stops(services, account_id)}
 
     def correct(tx: Transaction, account_id: str) -> None:
         work = on_account(services, tx, account_id)
@@ -56,7 +56,7 @@ def _correct_accounts(services: Services, shift: timedelta) -> Tally:
     return Tally(claimed=len(accounts), failed=len(accounts) - done.settled)
 
 
-def _stops_are_applied(services: Services, account_id: str) -> bool:
+def _apply_stops(services: Services, account_id: str) -> bool:
     try:
         stop_all(services, account_id)
     except AccountBusy:

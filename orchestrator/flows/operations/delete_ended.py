@@ -48,13 +48,13 @@ class _DeletionRun:
                 found = tx.retention.accounts_with_ended(
                     plans, before, ACCOUNTS, others=others, skip=self._skip
                 )
-            deleted = sum(self._account(account_id, span) for account_id in found)
+            deleted = sum(self._delete_of_account(account_id, span) for account_id in found)
             if not deleted and self._skip.number == skipped:
                 break
             done += deleted
         return done
 
-    def _account(self, account_id: str, span: timedelta) -> int:
+    def _delete_of_account(self, account_id: str, span: timedelta) -> int:
         """Delete batch by batch, each in a short transaction of its own, until a batch is empty."""
         done = 0
         while not self._services.slots.closed and account_id not in self._skip.accounts:
@@ -74,7 +74,7 @@ class _DeletionRun:
         """Delete these in one transaction. If a row cannot be read, delete each half in its own, down to that row."""
 
         def delete(tx: Transaction) -> int:
-            return _deleted(self._services, tx, account_id, ids)
+            return _delete_batch(self._services, tx, account_id, ids)
 
         try:
             return self._services.database.transact(delete)
@@ -103,20 +103,20 @@ class _DeletionRun:
         return done if account_id in self._skip.accounts else done + self._delete(account_id, ids[half:])
 
 
-def _deleted(services: Services, tx: Transaction, account_id: str, ids: Sequence[str]) -> int:
+def _delete_batch(services: Services, tx: Transaction, account_id: str, ids: Sequence[str]) -> int:
     """Delete a batch and return its size; a locked account is left for the next run."""
     work = on_account(services, tx, account_id, waits=False)
     if work is None:
         return 0
-    deleted = _live(work, ids) + _archived(work, ids)
+    deleted = _delete_live(work, ids) + _delete_archived(work, ids)
     if deleted:
         work.note_freed_capacity()
     work.finish()
     return deleted
 
 
-def _live(work: AccountWork, ids: Sequence[str]) -> int:
-    """Return those that may still be deleted: another run may have deleted or archived some of them."""
+def _delete_live(work: AccountWork, ids: Sequence[str]) -> int:
+    """Delete those that are still there, and return how many: another run may have deleted or archived some of them."""
     found = work.tx.sessions.lock_all(ids)
     kept = [session for session in found.values() if session.deleted_at is None]
     for session in kept:
@@ -124,7 +124,7 @@ def _live(work: AccountWork, ids: Sequence[str]) -> int:
     return len(kept)
 
 
-def _archived(work: AccountWork, ids: Sequence[str]) -> int:
+def _delete_archived(work: AccountWork, ids: Sequence[str]) -> int:
     found = work.tx.archive.kept(ids)
     work.tx.archive.mark_deleted([one.id for one in found], work.now)
     work.tx.outbox.add(map(deleted_event, found))

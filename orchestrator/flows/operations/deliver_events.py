@@ -48,14 +48,14 @@ def deliver_events(services: Services, sinks: Sequence[Sink]) -> Tally:
     """Deliver batches until the outbox is empty, or while no other worker delivers. Each batch goes to the sinks in
     their order; a sink that raises keeps it from those after it."""
     holder = services.database.identity.new_token()
-    delivered, batch = 0, _next(services, holder, ())
+    delivered, batch = 0, _take_next(services, holder, ())
     try:
         while batch:
             events = [cloud_event(event) for event in batch]
             for sink in sinks:
                 sink.send(events)
             delivered += len(batch)
-            batch = _next(services, holder, batch)
+            batch = _take_next(services, holder, batch)
     except BaseException:  # a sink that raises must not keep other workers from trying
         _try_to_give_back(services, holder)
         raise
@@ -80,14 +80,14 @@ def _give_back(services: Services, holder: str) -> None:
     services.database.transact(lambda tx: tx.leases.give_back(LEASE, holder))
 
 
-def _next(services: Services, holder: str, sent: Sequence[WaitingEvent]) -> Sequence[WaitingEvent]:
+def _take_next(services: Services, holder: str, sent: Sequence[WaitingEvent]) -> Sequence[WaitingEvent]:
     """Mark the events that were sent as delivered, and return the next batch, in one transaction. It is empty after a
     batch that was not full, while another worker delivers, and when this process leaves."""
 
     def take(tx: Transaction) -> Sequence[WaitingEvent]:
         now = tx.now()
         if sent:
-            tx.outbox.delivered([event.seq for event in sent], now)
+            tx.outbox.mark_delivered([event.seq for event in sent], now)
         if (
             0 < len(sent) < BATCH
             or services.slots.closed

@@ -73,14 +73,14 @@ class _NobodyListens(queue.SimpleQueue[Any]):
 
 def deliver_webhooks(services: Services, sender: SendsEvents, *, waits: bool = False) -> Tally:
     """Begin a pass for each webhook that is due. `waits`: until all have ended; the tally then counts what arrived."""
-    passes = _begun(services, sender)
+    passes = _begin(services, sender)
     if waits:
         return Tally(claimed=len(passes), settled=sum(sum(counts) for counts in services.loop.stream(passes)))
     services.loop.start(passes, _NobodyListens())
     return Tally()
 
 
-def _begun(services: Services, sender: SendsEvents) -> list[Coroutine[Any, Any, int]]:
+def _begin(services: Services, sender: SendsEvents) -> list[Coroutine[Any, Any, int]]:
     if services.slots.closed:
         return []
     with services.database.reading() as tx:

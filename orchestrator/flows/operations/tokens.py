@@ -84,7 +84,7 @@ def authenticate(database: Database, text: str) -> ApiToken | None:
         return None
     if token.last_used_at is None or now - token.last_used_at >= NOTED_EVERY:
         with suppress(StoreOutage):  # a database that only reads, or is locked, answers readers all the same
-            database.transact(lambda tx: tx.tokens.used(token.id, now, now - NOTED_EVERY))
+            database.transact(lambda tx: tx.tokens.note_use(token.id, now, now - NOTED_EVERY))
     return token
 
 

@@ -56,7 +56,7 @@ def put_webhook(
             precondition(tx)
         if known is not None and known.from_file:
             raise InTheFile(name)
-        return _written(tx, name, given, known, tx.now(), active=active, from_file=False)
+        return _write(tx, name, given, known, tx.now(), active=active, from_file=False)
 
     return database.transact(put)
 
@@ -184,7 +184,7 @@ def sync_webhooks(services: Services) -> None:
         for name in sorted({one.name for one in tx.webhooks.listed() if one.from_file} - set(given)):
             tx.webhooks.delete(name)
         for name, one in sorted(given.items()):
-            _written(tx, name, one, tx.webhooks.get(name, lock=True), now, active=True, from_file=True)
+            _write(tx, name, one, tx.webhooks.get(name, lock=True), now, active=True, from_file=True)
 
     services.database.transact(sync)
 
@@ -203,7 +203,7 @@ def _is(known: Webhook, given: WebhookConfiguration) -> bool:
     )
 
 
-def _written(
+def _write(
     tx: Transaction,
     name: str,
     given: WebhookConfiguration,

@@ -9,7 +9,7 @@ from orchestrator.flows.engine import failures
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import orphans
 from orchestrator.flows.lifecycle.account_work import AccountWork
-from orchestrator.flows.lifecycle.due_stops import after_stops, on_account
+from orchestrator.flows.lifecycle.due_stops import on_account, run_after_stops
 from orchestrator.flows.steps.ping.settle_one import end_dead, give_up
 from orchestrator.rules.reconcile.lists import Action, Difference
 from orchestrator.rules.sessions.decide import GiveUp, Stop, after_platform_status
@@ -38,7 +38,7 @@ def carry_out(services: Services, provider: str, ref: str | None, finding: Diffe
                 assert_never(unknown)
 
     try:
-        return after_stops(services, act)
+        return run_after_stops(services, act)
     except Exception as error:  # noqa: BLE001  (it is logged, and the next run finds it again)
         failures.log_failure(log, error, f"nothing is done about {finding.handle} at {provider}")
         return False

@@ -39,8 +39,8 @@ def reconcile_due(services: Services) -> Tally:
     """Reconcile every due key with a secret here; other workers reconcile the others. A rate-limited key is not
     listed."""
     waiting = _rate_limited(services)
-    due = [key for key in _keys(services) if key not in waiting and _is_time(services, *key)]
-    reports = [_reconciled(services, *key, ReconcileOptions()) for key in due]
+    due = [key for key in _keys(services) if key not in waiting and _take_turn(services, *key)]
+    reports = [_reconcile_key(services, *key, ReconcileOptions()) for key in due]
     done = sum(outcome.done for report in reports for outcome in report.outcomes)
     return Tally(claimed=len(due), settled=done)
 
@@ -58,7 +58,7 @@ def reconcile(
         for ref in sorted(services.lacking(name))
     ]
     keys = [key for key in _keys(services) if provider in (None, key[0])]
-    return [*[_reconciled(services, *key, options) for key in keys], *lacking]
+    return [*[_reconcile_key(services, *key, options) for key in keys], *lacking]
 
 
 def _keys(services: Services) -> Iterator[tuple[str, str | None]]:
@@ -77,24 +77,24 @@ def _rate_limited(services: Services) -> set[tuple[str, str | None]]:
     return keyless | {(one.provider, one.ref) for one in keys}
 
 
-def _is_time(services: Services, provider: str, ref: str | None) -> bool:
+def _take_turn(services: Services, provider: str, ref: str | None) -> bool:
     every = services.policy(provider).reconcile_every_seconds
     return take_turn(services, f"reconcile-every:{provider}:{ref}", every)
 
 
-def _reconciled(
+def _reconcile_key(
     services: Services, provider: str, ref: str | None, options: ReconcileOptions
 ) -> ReconcileReport:
     """Reconcile one key. A lease lets one worker do so at a time; a dry run takes none, for it writes nothing."""
     if options.dry_run:
-        return _compared(services, provider, ref, options)
+        return _compare(services, provider, ref, options)
     with held(services, f"reconcile:{provider}:{ref}", LEASE_SECONDS) as mine:
         if mine:
-            return _compared(services, provider, ref, options)
+            return _compare(services, provider, ref, options)
     return ReconcileReport(provider=provider, credential=ref, problem="another worker does it now")
 
 
-def _compared(
+def _compare(
     services: Services, provider: str, ref: str | None, options: ReconcileOptions
 ) -> ReconcileReport:
     begun = services.loop.time()

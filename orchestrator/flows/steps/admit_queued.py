@@ -32,7 +32,7 @@ def admit_queued(services: Services, limit: int = 100) -> Tally:
             _admit(work, session)
         work.finish()
 
-    return each(services, due, admit, lambda tx, row: tx.sessions.attempted(row[0], tx.now() + PUT_OFF))
+    return each(services, due, admit, lambda tx, row: tx.sessions.note_attempt(row[0], tx.now() + PUT_OFF))
 
 
 def _taking_turns(due: Sequence[Row]) -> list[Row]:
@@ -59,12 +59,12 @@ def _admit(work: AccountWork, session: Session) -> None:
     try:
         admission.start(work, session, session, model, newcomer=False)
     except Refusal as refusal:
-        _refused(work, session, model, refusal)
+        _settle_refusal(work, session, model, refusal)
     else:
-        _admitted(work, session)
+        _wake_others(work, session)
 
 
-def _refused(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> None:
+def _settle_refusal(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> None:
     """Let it go on waiting for what may become free. End its wait for any other reason, such as a withdrawn model."""
     if refusal.code not in admission.WORTH_WAITING | {ErrorCode.QUOTA_NODES_EXCEEDED}:
         stops.stop(work, session, StopReason.START_FAILED, work.now, refusal.message)
@@ -78,7 +78,7 @@ def _refused(work: AccountWork, session: Session, model: Model, refusal: Refusal
         transitions.wake_next_waiter(work, session)  # the key that woke it is free for others
 
 
-def _admitted(work: AccountWork, session: Session) -> None:
+def _wake_others(work: AccountWork, session: Session) -> None:
     work.note_freed_capacity()  # there may be room for the next one too
     if session.queue_reason == ErrorCode.NO_CAPACITY:
         transitions.wake_next_waiter(work, session)

@@ -47,7 +47,7 @@ def never_sent(card: Card, placement: Placement) -> bool:
     return card.identity.frees_key and placement.freed_at is None
 
 
-def after_open(
+def settle_answer(
     work: AccountWork,
     session: Session,
     placement: Placement,
@@ -68,10 +68,10 @@ def after_open(
             _note_refusal(work, placement, refusal)
             settle_not_opened(work, session, current, f"refused: {refusal}")
         case KeyNotFree() as error if _is_stuck(work, session, placement):
-            settle_not_opened(work, session, _refused_by_its_key(work, placement, error), str(error))
+            settle_not_opened(work, session, _note_refusal_by_key(work, placement, error), str(error))
         case NotSent() | Throttled() as error:
             _note_lack(work, placement, error)
-            _again_later(work, session, placement, error, step)
+            _retry_later(work, session, placement, error, step)
         case error:
             settle_unknown(work, placement, error, step)
 
@@ -92,7 +92,7 @@ def settle_opened(
         settle_unknown(work, placement, OutcomeUnknown(said, possible_orphans=True), step)
         return
     late_answers.disown_candidate(work.services, work.tx, placement, placed.handle, work.now)
-    alarms.after_open(work.tx, placement, placed.misconfigured, work.now)
+    alarms.note_open_outcome(work.tx, placement, placed.misconfigured, work.now)
     current = work.tx.placements.save(placement, _as_open(placement, placed, work.now))
     if session.state is not State.STARTING or session.placements != placement.n:
         transitions.begin_close(work, current, session)
@@ -130,7 +130,7 @@ def _is_stuck(work: AccountWork, session: Session, placement: Placement) -> bool
     return starting and placement.attempts >= TRIES_TO_FREE and failover.has_another(work, session, placement)
 
 
-def _refused_by_its_key(work: AccountWork, placement: Placement, error: KeyNotFree) -> Placement:
+def _note_refusal_by_key(work: AccountWork, placement: Placement, error: KeyNotFree) -> Placement:
     """Mark the placement as refused by its key, and put the key into cooldown, so that other sessions do not try it at
     once."""
     if placement.credential is not None:
@@ -202,7 +202,7 @@ def _as_open(placement: Placement, placed: Placed, now: datetime) -> Placement:
     )
 
 
-def _again_later(
+def _retry_later(
     work: AccountWork, session: Session, placement: Placement, error: NotSent | Throttled, step: Step
 ) -> None:
     """Retry later, since nothing was done at the provider. An open is sent again, unless the session is to stop."""

@@ -10,11 +10,11 @@ from orchestrator.flows.engine.pipeline import run_once
 from orchestrator.flows.engine.provider_steps import Answer, Claimed, Postponed
 from orchestrator.flows.engine.services import Services, close_lease
 from orchestrator.flows.lifecycle import failover, transitions
-from orchestrator.flows.lifecycle.due_stops import after_stops
+from orchestrator.flows.lifecycle.due_stops import run_after_stops
 from orchestrator.flows.steps.placement_steps import PlacementStep, StepTimes
 from orchestrator.flows.steps.proven_closes import AT_ONCE, settle_proven
 from orchestrator.flows.steps.targets import target_of
-from orchestrator.flows.steps.under_lease import Held, under_lease
+from orchestrator.flows.steps.under_lease import Held, lock_under_lease
 from orchestrator.flows.upstream import witness
 from orchestrator.observability import metrics
 from orchestrator.providers.port.driver import Closed, Driver, Target
@@ -99,23 +99,23 @@ class CloseStep(PlacementStep[CloseContext, Closed]):
         """Save the proof; without one, save the answer and when to retry."""
 
         def settle(tx: Transaction) -> float | None:
-            held = under_lease(services, tx, answer)
+            held = lock_under_lease(services, tx, answer)
             if held is None:
                 return None
             lag, now = None, tx.now() if held.work is None else held.work.now
             closing = held.placement.state is PlacementState.CLOSING  # else an operator ended it meanwhile
             if held.lease_held and closing and isinstance(answer.said, Closed):
-                _proven(tx, held, answer.said, now)
+                _settle_proven(tx, held, answer.said, now)
                 lag = _lag(held, now)
             elif (
                 held.lease_held and closing and isinstance(answer.said, ProviderError)
             ):  # without the lease it is another's to say
-                _unproven(services, tx, held.placement, answer.said, now)
+                _settle_unproven(services, tx, held.placement, answer.said, now)
             if held.work is not None:
                 held.work.finish()
             return lag
 
-        _observe(after_stops(services, settle))
+        _observe(run_after_stops(services, settle))
 
 
 CLOSE = CloseStep()
@@ -149,7 +149,7 @@ async def _closed(
         return await witness.closed_or_ended(services, driver, claimed.placement, error, claimed.at)
 
 
-def _proven(tx: Transaction, held: Held, said: Closed, now: datetime) -> None:
+def _settle_proven(tx: Transaction, held: Held, said: Closed, now: datetime) -> None:
     transitions.end_closed(tx, held.placement, said.proof, now)
     if said.foreign_handle is not None:
         tx.outbox.add([ownership_lost(held.placement, said.foreign_handle)])
@@ -168,7 +168,7 @@ def _lag(held: Held, now: datetime) -> float | None:
     return (now - stopped_at).total_seconds() if stopped_at is not None else None
 
 
-def _unproven(
+def _settle_unproven(
     services: Services, tx: Transaction, placement: Placement, error: ProviderError, now: datetime
 ) -> None:
     policy = services.policy(placement.provider)

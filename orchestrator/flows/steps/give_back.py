@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.flows.engine.provider_steps import Answer
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import failover, transitions
-from orchestrator.flows.steps.under_lease import Held, under_lease
+from orchestrator.flows.steps.under_lease import Held, lock_under_lease
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.values import Due
 from orchestrator.store.transaction import Transaction
@@ -17,11 +17,11 @@ def give_back(services: Services, answer: Answer[Any, Any]) -> None:
     step = answer.claimed.step
 
     def give(tx: Transaction) -> None:
-        held = under_lease(services, tx, answer)
+        held = lock_under_lease(services, tx, answer)
         if held is None:
             return
         if held.lease_held:
-            _due_again(tx, held, step)
+            _make_due_again(tx, held, step)
             tx.placements.wake(step)
         if held.work is not None:
             held.work.finish()
@@ -29,7 +29,7 @@ def give_back(services: Services, answer: Answer[Any, Any]) -> None:
     services.database.transact(give)
 
 
-def _due_again(tx: Transaction, held: Held, step: Step) -> None:
+def _make_due_again(tx: Transaction, held: Held, step: Step) -> None:
     placement = held.placement
     given_back = replace(
         placement,

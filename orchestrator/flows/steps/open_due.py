@@ -10,12 +10,12 @@ from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.pipeline import run_once
 from orchestrator.flows.engine.provider_steps import Answer, Claimed
 from orchestrator.flows.engine.services import Services, open_lease
-from orchestrator.flows.lifecycle.due_stops import after_stops
+from orchestrator.flows.lifecycle.due_stops import run_after_stops
 from orchestrator.flows.steps import late_answers
-from orchestrator.flows.steps.after_open import after_open, never_sent
+from orchestrator.flows.steps.after_open import never_sent, settle_answer
 from orchestrator.flows.steps.placement_steps import PlacementStep, StepTimes
 from orchestrator.flows.steps.targets import OpenContext, order_of
-from orchestrator.flows.steps.under_lease import under_lease
+from orchestrator.flows.steps.under_lease import lock_under_lease
 from orchestrator.providers.port.card import Card
 from orchestrator.providers.port.driver import Driver, NotPlaced, Placed
 from orchestrator.providers.port.errors import (
@@ -82,17 +82,17 @@ class OpeningStep(PlacementStep[OpenContext, A]):
         """Save the outcome of an open, or what its resolve found. Without the lease, save the handle only."""
 
         def settle(tx: Transaction) -> None:
-            held = under_lease(services, tx, answer)
+            held = lock_under_lease(services, tx, answer)
             if held is None:
                 return
             if not held.lease_held:
                 late_answers.record(services, tx, held, answer)
             elif held.work is not None and held.session is not None:
-                after_open(held.work, held.session, held.placement, answer.said, self.step)
+                settle_answer(held.work, held.session, held.placement, answer.said, self.step)
             if held.work is not None:
                 held.work.finish()
 
-        after_stops(services, settle)
+        run_after_stops(services, settle)
 
 
 class OpenStep(OpeningStep[Placed]):

@@ -105,7 +105,7 @@ class PlacementStep(ProviderStep[C, A]):
         done, later = 0, []
         for answer in answers:
             try:
-                done += self._settled(services, answer)
+                done += self._try_to_settle(services, answer)
             except AccountBusy:
                 later.append(answer)
         if later:
@@ -119,7 +119,7 @@ class PlacementStep(ProviderStep[C, A]):
         else:
             self.settle_one(services, answer)
 
-    def _settled(self, services: Services, answer: Answer[C, A]) -> bool:
+    def _try_to_settle(self, services: Services, answer: Answer[C, A]) -> bool:
         try:
             self.settle_or_give_back(services, answer)
             self.note(services, answer)

@@ -40,19 +40,19 @@ def settle_proven(services: Services, answers: Sequence[CloseAnswer]) -> Settled
     done = Settled()
     proven = [one for one in answers if _only_proves(one)]
     for n in range(0, len(proven), AT_ONCE):
-        some = _settled(services, proven[n : n + AT_ONCE], waits=False)
+        some = _settle(services, proven[n : n + AT_ONCE], waits=False)
         done.lags.update(some.lags)
         done.held.update(some.held)
     if len(done.held) < len(answers):
         return done
-    return _settled_by_account(services, answers)
+    return _settle_by_account(services, answers)
 
 
-def _settled_by_account(services: Services, answers: Sequence[CloseAnswer]) -> Settled:
+def _settle_by_account(services: Services, answers: Sequence[CloseAnswer]) -> Settled:
     """Settle these account by account, and wait for each account as long as one may."""
     done = Settled()
     for account_id in sorted({_account_of(one) for one in answers}):
-        some = _settled(services, [one for one in answers if _account_of(one) == account_id], waits=True)
+        some = _settle(services, [one for one in answers if _account_of(one) == account_id], waits=True)
         done.lags.update(some.lags)
         done.held.update(some.held)
     return done
@@ -71,7 +71,7 @@ def _only_proves(answer: CloseAnswer) -> bool:
     return is_plain and isinstance(said, Closed) and said.foreign_handle is None
 
 
-def _settled(services: Services, answers: Sequence[CloseAnswer], *, waits: bool) -> Settled:
+def _settle(services: Services, answers: Sequence[CloseAnswer], *, waits: bool) -> Settled:
     """Settle these in one transaction; where it fails, none of them. `waits`: for the lock of their one account."""
 
     def settle(tx: Transaction) -> Settled:

@@ -21,7 +21,7 @@ class Held:
     lease_held: bool
 
 
-def under_lease(services: Services, tx: Transaction, answer: Answer[Any, Any]) -> Held | None:
+def lock_under_lease(services: Services, tx: Transaction, answer: Answer[Any, Any]) -> Held | None:
     """Lock account, session and placement in that order; None where the placement is gone."""
     claimed = answer.claimed
     placement = claimed.placement

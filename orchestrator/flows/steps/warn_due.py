@@ -28,7 +28,7 @@ def warn_due(services: Services, limit: int = 500) -> Tally:
             work.keep(session, work.planned(_warned(work, session)))
         work.finish()
 
-    return each(services, due, warn, lambda tx, row: tx.sessions.attempted(row[0], tx.now() + PUT_OFF))
+    return each(services, due, warn, lambda tx, row: tx.sessions.note_attempt(row[0], tx.now() + PUT_OFF))
 
 
 def _warned(work: AccountWork, session: Session) -> Session:

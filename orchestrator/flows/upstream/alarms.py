@@ -21,7 +21,7 @@ def raise_alarm(tx: Transaction, alarm: Alarm) -> None:
         tx.outbox.add([Event(type=kind, subject=alarm.provider, data=_payload(alarm))])
 
 
-def after_open(tx: Transaction, placement: Placement, wrong: str | None, now: datetime) -> None:
+def note_open_outcome(tx: Transaction, placement: Placement, wrong: str | None, now: datetime) -> None:
     """Raise or end the alarm about the provider's own configuration, as the open has shown."""
     where = placement.provider, placement.credential, None
     found = rule.alarm(AlarmKind.MISCONFIGURED, *where, wrong or "", now)
@@ -30,7 +30,7 @@ def after_open(tx: Transaction, placement: Placement, wrong: str | None, now: da
         return
     standing = [one for one in tx.alarms.listed() if one.scope == found.scope]
     for one in standing if tx.alarms.end([one.scope for one in standing]) else ():
-        _over(tx, one, "an open there shows nothing wrong")
+        _send_recovered(tx, one, "an open there shows nothing wrong")
 
 
 def end_with(tx: Transaction, well: Iterable[HealthyPing], now: datetime) -> None:
@@ -39,14 +39,14 @@ def end_with(tx: Transaction, well: Iterable[HealthyPing], now: datetime) -> Non
     pings = set(well) if standing else set()
     over = {one.scope: one for one in standing if any(rule.ends_with(one, ping, now) for ping in pings)}
     for scope in sorted(tx.alarms.end(over)):
-        _over(tx, over[scope], "a session there passed a ping")
+        _send_recovered(tx, over[scope], "a session there passed a ping")
 
 
 def let_retry(tx: Transaction) -> int:
     """Let the next session in need try refused models again, and delete alarms that were not seen for long."""
     now = tx.now()
     for alarm in tx.alarms.forget(now - rule.FORGOTTEN_AFTER):
-        _over(tx, alarm, "it was not seen for a day")
+        _send_recovered(tx, alarm, "it was not seen for a day")
     tx.waits.forget(now - rule.FORGOTTEN_AFTER)
     due = tx.alarms.let_retry(now)
     for alarm in due:
@@ -57,12 +57,12 @@ def let_retry(tx: Transaction) -> int:
 def announce_cleared(tx: Transaction, replaced: Cleared) -> None:
     """End the alarms about a credential: its reference has a new secret."""
     for credential in replaced.freed:
-        key_freed(tx, credential, "its reference has a new secret")
+        announce_freed_key(tx, credential, "its reference has a new secret")
     for alarm in replaced.ended:
-        _over(tx, alarm, "its reference has a new secret")
+        _send_recovered(tx, alarm, "its reference has a new secret")
 
 
-def key_freed(tx: Transaction, credential: Credential, why: str) -> None:
+def announce_freed_key(tx: Transaction, credential: Credential, why: str) -> None:
     """Announce that a paused key takes placements again, and wake one of the sessions that wait for it."""
     data = {
         "kind": "credential_paused",
@@ -77,7 +77,7 @@ def key_freed(tx: Transaction, credential: Credential, why: str) -> None:
     tx.queues.wake_waiting_for_provider(credential.provider, tx.now(), credential=credential.ref)
 
 
-def _over(tx: Transaction, alarm: Alarm, why: str) -> None:
+def _send_recovered(tx: Transaction, alarm: Alarm, why: str) -> None:
     tx.outbox.add([Event(type=RECOVERED, subject=alarm.provider, data=_payload(alarm) | {"ended_by": why})])
     if alarm.model_id is not None:
         tx.queues.wake_waiting_for_provider(alarm.provider, tx.now())

@@ -52,7 +52,7 @@ def may_leave(work: AccountWork, session: Session) -> bool:
     return holding is not None and rule.may_move(*work.tx.brakes.moved(holding))
 
 
-def after_pings(services: Services, said: Collection[tuple[ProviderKey, Sign]], now: datetime) -> None:
+def note_pings(services: Services, said: Collection[tuple[ProviderKey, Sign]], now: datetime) -> None:
     """End brakes where sessions in doubt have answered, and begin brakes where sessions fell ill."""
     recovered, ill, frozen = (
         Counter(scope for key, sign in said if sign is which for scope in _scopes(key))
@@ -72,12 +72,12 @@ def review(services: Services) -> int:
         found = tx.brakes.all()
 
     def look(brake: Brake) -> bool:
-        return services.database.transact(lambda tx: _reviewed(services, tx, brake, tx.now()))
+        return services.database.transact(lambda tx: _review(services, tx, brake, tx.now()))
 
     return sum(look(brake) for brake in found)
 
 
-def release_by_hand(services: Services, provider: str) -> int:
+def release_brakes(services: Services, provider: str) -> int:
     """Lift every brake of this provider for an operator; return how many there were."""
 
     def lift(tx: Transaction) -> int:
@@ -142,14 +142,14 @@ def _why(
 def _note_recovered(services: Services, provider: str, credential: str | None, times: int) -> None:
     def note(tx: Transaction) -> None:
         now = tx.now()
-        brake = tx.brakes.succeeded(scope_of(provider, credential), times)
+        brake = tx.brakes.note_successes(scope_of(provider, credential), times)
         if brake is not None and rule.is_holding(brake, now):
             _end_if_over(services, tx, brake, now)
 
     services.database.transact(note)
 
 
-def _reviewed(services: Services, tx: Transaction, brake: Brake, now: datetime) -> bool:
+def _review(services: Services, tx: Transaction, brake: Brake, now: datetime) -> bool:
     if rule.is_holding(brake, now):
         return _end_if_over(services, tx, brake, now)
     if brake.expired_at is None:

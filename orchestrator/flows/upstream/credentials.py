@@ -128,7 +128,7 @@ def _works(services: Services, credential: Credential) -> bool:
 def _free(tx: Transaction, credential: Credential) -> int:
     if not tx.credentials.unpause(credential.provider, credential.ref):
         return 0
-    alarms.key_freed(tx, credential, "it works again")
+    alarms.announce_freed_key(tx, credential, "it works again")
     return 1
 
 

@@ -131,7 +131,7 @@ class Brakes:
         statement = statement.on_conflict_do_update(index_elements=["scope"], set_=values, where=expired)
         return self._connection.execute(statement.returning(BRAKES.c.scope)).first() is not None
 
-    def succeeded(self, scope: str, recovered: int) -> Brake | None:
+    def note_successes(self, scope: str, recovered: int) -> Brake | None:
         """Count more sessions in doubt that answered. Return the brake as it is now, locked, or None if there is
         none."""
         counted = update(BRAKES).where(BRAKES.c.scope == scope)

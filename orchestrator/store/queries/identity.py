@@ -51,7 +51,7 @@ class Installation:
     def new_placement_id(self) -> str:
         """Return a placement's id, which is also its name at platforms. The first call creates the installation's
         id."""
-        return self._identity.new_placement_id(self.known() or self._made())
+        return self._identity.new_placement_id(self.known() or self._make())
 
     def known(self) -> str | None:
         """Return the installation's id; None if it never opened anything. A process reads it once, unless this very
@@ -63,7 +63,7 @@ class Installation:
             self._identity.installation = found
         return found
 
-    def _made(self) -> str:
+    def _make(self) -> str:
         """Create the id and return the stored one. Of two processes that do so at once, both use the first id."""
         from sqlalchemy.dialects import (
             postgresql,

@@ -79,7 +79,7 @@ class Outbox:
         query = select(*columns).where(OUTBOX.c.delivered_at.is_(None)).order_by(OUTBOX.c.seq).limit(limit)
         return [WaitingEvent(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
 
-    def delivered(self, seqs: Sequence[int], now: datetime) -> None:
+    def mark_delivered(self, seqs: Sequence[int], now: datetime) -> None:
         """Mark these as delivered."""
         self._connection.execute(update(OUTBOX).where(OUTBOX.c.seq.in_(seqs)).values(delivered_at=now))
 

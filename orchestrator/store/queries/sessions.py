@@ -138,7 +138,7 @@ class Sessions:
         """Note that this transaction made these steps due: wake-ups are sent after its commit."""
         self._due.update(steps)
 
-    def attempted(self, session_id: str, retry_at: datetime) -> None:
+    def note_attempt(self, session_id: str, retry_at: datetime) -> None:
         """Postpone a row with a failed step, and count the attempt, so that it does not hold up other rows."""
         self._connection.execute(
             update(SESSIONS)

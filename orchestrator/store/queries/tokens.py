@@ -50,7 +50,7 @@ class Tokens:
         """Delete every token of this name."""
         self._connection.execute(delete(TOKENS).where(TOKENS.c.name == name))
 
-    def used(self, token_id: str, now: datetime, since: datetime) -> None:
+    def note_use(self, token_id: str, now: datetime, since: datetime) -> None:
         """Note the use of a token, unless a use after `since` is noted already."""
         stale = or_(TOKENS.c.last_used_at.is_(None), TOKENS.c.last_used_at <= since)
         self._connection.execute(

@@ -90,7 +90,7 @@ def _is_given_back(
             _give_way(services, tx, pinged, finding, now)
             return True
         case NotKnown(ask=others):
-            return _waits_for_others(services, tx, pinged, contacts, others, now)
+            return _defer_to_others(services, tx, pinged, contacts, others, now)
         case _:
             return False
 
@@ -125,7 +125,7 @@ def _give_way(
         open_alarm(tx, InstallationAlarmKind.NETWORK_DOWN, about, reason, now)
 
 
-def _waits_for_others(
+def _defer_to_others(
     services: Services,
     tx: Transaction,
     pinged: Pinged,
@@ -133,8 +133,8 @@ def _waits_for_others(
     others: Sequence[str],
     now: datetime,
 ) -> bool:
-    """Return whether a failure that may be the last must wait until another provider was pinged too. The wait is
-    bounded."""
+    """Release a ping with a failure that may be the last until another provider was pinged too; return whether it was
+    released. The wait is bounded."""
     policy = services.policy(pinged.placement.provider)
     if not may_be_the_last(pinged.session, as_ping(pinged.probe), policy, now):
         return False

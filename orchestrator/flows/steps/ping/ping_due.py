@@ -128,7 +128,7 @@ def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> 
         if sign is not None:
             said.append(((pinged.placement.provider, pinged.placement.credential), sign))
     try:
-        brake.after_pings(services, said, now)
+        brake.note_pings(services, said, now)
     except Exception as error:  # noqa: BLE001  (it is logged; the next ping of any of them looks again)
         failures.log_failure(log, error, "the brakes are not checked")
 

@@ -36,7 +36,7 @@ def claim_pings(services: Services, provider: str, free: int) -> list[ClaimedPin
     """Lease due pings at one provider, at most as many as there are free slots."""
     token, began = services.database.identity.new_token(), services.loop.time()
 
-    def claimed(tx: Transaction) -> list[ClaimedPing]:
+    def claim(tx: Transaction) -> list[ClaimedPing]:
         now = tx.now()
         return [
             Claimed(
@@ -48,15 +48,13 @@ def claim_pings(services: Services, provider: str, free: int) -> list[ClaimedPin
                 begin_by=began + PING_BEGINS_WITHIN,
                 send_by=began + ping_lease(services.policy(provider)),
             )
-            for session, placement in _claimed(services, tx, provider, free, token, now)
+            for session, placement in _claim(services, tx, provider, free, token, now)
         ]
 
-    return list(
-        claim_the_readable(services, Step.PING, provider, lambda: services.database.transact(claimed))
-    )
+    return list(claim_the_readable(services, Step.PING, provider, lambda: services.database.transact(claim)))
 
 
-def _claimed(
+def _claim(
     services: Services, tx: Transaction, provider: str, limit: int, token: str, now: datetime
 ) -> Sequence[tuple[Session, Placement]]:
     policy = services.policy(provider)

@@ -8,7 +8,7 @@ from typing import assert_never
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import failover, stops, transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
-from orchestrator.flows.lifecycle.due_stops import after_stops, on_session
+from orchestrator.flows.lifecycle.due_stops import on_session, run_after_stops
 from orchestrator.flows.steps.ping.send_pings import Pinged, as_ping
 from orchestrator.flows.upstream import alarms, brake, credentials
 from orchestrator.flows.upstream.brake import Sign
@@ -60,7 +60,7 @@ def settle_one(services: Services, pinged: Pinged) -> Sign | None:
         work.finish()
         return sign
 
-    return after_stops(services, settle_one)
+    return run_after_stops(services, settle_one)
 
 
 def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> Sign | None:

@@ -10,20 +10,20 @@ log = logging.getLogger(__name__)
 EVERY = 30.0
 
 
-class Sayer:
+class FailureLog:
     """A limiter of warnings. Threads may share it: at worst one line is logged twice."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._said_at: float | None = None
 
-    def failed(self, what: str, error: Exception | None = None) -> None:
+    def log_failure(self, what: str, error: Exception | None = None) -> None:
         """Log a failure, unless one was logged lately. `error`: logged with its traceback if it is a defect."""
         now = self._clock()
         if self._said_at is None or now - self._said_at >= EVERY:
             self._said_at = now
             log.warning(what, exc_info=error)
 
-    def worked(self) -> None:
+    def note_success(self) -> None:
         """Note a success: the next failure is logged at once."""
         self._said_at = None
