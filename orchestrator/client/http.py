@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from orchestrator.client import resources
 from orchestrator.client.api_call import ApiCall
+from orchestrator.rules.backoff import backoff
 
 if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T", bound=resources.Resource)
 
-#: How often a request is sent at most, and the longest pause between two tries. Seconds.
-TRIES, LONGEST_PAUSE = 5, 10.0
+#: How often a request is sent at most; the first pause between two tries, and the longest. Seconds.
+TRIES, FIRST_PAUSE, LONGEST_PAUSE = 5, 0.2, 10.0
 #: The API waits up to a minute for a state.
 TIMEOUT = 75.0
 #: Statuses that a repeated request may not meet again.
@@ -249,8 +250,9 @@ def _following(call: ApiCall[Any], page: Any) -> ApiCall[Any] | None:
 def _pause_after(tries: int, answer: "httpx.Response | Exception") -> float:
     """Return the seconds before the next try: what the API asks for, or twice as long each time."""
     asked = "" if isinstance(answer, Exception) else answer.headers.get("retry-after", "")
-    seconds = float(asked) if asked.isdigit() else 0.1 * 2.0**tries
-    return min(seconds, LONGEST_PAUSE) * random.uniform(1.0, 1.2)
+    own = backoff(FIRST_PAUSE, tries - 1, LONGEST_PAUSE)
+    seconds = min(float(asked), LONGEST_PAUSE) if asked.isdigit() else own
+    return seconds * random.uniform(1.0, 1.2)
 
 
 def _content(call: ApiCall[T], answer: "httpx.Response | Exception") -> T:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.process import BaseProcess
 
+from orchestrator.rules.backoff import backoff
 from orchestrator.settings import ConfigurationError
 from orchestrator.tasks.draining import BOUND
 from orchestrator.tasks.liveness import started_again
@@ -22,19 +23,17 @@ log = logging.getLogger(__name__)
 #: Seconds that children have to drain, before they are killed: a little more than they take.
 GRACE = BOUND + 5
 #: A child that dies is started again after 1, 2, 4 … seconds, at most these; one that lived this long starts afresh.
-LONGEST_PAUSE = 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 _LOOK = 0.2
 #: Looks between two checks of what all processes need, and failed checks in a row after which it is gone.
 _LOOKS_APART, _MISSES = 10, 3
-#: The pause is at its longest from the sixth failure on.
-_MOST_DOUBLINGS = 5
 
 _fork = multiprocessing.get_context("fork")
 
 
 def pause_after(failures: int) -> float:
     """Return the seconds before a retry after so many failures in a row."""
-    return min(2.0 ** min(failures - 1, _MOST_DOUBLINGS), LONGEST_PAUSE)
+    return backoff(FIRST_PAUSE, failures - 1, LONGEST_PAUSE)
 
 
 class _Guard:

@@ -8,14 +8,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import urlsplit
 
+from orchestrator.rules.backoff import backoff
 from orchestrator.rules.upstream.addresses import is_loopback
-from orchestrator.rules.upstream.backoff import backoff
 from orchestrator.rules.values import Delivery, Webhook
 
 #: A receiver has this long to answer. Seconds (as the Standard Webhooks advise: 15 to 30 at most).
 ANSWERS_WITHIN = 10.0
-#: A delivery is tried again after the first, doubled up to the last. Seconds.
-FIRST, LAST = 5.0, 3600.0
+#: A delivery is tried again after the first, doubled up to the longest. Seconds.
+FIRST_RETRY, LONGEST_RETRY = 5.0, 3600.0
 #: A receiver that fails is left alone for at most this long. Seconds.
 LONGEST_REST = 300.0
 #: A delivery that fails so long after its event becomes a dead letter.
@@ -99,10 +99,10 @@ def after_pass(webhook: Webhook, *, arrived: int, failed: Sequence[Undelivered],
     Retry-After is left alone for so long."""
     if not failed and not arrived:
         return replace(webhook, next_at=now)
-    asked = min(max((one.retry_after for one in failed), default=0.0), LAST)
+    asked = min(max((one.retry_after for one in failed), default=0.0), LONGEST_RETRY)
     answer = failed[-1].answer if failed else None
     if not arrived:
-        rest = timedelta(seconds=max(backoff(FIRST, webhook.failures, LONGEST_REST), asked))
+        rest = timedelta(seconds=max(backoff(FIRST_RETRY, webhook.failures, LONGEST_REST), asked))
         return replace(webhook, failures=webhook.failures + 1, next_at=now + rest, last_answer=answer)
     next_at = now + timedelta(seconds=asked)
     return replace(webhook, failures=0, next_at=next_at, last_answer=answer, last_sent_at=now)
@@ -110,7 +110,8 @@ def after_pass(webhook: Webhook, *, arrived: int, failed: Sequence[Undelivered],
 
 def after_failure(delivery: Delivery, failure: Undelivered, now: datetime) -> Delivery:
     """Return the delivery after a try that failed."""
-    wait = timedelta(seconds=max(backoff(FIRST, delivery.tries, LAST), min(failure.retry_after, LAST)))
+    asked = min(failure.retry_after, LONGEST_RETRY)
+    wait = timedelta(seconds=max(backoff(FIRST_RETRY, delivery.tries, LONGEST_RETRY), asked))
     given_up = now - delivery.since >= GIVEN_UP_AFTER
     return replace(
         delivery,

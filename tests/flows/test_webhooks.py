@@ -15,7 +15,7 @@ from orchestrator.flows.operations.deliver_webhooks import (
 )
 from orchestrator.flows.operations.webhooks import InTheFile, NotReceived, put_webhook, replay, sync_webhooks
 from orchestrator.rules.values import Webhook
-from orchestrator.rules.webhooks import FIRST, GIVEN_UP_AFTER, LONGEST_REST
+from orchestrator.rules.webhooks import FIRST_RETRY, GIVEN_UP_AFTER, LONGEST_REST
 from orchestrator.settings.configuration import WebhookConfiguration
 from tests.flows.conftest import MakeWorld
 from tests.receiver import SECRET, Receiver, receiver
@@ -117,7 +117,7 @@ def test_a_subject_that_is_refused_delays_no_other_and_keeps_its_order(world: Wo
     shop.answer = lambda _event: 200
     deliver(world)
     assert shop.types(first) == [], "it is not tried again at once"
-    world.jump(timedelta(seconds=FIRST))
+    world.jump(timedelta(seconds=FIRST_RETRY))
     deliver(world)
     assert shop.types(first) == LIFE
     assert backlog(world) == (0, 0)

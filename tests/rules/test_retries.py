@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from orchestrator.rules.backoff import backoff
 from orchestrator.rules.upstream import alarms
 from orchestrator.rules.upstream.alarms import AlarmKind
-from orchestrator.rules.upstream.backoff import backoff
 from orchestrator.rules.upstream.local_faults import LocalFault
 from orchestrator.rules.upstream.retries import (
     close_again_after,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from orchestrator.rules.states import StopReason
-from orchestrator.rules.upstream.local_faults import RETRY_LAST
+from orchestrator.rules.upstream.local_faults import LONGEST_COOLDOWN
 from orchestrator.rules.values import Placement, Session
 from orchestrator.simulator import SimSession
 from orchestrator.tasks.runner import JITTER as LOOK_JITTER
@@ -20,7 +20,7 @@ Span = tuple[datetime, datetime]
 #: A stop lets a ping that was just claimed begin before the close does.
 PING_BEGINS = timedelta(seconds=2)
 #: After a local fault a worker leaves a provider alone for up to this long.
-COOLDOWN = timedelta(seconds=RETRY_LAST)
+COOLDOWN = timedelta(seconds=LONGEST_COOLDOWN)
 #: Where no wake-up comes, a worker looks by itself for what is due; it finds each try so much later at most.
 LOOK = timedelta(seconds=LOOK_EVERY * (1 + LOOK_JITTER))
 #: A session that waits for a key is tried again after so long.
@@ -101,7 +101,7 @@ def _failed_here(evidence: Evidence, placement: Placement) -> Iterator[Span]:
     """Yield each call of ours about it that failed before it left, with the wait after it."""
     for at, about in evidence.failed_here:
         if about == placement.id:
-            yield at, at + timedelta(seconds=RETRY_LAST * (1 + JITTER)) + COOLDOWN
+            yield at, at + timedelta(seconds=LONGEST_COOLDOWN * (1 + JITTER)) + COOLDOWN
 
 
 def _failed_there(

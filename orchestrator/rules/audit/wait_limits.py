@@ -8,7 +8,7 @@ from datetime import timedelta
 from orchestrator.rules.sessions.decide import JITTER, RETRY_AFTER_INTERVALS
 from orchestrator.rules.states import Step
 from orchestrator.rules.upstream.brake import SLOWDOWN
-from orchestrator.rules.upstream.retries import RETRY_LAST
+from orchestrator.rules.upstream.retries import RESOLVE_RETRY
 from orchestrator.rules.values import Policy
 
 #: A due ping waits for at most this many intervals while its model or key is rate-limited.
@@ -29,7 +29,7 @@ def wait_limits(policy: Policy, leases: Mapping[Step, float], resolve_after_seco
     retry_after = RETRY_AFTER_INTERVALS * interval
     waits = {
         Step.PING: max(retry_after, SLOWDOWN * interval),
-        Step.RESOLVE: max(resolve_after_seconds, retry_after, retry, RETRY_LAST),
+        Step.RESOLVE: max(resolve_after_seconds, retry_after, retry, RESOLVE_RETRY),
         Step.CLOSE: retry * (1 + JITTER),
     }
     return WaitLimits(policy, {step: timedelta(seconds=waits[step] + leases[step]) for step in waits})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from orchestrator.rules.backoff import backoff
 from orchestrator.rules.sessions.pings import (
     SLOWDOWN,
     Ping,
@@ -51,6 +52,8 @@ __all__ = [
 
 #: Seconds between pings of a session that warms up and answers, but is not ready yet.
 WARMING_SECONDS = 5.0
+#: Seconds until the ping after the first failed one; doubles up to the ping interval.
+FIRST_PING_RETRY = 1.0
 #: Seconds until the one confirmation of GONE.
 CONFIRM_SECONDS = 1.0
 #: A provider's Retry-After, to a ping or an open, is obeyed for at most this many ping intervals.
@@ -202,7 +205,7 @@ def _while_starting(
         case Verdict.GONE:
             return _again(now, CONFIRM_SECONDS)
         case Verdict.TRANSIENT:
-            return _again(now, _backoff(session, policy))
+            return _again(now, _after_failures(session, policy))
         case Verdict.THROTTLED:
             return _again(now, max(warming, clamped_retry_after(retry_after_seconds, policy)))
         # the loading time that a model reports is a guess, and a user waits
@@ -246,7 +249,7 @@ def _failing(session: Session, policy: Policy, now: datetime) -> Decision:
     if session.failures >= policy.dead_after_failures and seconds >= policy.dead_after_seconds:
         times = numbered(session.failures, "failed ping", "failed pings in a row")
         return _end(session, now, f"{times} over {seconds:.0f} s, the last: {session.last_ping_detail}")
-    return _again(now, _backoff(session, policy))
+    return _again(now, _after_failures(session, policy))
 
 
 def _busy(session: Session, policy: Policy, now: datetime, interval: float) -> Decision:
@@ -298,8 +301,8 @@ def _says_expired(session: Session) -> bool:
     return gone is not None and expired is not None and gone <= expired
 
 
-def _backoff(session: Session, policy: Policy) -> float:
-    return min(2.0 ** min(max(session.failures - 1, 0), 30), policy.ping_interval_seconds)
+def _after_failures(session: Session, policy: Policy) -> float:
+    return backoff(FIRST_PING_RETRY, max(session.failures - 1, 0), policy.ping_interval_seconds)
 
 
 def _again(now: datetime, seconds: float) -> PingAgain:

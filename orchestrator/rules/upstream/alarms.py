@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from orchestrator.rules.upstream.backoff import backoff
+from orchestrator.rules.backoff import backoff
 from orchestrator.rules.values import Verdict
 
 #: A model that a key may not use is retried under it after this; the time doubles at each further refusal.
-RETRY_FIRST, RETRY_LAST = 60.0, 3600.0
+FIRST_MODEL_PAUSE, LONGEST_MODEL_PAUSE = 60.0, 3600.0
 #: An alarm that was not seen for this long is deleted: its subject is no longer used.
 FORGOTTEN_AFTER = timedelta(days=1)
 #: An alarm ends when it was not seen for this many ping intervals and a session there passed a ping.
@@ -68,7 +68,7 @@ def retry_at(kind: AlarmKind, refusals: int, now: datetime) -> datetime | None:
     """Return when a refused model may be tried again; None for alarms that block no placement."""
     if kind is not AlarmKind.MODEL_PAUSED:
         return None
-    return now + timedelta(seconds=backoff(RETRY_FIRST, refusals - 1, RETRY_LAST))
+    return now + timedelta(seconds=backoff(FIRST_MODEL_PAUSE, refusals - 1, LONGEST_MODEL_PAUSE))
 
 
 def kind_of(verdict: Verdict) -> AlarmKind | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from orchestrator.rules.upstream.backoff import backoff
+from orchestrator.rules.backoff import backoff
 
 
 class LocalFault(StrEnum):
@@ -38,14 +38,14 @@ REMEDIES: Mapping[LocalFault, str] = {
 }
 
 #: Seconds until a process asks a provider again after a fault of its own; doubles from the first to the last.
-RETRY_FIRST, RETRY_LAST = 1.0, 8.0
+FIRST_COOLDOWN, LONGEST_COOLDOWN = 1.0, 8.0
 #: An alarm of a local fault ends when the fault was not seen for this long.
 OVER_AFTER = timedelta(minutes=2)
 
 
 def wait_after(fault: LocalFault | None, backoff_seconds: float) -> float:
     """Return how long a call that was not done waits. A local fault is retried soon, however often it occurred."""
-    return backoff_seconds if fault is None else min(backoff_seconds, RETRY_LAST)
+    return backoff_seconds if fault is None else min(backoff_seconds, LONGEST_COOLDOWN)
 
 
 def attempts_after(fault: LocalFault | None, attempts: int) -> int:
@@ -64,14 +64,14 @@ class Cooldown:
 
     def covers(self, now: datetime) -> bool:
         """Return whether the cooldown is in force now. A clock that was set back ends it."""
-        return self.until - timedelta(seconds=RETRY_LAST) <= now < self.until
+        return self.until - timedelta(seconds=LONGEST_COOLDOWN) <= now < self.until
 
 
 def cooled(before: Cooldown | None, now: datetime) -> Cooldown:
     """Return the cooldown after one more fault: 1, 2, 4, then 8 seconds."""
     if before is None:
-        return Cooldown(until=now + timedelta(seconds=RETRY_FIRST), times=1)
+        return Cooldown(until=now + timedelta(seconds=FIRST_COOLDOWN), times=1)
     if before.covers(now):
         return before
-    seconds = backoff(RETRY_FIRST, before.times, RETRY_LAST)
+    seconds = backoff(FIRST_COOLDOWN, before.times, LONGEST_COOLDOWN)
     return replace(before, until=now + timedelta(seconds=seconds), times=before.times + 1)

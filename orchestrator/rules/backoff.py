@@ -1,7 +1,7 @@
-"""The one capped exponential backoff."""
+"""The one backoff, of everything that is tried again: it doubles up to a cap."""
 
-#: More doublings change nothing: each cap is reached long before.
-_DOUBLINGS = 20
+#: More doublings change nothing: each cap is reached before.
+_DOUBLINGS = 30
 
 
 def backoff(first: float, doublings: int, last: float) -> float:
