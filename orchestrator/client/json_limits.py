@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from orchestrator.validation.locs import Loc
 
 #: (where, what is wrong, its kind)
-WildFault: TypeAlias = tuple[Loc, str, str]
+JsonFault: TypeAlias = tuple[Loc, str, str]
 
 DEEPEST = 32
 #: The kind of a value that JSON has no type for.
@@ -17,7 +17,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _LARGEST = 2**63
 
 
-def wild_faults(arguments: dict[Any, Any]) -> Iterator[WildFault]:
+def json_faults(arguments: dict[Any, Any]) -> Iterator[JsonFault]:
     """Go through the whole value without recursion; yield every part that is not plain, storable JSON."""
     waiting: list[tuple[Loc, Any]] = [((), arguments)]
     while waiting:
@@ -43,7 +43,7 @@ def _entries(value: dict[Any, Any] | list[Any]) -> Iterator[tuple[str | int, Any
     return ((key, below) for key, below in value.items() if isinstance(key, str))
 
 
-def _of_keys(loc: Loc, value: dict[Any, Any] | list[Any]) -> Iterator[WildFault]:
+def _of_keys(loc: Loc, value: dict[Any, Any] | list[Any]) -> Iterator[JsonFault]:
     for key in value if isinstance(value, dict) else ():
         if not isinstance(key, str):
             yield loc, "has a key that is not a text", "key_type"
@@ -51,7 +51,7 @@ def _of_keys(loc: Loc, value: dict[Any, Any] | list[Any]) -> Iterator[WildFault]
             yield loc, "has a key with a NUL character or half a surrogate pair", "unstorable_text"
 
 
-def _of_scalar(loc: Loc, value: Any) -> Iterator[WildFault]:
+def _of_scalar(loc: Loc, value: Any) -> Iterator[JsonFault]:
     match value:
         case None | bool():
             return

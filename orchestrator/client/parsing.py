@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from orchestrator.client.json_limits import NO_JSON_TYPE, wild_faults
+from orchestrator.client.json_limits import NO_JSON_TYPE, json_faults
 from orchestrator.client.outcomes import plain
 from orchestrator.client.requests import JOBS, CreateSession, Request
 from orchestrator.rules.refusals import ErrorCode, Refusal
@@ -70,9 +70,9 @@ def parse(name: str, kwargs: Any) -> Request:
     job = needs_known_job(name)
     if not isinstance(kwargs, dict):
         raise InvalidRequest([_NOT_AN_OBJECT])
-    wild = _listed(wild_faults(kwargs))
-    if wild:
-        raise InvalidRequest(wild)
+    unstorable = _listed(json_faults(kwargs))
+    if unstorable:
+        raise InvalidRequest(unstorable)
     try:
         return job.model_validate(kwargs)
     except ValidationError as error:
@@ -97,7 +97,7 @@ def arguments_of(request: Request | Mapping[str, Any]) -> dict[str, Any]:
     arguments = plain(request)
     if not isinstance(arguments, dict):
         raise InvalidRequest([_NOT_AN_OBJECT])
-    faults = _listed(found for found in wild_faults(arguments) if found[2] == NO_JSON_TYPE)
+    faults = _listed(found for found in json_faults(arguments) if found[2] == NO_JSON_TYPE)
     if faults:
         raise InvalidRequest(faults)
     return arguments

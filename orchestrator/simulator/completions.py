@@ -12,7 +12,7 @@ REASONING_TOKENS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class Completion:
     """A model's output within its limit of tokens."""
 
     words: tuple[str, ...]
@@ -65,14 +65,14 @@ def transcribe(ask: Ask) -> Reply:
     return Reply(payload={"text": f"I heard {len(ask.form['file'])} bytes."})
 
 
-def _say(ask: Ask, model: Model) -> Said:
+def _say(ask: Ask, model: Model) -> Completion:
     words = f"You said: {_last_text(ask)}".split()
     limit = token_limit(ask)
     reasoned = REASONING_TOKENS if model.reasoning else 0
     if limit is None or limit >= reasoned + len(words):
-        return Said(words=tuple(words), reasoned=reasoned, finish_reason="stop")
+        return Completion(words=tuple(words), reasoned=reasoned, finish_reason="stop")
     left = max(0, limit - reasoned)
-    return Said(words=tuple(words[:left]), reasoned=min(limit, reasoned), finish_reason="length")
+    return Completion(words=tuple(words[:left]), reasoned=min(limit, reasoned), finish_reason="length")
 
 
 def _last_text(ask: Ask) -> str:
@@ -84,7 +84,7 @@ def _last_text(ask: Ask) -> str:
     return str(content)
 
 
-def _chunks(ask: Ask, head: dict[str, Any], said: Said) -> list[dict[str, Any]]:
+def _chunks(ask: Ask, head: dict[str, Any], said: Completion) -> list[dict[str, Any]]:
     head = {**head, "object": "chat.completion.chunk"}
     texts = [f" {word}" if place else word for place, word in enumerate(said.words)]
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}, *({"content": t} for t in texts)]
@@ -100,7 +100,7 @@ def _delta(delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
     return {"index": 0, "delta": delta, "finish_reason": finish_reason}
 
 
-def _usage(ask: Ask, said: Said) -> dict[str, Any]:
+def _usage(ask: Ask, said: Completion) -> dict[str, Any]:
     prompt = len(_last_text(ask).split())
     completion = said.reasoned + len(said.words)
     return {

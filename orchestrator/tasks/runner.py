@@ -30,17 +30,17 @@ class Bell:
     """A wake-up signal; rings before the next run count as one."""
 
     def __init__(self) -> None:
-        self._rung = threading.Event()
+        self._signal = threading.Event()
 
     def ring(self) -> None:
         """Ring, without waiting."""
-        self._rung.set()
+        self._signal.set()
 
     def wait(self, seconds: float) -> bool:
         """Wait for a ring, at most so long; return whether there was one."""
-        rung = self._rung.wait(seconds)
-        self._rung.clear()
-        return rung
+        signalled = self._signal.wait(seconds)
+        self._signal.clear()
+        return signalled
 
 
 class Runner:

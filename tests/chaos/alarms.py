@@ -1,4 +1,4 @@
-"""Prove the alerts on the installation that a storm has left.
+"""Prove the alerts on the installation that injected faults have left.
 
 None fires while all is well, each fires by its real cause, and each ends after it."""
 
@@ -28,8 +28,8 @@ UPKEEP, UPKEPT_EVERY = ("audit", "keys"), 1.5
 
 def prove_alerts(scene: Scene) -> set[str]:
     """Let each alert fire and end. Return those that fired in the quiet before, of which there should be none."""
-    with timed("until the alerts of the storm have ended"):
-        until_silent(scene, "the alerts of the storm")
+    with timed("until the alerts of the faults have ended"):
+        until_silent(scene, "the alerts of the faults")
         _until_at_rest(scene)
     with timed("quiet"):
         false = _fired_in_the_quiet(scene)

@@ -1,4 +1,4 @@
-"""The real cause of each alert, as a run of chaos brings it about after its storm, and how it ends.
+"""The real cause of each alert, as a run of chaos brings it about after its faults, and how it ends.
 
 Causes of one stage go on beside each other, until every alert of the stage has fired; those of the first until the
 end. What takes hours or days is had by moving times in rows back."""
@@ -118,7 +118,7 @@ def a_message_cannot_be_read(scene: Scene) -> Iterator[None]:
 
 
 @fires(Stage.LASTING, "AuditViolated", "AuditStopped")
-def a_balance_is_changed_by_hand(scene: Scene) -> Iterator[None]:
+def a_balance_is_changed_in_the_database(scene: Scene) -> Iterator[None]:
     """The audit finds it. It does not run again while Redis is down."""
     change = "UPDATE accounts SET balance = balance + :by WHERE id = :id"
     scene.change(change, by=1, id=ACCOUNT)

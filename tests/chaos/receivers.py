@@ -16,7 +16,7 @@ from orchestrator.store.queries.outbox import OUTBOX
 from tests.receiver import SECRET
 from tests.waiting import eventually
 
-KINDS = ("good", "hangs", "lies", "redirects", "forgets")
+KINDS = ("good", "hangs", "truncates", "redirects", "forgets")
 #: Longer than a sender waits.
 HANGS = 15.0
 #: Seconds until the good one has everything, once everything else is at rest.
@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "hangs":
                 self.state.over.wait(HANGS)
                 self.close_connection = True
-            case "lies":  # it promises more than it sends
+            case "truncates":  # it promises more than it sends
                 self._answer(200, length=1000)
                 self.close_connection = True
             case "redirects":

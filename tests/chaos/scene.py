@@ -1,4 +1,4 @@
-"""The installation after a storm, as causes of alerts need it: at rest, with sessions at providers that are to fail."""
+"""The installation after injected faults: at rest, as causes of alerts need it, with sessions at providers to fail."""
 
 import os
 import signal
@@ -122,7 +122,7 @@ def _send(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def calm_after_storm(cluster: Cluster, monkey: Monkey, hooks: Receivers, prometheus: Prometheus) -> Scene:
+def settle_after_faults(cluster: Cluster, monkey: Monkey, hooks: Receivers, prometheus: Prometheus) -> Scene:
     """Set every clock right, end the webhooks that never take an event, and start a session at each provider."""
     scene = Scene(cluster, monkey, hooks, prometheus, {})
     for clock in monkey.clocks.values():

@@ -16,13 +16,13 @@ from tests.chaos.monkey import Monkey
 from tests.chaos.prometheus import prometheus
 from tests.chaos.receivers import receivers
 from tests.chaos.report import report, timed
-from tests.chaos.scene import calm_after_storm
+from tests.chaos.scene import settle_after_faults
 from tests.processes.nursery import Nursery
 from tests.simulation.invariants import violations
 
 #: Machines' clocks are off all the time.
 ALWAYS = ""
-#: Cause → the alert that it fires in the storm. tests/chaos/causes.py has a cause for each alert, after it.
+#: Cause → the alert that it fires under injected faults. tests/chaos/causes.py has a cause for each alert, after it.
 ALERTED = {ALWAYS: "OrchestratorMachineClockOff", "Redis gone for long": "OrchestratorBrokerSilent"}
 SECONDS = float(os.environ.get("SECONDS", "150"))
 SEED = int(os.environ.get("SEED") or random.SystemRandom().getrandbits(32))
@@ -87,7 +87,7 @@ def test_whatever_breaks_nothing_leaks_and_nothing_is_lost(nursery: Nursery, kee
         assert len(evidence.sessions) > SECONDS / 4, "there was load"
         began = time.monotonic()
         with timed("until sessions run at every provider"):
-            scene = calm_after_storm(cluster, monkey, hooks, server)
+            scene = settle_after_faults(cluster, monkey, hooks, server)
         false = prove_alerts(scene)
         sys.stderr.write(f"every alert has fired and ended, in {time.monotonic() - began:.0f} s\n")
     assert false == set(), "alerts that fired although all was well"

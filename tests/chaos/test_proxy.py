@@ -33,7 +33,9 @@ def server() -> Iterator[tuple[str, int]]:
 def test_no_connection_outlives_the_proxy_that_it_came_through(server: tuple[str, int]) -> None:
     for _ in range(20):
         proxy, came, over = Proxy(server), threading.Event(), threading.Event()
-        clients = [threading.Thread(target=_storm, args=(proxy.port, came, over)) for _ in range(4)]
+        clients = [
+            threading.Thread(target=_connect_repeatedly, args=(proxy.port, came, over)) for _ in range(4)
+        ]
         for client in clients:
             client.start()
         assert came.wait(10)
@@ -44,7 +46,7 @@ def test_no_connection_outlives_the_proxy_that_it_came_through(server: tuple[str
     gc.collect()  # a socket that was left open warns now, and fails the test
 
 
-def _storm(port: int, came: threading.Event, over: threading.Event) -> None:
+def _connect_repeatedly(port: int, came: threading.Event, over: threading.Event) -> None:
     while not over.is_set():
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as client:
             client.send(b"anybody?")

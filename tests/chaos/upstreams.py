@@ -1,11 +1,11 @@
-"""The providers that fail after the storm, each in one way, so that alerts fire."""
+"""The providers that fail after the injected faults, each in one way, so that alerts fire."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from tests.processes.platform import morpheus, openai
 
-#: Provider → its simulated platform. The storm does not use them; each fails in one way afterwards.
+#: Provider → its simulated platform. The injected faults do not use them; each fails in one way afterwards.
 UPSTREAMS: Mapping[str, Mapping[str, Any]] = {
     "refuses": openai("sk-refuses"),
     "poor": openai("sk-poor"),

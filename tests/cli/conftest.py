@@ -31,7 +31,7 @@ max_in_flight = 7
 
 
 @dataclass(frozen=True)
-class Said:
+class CliResult:
     """The output of a command."""
 
     code: int
@@ -43,7 +43,7 @@ class Said:
         return json.loads(self.out)
 
 
-Cli = Callable[..., Said]
+Cli = Callable[..., CliResult]
 
 
 @pytest.fixture
@@ -65,12 +65,12 @@ def cli(sqlite_url: str, config: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.delenv("ORCHESTRATOR_RESULT_URL", raising=False)
     monkeypatch.delenv("COLUMNS", raising=False)  # what runs the tests may set it
 
-    def run(*arguments: str) -> Said:
+    def run(*arguments: str) -> CliResult:
         result = CliRunner().invoke(app, [str(argument) for argument in arguments])
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert "Traceback" not in result.stderr
-        return Said(result.exit_code, result.stdout, result.stderr)
+        return CliResult(result.exit_code, result.stdout, result.stderr)
 
     return run
 

@@ -56,16 +56,16 @@ def test_a_set_that_has_grown_is_refused_and_one_that_grew_idle_since_is_no_part
 ) -> None:
     worker.clock.now = datetime.now(UTC)
     worker.open_account("beta", "contract")
-    wish = ("session", "close", "--where", "provider=alpha and age>=0s")
+    command = ("session", "close", "--where", "provider=alpha and age>=0s")
     first = worker.run_session(account_id="beta")
-    plan = cli(*wish, "--dry-run", "--json").json["plan"]
+    plan = cli(*command, "--dry-run", "--json").json["plan"]
     second = worker.create_session(account_id="beta")  # at the same instant
-    grown = cli(*wish, "--plan", plan)
+    grown = cli(*command, "--plan", plan)
     assert (grown.code, "not in the plan: 1" in grown.err) == (1, True)
     worker.done("session.close", session_id=second)
     worker.jump(30 * MINUTE)
     later = worker.run_session(account_id="beta")
-    assert cli(*wish, "--plan", plan).code == 0, "it was created after the dry run"
+    assert cli(*command, "--plan", plan).code == 0, "it was created after the dry run"
     assert worker.session(first).stop_reason == "user"
     assert worker.session(later).stopped_at is None
 
@@ -75,8 +75,8 @@ def test_a_run_that_is_killed_goes_on_where_it_ended(
 ) -> None:
     worker.open_account("beta", "contract")
     ids = {worker.run_session(account_id="beta") for _ in range(4)}
-    wish = ("session", "close", "--where", "account=beta")
-    plan = cli(*wish, "--dry-run", "--json").json["plan"]
+    command = ("session", "close", "--where", "account=beta")
+    plan = cli(*command, "--dry-run", "--json").json["plan"]
     monkeypatch.setattr(close_many, "_AT_ONCE", 1)
     refusal, calls = close_many._refusal, []
 
@@ -87,7 +87,7 @@ def test_a_run_that_is_killed_goes_on_where_it_ended(
         return refusal(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(close_many, "_refusal", killed_at_the_third)
-    assert cli(*wish, "--plan", plan).code != 0
+    assert cli(*command, "--plan", plan).code != 0
     left = sum(worker.session(one).stopped_at is None for one in ids)
     assert left == 1, "three were sent"
     monkeypatch.undo()
@@ -132,9 +132,9 @@ def test_closes_without_a_worker_time_out(
     world.open_account("beta", "contract")
     session_id = world.run_session(account_id="beta")
     monkeypatch.setenv("ORCHESTRATOR_BROKER_URL", valkey_url)
-    wish = ("session", "close", "--where", "account=beta")
-    plan = cli(*wish, "--dry-run", "--json").json["plan"]
-    answer = cli(*wish, "--plan", plan, "--timeout", "0.2", "--json")
+    command = ("session", "close", "--where", "account=beta")
+    plan = cli(*command, "--dry-run", "--json").json["plan"]
+    answer = cli(*command, "--plan", plan, "--timeout", "0.2", "--json")
     error = json.loads(answer.err)
     assert (answer.code, error["code"], error["details"]["session_id"]) == (4, "timed_out", session_id)
 

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.cli.shared.person import person
 from tests.cli.conftest import Cli
-from tests.flows.test_by_hand import an_orphan
+from tests.flows.test_force_close import an_orphan
 from tests.world import MINUTE, World
 
 #: Celery's result store calls deprecated parts of redis-py; as an error that would end the worker in our process.

@@ -13,7 +13,7 @@ def name_there(placement_id: str) -> str:
     return "orch-" + base64.b32encode(uuid.UUID(placement_id).bytes).decode().rstrip("=").lower()
 
 
-def create_by_hand(simulator: Simulator, upstream: str, key: str, label: str | None) -> str:
+def create_at_platform(simulator: Simulator, upstream: str, key: str, label: str | None) -> str:
     name = label or "by-hand"
     hosting = Hosting(simulator, simulator.upstreams[upstream])
     return hosting.create(key, name, MODEL, {"name": name, "model": {"repository": MODEL}}).session
@@ -27,6 +27,6 @@ PLATFORMS = (
         long_lists=(("list", "list"),),
         serves_one_model=True,
         name_there=name_there,
-        open_by_hand=create_by_hand,
+        open_at_platform=create_at_platform,
     ),
 )

@@ -6,7 +6,7 @@ from tests.drivers.under_test import PlatformUnderTest
 from tests.upstreams import MODEL
 
 
-def create_by_hand(simulator: Simulator, upstream: str, key: str, label: str | None) -> str:
+def create_at_platform(simulator: Simulator, upstream: str, key: str, label: str | None) -> str:
     fleet = Fleet(simulator, simulator.upstreams[upstream])
     return fleet.create(key, label or "by hand", MODEL, "l40s").id
 
@@ -25,6 +25,6 @@ PLATFORMS = (
         long_lists=(("list", "open"), ("list", "list")),
         serves_one_model=True,
         name_there=lambda name: f"orchestrator-{name}",
-        open_by_hand=create_by_hand,
+        open_at_platform=create_at_platform,
     ),
 )

@@ -11,7 +11,7 @@ from orchestrator.simulator import Simulator
 from tests.upstreams import MODEL, Upstream
 
 
-def open_by_hand(simulator: Simulator, upstream: str, key: str, label: str | None) -> str:
+def open_at_platform(simulator: Simulator, upstream: str, key: str, label: str | None) -> str:
     """Open a session at the platform, as a person or another installation does; return its id there."""
     opened = simulator.sessions.open(upstream=upstream, key=key, model=MODEL, seconds=86400, label=label)
     return opened.id
@@ -50,7 +50,7 @@ class PlatformUnderTest(Upstream):
     """An endpoint is a server of one model, which answers elsewhere while it works on a chat."""
     name_there: Callable[[str], str] = str
     """How the name of an order is written at the platform."""
-    open_by_hand: Callable[[Simulator, str, str, str | None], str] = open_by_hand
+    open_at_platform: Callable[[Simulator, str, str, str | None], str] = open_at_platform
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", f"{self.driver}-{self.variant}" if self.variant else self.driver)

@@ -131,14 +131,14 @@ def test_whoever_was_done_before_a_refusal_is_kept_has_the_outcome(
 
 
 def test_a_session_id_may_be_asked_for_again_with_the_same_content(world: World) -> None:
-    wish = {**CREATE, "session_id": "mine", "stop": {"max_cost": "1.20"}}
-    created = world.done("session.create", **wish)
+    arguments = {**CREATE, "session_id": "mine", "stop": {"max_cost": "1.20"}}
+    created = world.done("session.create", **arguments)
     world.settle()
     before = dump(world)
-    again = world.done("session.create", **(wish | {"stop": {"max_cost": "1.2"}, "nodes": 1}))
+    again = world.done("session.create", **(arguments | {"stop": {"max_cost": "1.2"}, "nodes": 1}))
     assert (again["id"], created["state"], again["state"]) == ("mine", "starting", "running")
     assert dump(world) == before
-    assert world.refused("session.create", **wish, nodes=2) == "conflict"
+    assert world.refused("session.create", **arguments, nodes=2) == "conflict"
 
 
 def _poor(world: World) -> Refused:

@@ -188,7 +188,7 @@ def test_an_unusable_session_is_dead_after_a_quarter_of_an_hour(
     assert "unusable for 900 s" in (session.stop_detail or "")
 
 
-def test_the_ladder_is_climbed_once_and_remembered_by_every_worker(world: World) -> None:
+def test_token_limits_fall_back_once_and_are_remembered_by_every_worker(world: World) -> None:
     world.server.fault("refuses_max_tokens", operation="chat")
     session_id = world.run_session()
     assert world.calls("chat", "alpha") == 2

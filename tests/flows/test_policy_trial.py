@@ -123,13 +123,13 @@ def test_a_session_in_doubt_dies_when_it_was_foretold(make_world: MakeWorld) -> 
 
 def test_hindsight_is_what_happens_to_those_that_begin_under_it(make_world: MakeWorld) -> None:
     world = make_world(plans=ROOMY, policy=RARELY_PINGED)
-    wishes: list[dict[str, Any]] = [
+    stops: list[dict[str, Any]] = [
         {},
         {"max_duration_seconds": 600},
         {"max_cost": "0.50"},
         {"idle_seconds": 60},
     ]
-    before = [world.run_session(stop=stop) for stop in wishes]
+    before = [world.run_session(stop=stop) for stop in stops]
     began = world.clock.now
     world.pass_time(30 * MINUTE)
     changes = {"plans.payg.max_duration_seconds": 900}
@@ -138,7 +138,7 @@ def test_hindsight_is_what_happens_to_those_that_begin_under_it(make_world: Make
     assert report["counts"]["deployed"]["stops"] == 0, "sessions keep the terms of their beginning"
     deploy(world, changes)
     later = world.clock.now
-    after = [world.run_session(stop=stop) for stop in wishes]
+    after = [world.run_session(stop=stop) for stop in stops]
     world.pass_time(30 * MINUTE)
     for old, new in zip(before, after, strict=True):
         lasted = world.session(new).stopped_at - later  # type: ignore[operator]

@@ -60,12 +60,12 @@ def test_a_session_stops_on_its_own_terms(
 
 
 def test_a_max_cost_that_pays_no_block_starts_nothing(world: World) -> None:
-    wish: dict[str, Any] = {"account_id": "acme", "model_id": "llama", "stop": {"max_cost": "0.019999"}}
-    assert world.refused("session.create", **wish) == "limit_exceeded"
-    assert world.refused("session.create", **wish, on_quota="queue") == "limit_exceeded", (
+    arguments: dict[str, Any] = {"account_id": "acme", "model_id": "llama", "stop": {"max_cost": "0.019999"}}
+    assert world.refused("session.create", **arguments) == "limit_exceeded"
+    assert world.refused("session.create", **arguments, on_quota="queue") == "limit_exceeded", (
         "waiting does not help"
     )
-    later = world.create_session(stop=wish["stop"], start=False)
+    later = world.create_session(stop=arguments["stop"], start=False)
     assert world.refused("session.start", session_id=later) == "limit_exceeded"
     world.put_model("llama", {"alpha": "llama-3"}, price_per_node_hour="1.19")
     world.done("session.start", session_id=later)

@@ -9,12 +9,12 @@ from orchestrator.rules.values import Session
 from tests.money.allowances import Budgets, lacks_budget
 from tests.money.books import ZERO, begun, cost
 from tests.money.history import HOLDS_A_SLOT, Event, History, Life, Rows, Run
-from tests.money.terms import Terms
+from tests.money.terms import AccountLimits
 
 _ELSEWHERE = "no_capacity"
 
 
-def judge(history: History, event: Event, terms: Mapping[str, Terms], debt_after: timedelta) -> None:
+def judge(history: History, event: Event, terms: Mapping[str, AccountLimits], debt_after: timedelta) -> None:
     """Judge an event of a session, before `history` notes what it changes."""
     life = history.lives[event.subject]
     mine, allowed = history.kept(life.account), terms[life.account]
@@ -96,7 +96,7 @@ def _came_before(waits: Session, other: Session) -> bool:
 
 
 def none_waits_in_vain(
-    history: History, terms: Mapping[str, Terms], budgets: Budgets, now: datetime, debt: timedelta
+    history: History, terms: Mapping[str, AccountLimits], budgets: Budgets, now: datetime, debt: timedelta
 ) -> None:
     """Check that the first of each queue, once all are processed, waits for no slot, nodes or funds that are there."""
     for account_id, allowed in terms.items():
@@ -122,7 +122,9 @@ def none_waits_in_vain(
         )
 
 
-def _lacks_funds(history: History, account_id: str, first: Session, allowed: Terms, now: datetime) -> bool:
+def _lacks_funds(
+    history: History, account_id: str, first: Session, allowed: AccountLimits, now: datetime
+) -> bool:
     """Sum up the blocks that all who run or start, and this one, would begin in the time to be funded: one by one."""
     rows, needed = history.rows, ZERO
     newcomer = _newcomer(history, first, allowed)
@@ -135,7 +137,7 @@ def _lacks_funds(history: History, account_id: str, first: Session, allowed: Ter
     return needed > rows.accounts[account_id].balance + allowed.overdraft
 
 
-def _newcomer(history: History, first: Session, allowed: Terms) -> Session:
+def _newcomer(history: History, first: Session, allowed: AccountLimits) -> Session:
     """Return a queued session with its price and blocks if it starts now."""
     price = history.rows.prices[first.model_id]
     return replace(first, price_per_node_hour=price, block_seconds=allowed.block_seconds)

@@ -63,7 +63,7 @@ MODELS: Mapping[str, tuple[Sequence[str], str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
+class AccountLimits:
     """Limits of an account; None: unlimited."""
 
     plan: str
@@ -76,7 +76,7 @@ class Terms:
     block_seconds: int
 
 
-def terms_of(plan_name: str, quota: Mapping[str, Any], overdraft: str | None) -> Terms:
+def terms_of(plan_name: str, quota: Mapping[str, Any], overdraft: str | None) -> AccountLimits:
     """Return a plan with an account's own numbers over it; "plan" and what is absent are the plan's."""
     plan = PLANS[plan_name]
 
@@ -86,7 +86,7 @@ def terms_of(plan_name: str, quota: Mapping[str, Any], overdraft: str | None) ->
             return getattr(plan, name)  # type: ignore[no-any-return]
         return None if limit == "unlimited" else limit
 
-    return Terms(
+    return AccountLimits(
         plan=plan_name,
         sessions=own("max_sessions"),
         concurrent=own("max_concurrent"),

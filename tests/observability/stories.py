@@ -183,7 +183,7 @@ def the_resolver_of_the_machine_is_down(make: MakeWatch) -> Watch:
 
 
 @fires("AuditViolated", "AuditStopped")
-def a_balance_is_changed_by_hand_and_later_the_audit_stops(make: MakeWatch) -> Watch:
+def a_balance_is_changed_in_the_database_and_later_the_audit_stops(make: MakeWatch) -> Watch:
     watch = make()
     with watch.world.services.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE accounts SET balance = balance + 1")

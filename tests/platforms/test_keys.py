@@ -458,8 +458,8 @@ def _opened_by_another(world: PlatformWorld, model: str = MODEL) -> None:
     headers = {"Authorization": "Bearer sk-morpheus-1"}
     listed = httpx.get(f"{base}/models", headers=headers).json()["data"]
     there = next(one["blockchainID"] for one in listed if one["id"] == model)
-    wish = {"sessionDuration": 3600}
-    httpx.post(f"{base}/session/modelsession?model_id={there}", json=wish, headers=headers).raise_for_status()
+    body = {"sessionDuration": 3600}
+    httpx.post(f"{base}/session/modelsession?model_id={there}", json=body, headers=headers).raise_for_status()
 
 
 def test_an_open_that_ends_anothers_session_under_our_key_is_reported(make_platforms: MakeWorld) -> None:

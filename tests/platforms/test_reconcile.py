@@ -33,9 +33,9 @@ QUIET = Policy(ping_interval_seconds=7200)
 """With this, only the list shows an end."""
 
 
-def look(world: PlatformWorld, worker: Services | None = None, **wish: Any) -> ReconcileReport:
+def look(world: PlatformWorld, worker: Services | None = None, **options: Any) -> ReconcileReport:
     """Run an operator's reconcile; return its report."""
-    [report] = reconcile(worker or world.services, ReconcileOptions(**wish))
+    [report] = reconcile(worker or world.services, ReconcileOptions(**options))
     return report
 
 
@@ -45,8 +45,8 @@ def kinds(report: ReconcileReport) -> list[tuple[Action, bool]]:
 
 def open_unknown(world: PlatformWorld, name: str, label: str | None = None) -> str:
     """Open a session there, by hand or from elsewhere."""
-    simulator, open_by_hand = world.server.simulator, world.platforms[name].open_by_hand
-    return world.server._on_loop(lambda: open_by_hand(simulator, name, f"sk-{name}-1", label))
+    simulator, open_at_platform = world.server.simulator, world.platforms[name].open_at_platform
+    return world.server._on_loop(lambda: open_at_platform(simulator, name, f"sk-{name}-1", label))
 
 
 def open_there(world: PlatformWorld) -> set[str]:

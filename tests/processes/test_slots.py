@@ -56,15 +56,15 @@ def test_as_many_as_hung_together_once_leave_room_for_the_next(step: Step, hang:
 
 
 def test_no_more_is_taken_than_may_be_claimed_for_another_reason() -> None:
-    rung: list[Step] = []
+    freed: list[Step] = []
     slots = Slots({"alpha": 4}, {Step.PING: 100})
-    slots.on_free = rung.append
+    slots.on_free = freed.append
     assert slots.take(Step.PING, "alpha", 3) == 3
     assert slots.any_free(Step.PING)
     assert not slots.any_free(Step.PING, 0)
-    assert rung == []
+    assert freed == []
     slots.release(Step.PING, "alpha", 2)
-    assert rung == [Step.PING], "whoever found nothing to take is told when something has ended"
+    assert freed == [Step.PING], "whoever found nothing to take is told when something has ended"
 
 
 def test_as_much_is_claimed_as_lately_began_in_good_time() -> None:

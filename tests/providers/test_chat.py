@@ -100,14 +100,14 @@ def test_strange_usage_counts_nothing(usage: Any) -> None:
     assert ping(Scripted((200, {**GOOD, "usage": usage}))).tokens == 0
 
 
-def test_a_rung_that_is_too_late_is_left_for_the_next_ping() -> None:
+def test_a_fallback_that_is_too_late_is_left_for_the_next_ping() -> None:
     server = Scripted((400, NEW_NAME), (200, GOOD), delay=0.3)
     answer = ping(server, more=lambda: {"begin_by": time.monotonic() + 0.2})
     assert (answer.not_begun, answer.variant) == (True, "max_completion_tokens:16")
     assert len(server.bodies) == 1
 
 
-def test_all_rungs_share_one_deadline() -> None:
+def test_all_fallbacks_share_one_deadline() -> None:
     server = Scripted((400, NEW_NAME), (200, GOOD), delay=0.3)
     answer = ping(server, more=lambda: {"timeout_seconds": 0.45})
     assert (answer.verdict, len(server.bodies)) == (Verdict.TRANSIENT, 2)

@@ -142,7 +142,7 @@ def test_a_remembered_variant_that_fails_falls_back(stage: Stage) -> None:
     assert (answer.verdict, answer.variant) == (Verdict.ALIVE, "max_tokens:16")
 
 
-def test_a_ladder_without_end_is_misconfigured(stage: Stage) -> None:
+def test_fallbacks_without_end_are_misconfigured(stage: Stage) -> None:
     placed = stage.open()
     stage.server.clear_log()
     stage.fault("min_tokens", at_least=10_000)

@@ -19,7 +19,7 @@ from orchestrator.rules.reconcile.installations import placement_id
 from orchestrator.rules.values import Verdict
 from orchestrator.simulator import SimulatorServer
 from tests.drivers import MODEL, platform_of
-from tests.drivers.huggingface import create_by_hand, name_there
+from tests.drivers.huggingface import create_at_platform, name_there
 from tests.providers.stage import KEY, Stage, secret, stage_of
 from tests.simulator.conftest import HandClock
 
@@ -212,7 +212,7 @@ def test_what_is_new_may_be_missing_from_the_list_and_is_found_by_name(
 
 def test_the_endpoints_of_people_are_foreign(server: SimulatorServer) -> None:
     stage = stage_of(server, PLATFORM)
-    create_by_hand(server.simulator, "up", KEY, "playground")
+    create_at_platform(server.simulator, "up", KEY, "playground")
     (listed,) = stage.play(lambda driver: driver.list(secret()))
     assert (listed.handle, listed.name, listed.foreign) == ("playground", None, True)
 

@@ -39,14 +39,14 @@ FORBIDDEN = "extra_forbidden body.max_completion_tokens: Extra inputs are not pe
         pytest.param("max_tokens:300", ["expected a value >= 5000"], None, id="above the cap already"),
     ],
 )
-def test_the_ladder(start: str, refusals: list[str], expected: str | None) -> None:
-    ladder = BodyVariants(first_variant(start, 1), most_tokens=256)
-    climbed = [ladder.fall_back(text) for text in refusals]
-    assert (str(ladder.current) if climbed[-1] else None) == expected
+def test_the_fallbacks(start: str, refusals: list[str], expected: str | None) -> None:
+    variants = BodyVariants(first_variant(start, 1), most_tokens=256)
+    accepted = [variants.fall_back(text) for text in refusals]
+    assert (str(variants.current) if accepted[-1] else None) == expected
 
 
 @pytest.mark.parametrize(
-    ("variant", "tokens", "rung"),
+    ("variant", "tokens", "expected"),
     [
         (None, 16, BodyVariant(OLD, 16)),
         ("max_completion_tokens:64", 16, BodyVariant(NEW, 64)),
@@ -55,8 +55,8 @@ def test_the_ladder(start: str, refusals: list[str], expected: str | None) -> No
         ("max_tokens:many", 16, BodyVariant(OLD, 16)),
     ],
 )
-def test_the_first_rung(variant: str | None, tokens: int, rung: BodyVariant) -> None:
-    assert first_variant(variant, tokens) == rung
+def test_the_first_variant(variant: str | None, tokens: int, expected: BodyVariant) -> None:
+    assert first_variant(variant, tokens) == expected
 
 
 def test_who_spent_all_tokens_lives() -> None:

@@ -24,7 +24,7 @@ from orchestrator.rules.audit.invariants import (
     Violation,
     turned,
 )
-from orchestrator.rules.audit.quota_audit import is_over_quota
+from orchestrator.rules.audit.quota_audit import exceeds_quota
 from orchestrator.rules.audit.wait_limits import wait_limits
 from orchestrator.rules.billing import money
 from orchestrator.rules.billing.groups import grouped
@@ -535,9 +535,9 @@ def test_sessions_at_rest_are_as_many_as_were_counted() -> None:
 
 def test_who_holds_no_more_than_now_allowed_needs_no_second_look() -> None:
     facts = AccountFacts(account=an_account(), posted=Decimal(100), plan=PAYG, total=20, concurrent=2)
-    assert not is_over_quota(facts)
-    assert is_over_quota(replace(facts, concurrent=3))
-    assert not is_over_quota(replace(facts, plan=CONTRACT, concurrent=3))
+    assert not exceeds_quota(facts)
+    assert exceeds_quota(replace(facts, concurrent=3))
+    assert not exceeds_quota(replace(facts, plan=CONTRACT, concurrent=3))
 
 
 def test_a_late_step_is_nobodys_or_somebodys_who_let_it_go() -> None:

@@ -55,11 +55,11 @@ def test_an_ended_placement_stays_ended(state: PlacementState) -> None:
 
 
 @given(st.lists(st.sampled_from(State), max_size=30))
-def test_no_walk_through_the_table_leaves_an_end_again(wishes: list[State]) -> None:
+def test_no_walk_through_the_table_leaves_an_end_again(targets: list[State]) -> None:
     walk = [State.CREATED]
-    for wish in wishes:
-        if wish in SESSION_TRANSITIONS[walk[-1]]:
-            walk.append(checked(walk[-1], wish))
+    for target in targets:
+        if target in SESSION_TRANSITIONS[walk[-1]]:
+            walk.append(checked(walk[-1], target))
     assert all(before not in TERMINAL for before, _ in pairwise(walk))
 
 

@@ -23,7 +23,7 @@ BUSY = frozenset({"ping_due._ping_again_soon"})
 FLOWS = Path(orchestrator.flows.__file__).parent
 _NOWHERE = httpx.MockTransport(lambda _request: httpx.Response(404))
 #: Only the command line and the console call these: a person sees one fail, and calls it again.
-BY_HAND = frozenset({"brake.release_brakes", "accept_clock.accept_clock", "try_out.try_out"})
+BY_OPERATORS = frozenset({"brake.release_brakes", "accept_clock.accept_clock", "try_out.try_out"})
 #: Tokens of the HTTP API: made by a person, who sees it fail; and the note of a use, which the next request repeats.
 OF_TOKENS = frozenset({"tokens.create_token", "tokens.authenticate"})
 #: Webhooks: put by a person, who sees it fail, or taken from the file by each worker as it starts.
@@ -60,7 +60,7 @@ def _methods(platform: Upstream) -> Iterator[str]:
 def _silent_commits(tellings: Sequence[Telling]) -> list[str]:
     points = {point for telling in tellings for point in telling.points}
     seen = {point.partition(" commit of ")[2] for point in points if " commit of " in point}
-    apart = BY_HAND | OF_TOKENS | OF_WEBHOOKS | AFTER_A_JUMP | MANY_STOPS | BUSY
+    apart = BY_OPERATORS | OF_TOKENS | OF_WEBHOOKS | AFTER_A_JUMP | MANY_STOPS | BUSY
     return sorted(name for name in committing() if name not in seen | apart)
 
 

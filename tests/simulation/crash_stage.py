@@ -67,8 +67,8 @@ class Stage:
 
     async def create(self, **kwargs: Any) -> str:
         """Return the id of a new session."""
-        wish = {"account_id": "acme", "model_id": "model", **kwargs}
-        outcome = await self.job("session.create", **wish)
+        arguments = {"account_id": "acme", "model_id": "model", **kwargs}
+        outcome = await self.job("session.create", **arguments)
         assert outcome["ok"], outcome
         return str(outcome["result"]["id"])
 

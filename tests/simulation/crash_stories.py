@@ -143,7 +143,7 @@ async def _key_is_refused(stage: Stage) -> None:
     await stage.passes(MINUTE)
 
 
-async def _next_rung_comes_too_late(stage: Stage) -> None:
+async def _next_fallback_comes_too_late(stage: Stage) -> None:
     stage.fault("refuses_max_tokens", "chat", times=None)
     stage.crash.latency = 1.2
     session = await stage.create()
@@ -285,7 +285,7 @@ STORIES: tuple[Story, ...] = (
     Story(name="key is refused", plot=_key_is_refused, providers=("morph",)),
     Story(name="receives SIGTERM", plot=_receives_sigterm, providers=("morph",)),
     Story(name="only the list says that it ended", plot=_only_the_list_says_so, providers=("studio",)),
-    Story(name="next rung comes too late", plot=_next_rung_comes_too_late, providers=("alpha",)),
+    Story(name="next fallback comes too late", plot=_next_fallback_comes_too_late, providers=("alpha",)),
     Story(name="reads balances for half a day", plot=_reads_balances, providers=("node",)),
     Story(name="provider is at fault", plot=_provider_is_at_fault, providers=("alpha", "beta")),
     *DOUBTS,

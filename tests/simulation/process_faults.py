@@ -1,4 +1,4 @@
-"""Fates of processes, database and broker: no faults at all, or all kinds of faults, by a seed."""
+"""Faults of processes, database and broker: no faults at all, or all kinds of faults, by a seed."""
 
 import asyncio
 import random

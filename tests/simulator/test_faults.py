@@ -141,7 +141,7 @@ def test_the_other_name_of_the_limit_is_refused_too(server: SimulatorServer, cha
     assert chat().status_code == 200
 
 
-def test_a_ladder_of_limits_can_be_climbed(server: SimulatorServer, chat: Chat) -> None:
+def test_token_limits_can_refuse_one_by_one(server: SimulatorServer, chat: Chat) -> None:
     server.fault("refuses_max_tokens")
     body = {**ping_body("llama"), "max_completion_tokens": 16}
     del body["max_tokens"]

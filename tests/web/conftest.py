@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.web.browser import Browser, NoBrowser
-from tests.web.live import Live, live_platform, stock
+from tests.web.live import LiveInstallation, live_platform, stock
 
 pytestmark = [pytest.mark.web, pytest.mark.timeout(900)]
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.web, pytest.mark.timeout(900)]
 class Shown:
     """What tests look at: a platform, its sessions by name, and a browser that has signed in by the link."""
 
-    live: Live
+    live: LiveInstallation
     ids: dict[str, str]
     browser: Browser
 

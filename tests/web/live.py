@@ -120,7 +120,7 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
 _PRICES = {"mistral-7b": "0.90", "vision-7b": "2.40", "whisper-large": "0.60"}
 
 
-class Live:
+class LiveInstallation:
     """A running platform."""
 
     def __init__(self, directory: Path, url: str, simulator: str, link: str) -> None:
@@ -177,7 +177,7 @@ class Live:
 
 
 @contextmanager
-def live_platform(directory: Path, *, read_only: bool = False) -> Iterator[Live]:
+def live_platform(directory: Path, *, read_only: bool = False) -> Iterator[LiveInstallation]:
     """Start everything, stock it, and end it afterwards."""
     (directory / "world.json").write_text(json.dumps(_WORLD))
     ready = directory / "simulator.ready"
@@ -193,14 +193,14 @@ def live_platform(directory: Path, *, read_only: bool = False) -> Iterator[Live]
             link = eventually(lambda: _link_in(directory / "platform.log"), "the link")
             assert link is not None
             eventually(lambda: _is_ready(url), "the API")
-            live = Live(directory, url, simulator, link)
+            live = LiveInstallation(directory, url, simulator, link)
             try:
                 yield live
             finally:
                 live.close()
 
 
-def stock(live: Live) -> dict[str, str]:
+def stock(live: LiveInstallation) -> dict[str, str]:
     """Put models and accounts, and bring sessions into every state; return their ids by name."""
     for account in ("acme", "globex"):
         live.send("PUT", f"/accounts/{account}", {"plan": "payg", "currency": "USD"})

@@ -135,10 +135,10 @@ def _process(
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    for patience in (LEAVE, LEAVE_AT_ONCE):
+    for seconds in (LEAVE, LEAVE_AT_ONCE):
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
+            process.wait(seconds)
             return
     process.kill()
     process.wait()

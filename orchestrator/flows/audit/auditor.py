@@ -18,7 +18,7 @@ from orchestrator.rules.audit.invariants import (
     Invariant,
     Violation,
 )
-from orchestrator.rules.audit.quota_audit import is_over_quota
+from orchestrator.rules.audit.quota_audit import exceeds_quota
 from orchestrator.rules.audit.wait_limits import WaitLimits, longest_unwell, wait_limits
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Session
@@ -216,7 +216,7 @@ class Auditor:
             return facts
         usage = tx.sessions.usage(facts.account.id, now.at, self._services.config.cleanup_debts())
         held = replace(facts, total=usage.total, concurrent=usage.concurrent, nodes=usage.nodes)
-        if not is_over_quota(held):
+        if not exceeds_quota(held):
             return held
         return replace(held, admissions=tx.audit.admissions(facts.account.id))
 

@@ -27,7 +27,7 @@ def close_session(services: Services, tx: Transaction, request: CloseSession) ->
     if session.state not in TERMINAL | {State.STOPPING}:
         session = stops.stop(work, session, StopReason(request.reason), work.now, request.detail)
     if request.confirm or request.force:
-        session = _end_by_hand(work, session, request)
+        session = _force_close(work, session, request)
     elif found_as is State.STOPPING:
         _retry(work, session)
     work.finish()
@@ -54,7 +54,7 @@ def _retry(work: AccountWork, session: Session) -> None:
             force_close.retry(work.tx, placement, work.now)
 
 
-def _end_by_hand(work: AccountWork, session: Session, request: CloseSession) -> Session:
+def _force_close(work: AccountWork, session: Session, request: CloseSession) -> Session:
     for placement in work.tx.placements.unended(session.id):
         force_close.end(work.tx, placement, request, work.now)
     work.placements.pop(session.id, None)

@@ -14,7 +14,7 @@ from orchestrator.rules.audit.invariants import (
     StateEvent,
     Violation,
 )
-from orchestrator.rules.audit.quota_audit import over_quota
+from orchestrator.rules.audit.quota_audit import quota_excesses
 from orchestrator.rules.audit.wait_limits import longest_unwell
 from orchestrator.rules.billing import money
 from orchestrator.rules.billing.groups import Group, grouped, is_counted_as
@@ -82,7 +82,7 @@ def judge_account(facts: AccountFacts, now: AuditContext) -> Iterator[Violation]
     for check, problems in (
         (Invariant.BALANCE, _balance(facts)),
         (Invariant.FUNDS, _funds(facts, now)),
-        (Invariant.QUOTA, over_quota(facts)),
+        (Invariant.QUOTA, quota_excesses(facts)),
         (Invariant.COUNTS, _counts(facts)),
         (Invariant.COUNTS, _groups(facts)),
         (Invariant.ARCHIVE, archived_money(facts.archived)),

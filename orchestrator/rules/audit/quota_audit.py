@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from orchestrator.rules.audit.invariants import AccountFacts, Admission
 
 
-def over_quota(facts: AccountFacts) -> Iterator[str]:
+def quota_excesses(facts: AccountFacts) -> Iterator[str]:
     """Yield by how much admissions exceeded the account's quota."""
     for what, held, name in _over_what_is_allowed_now(facts):
         allowed = _allowed_to_the_newest(facts.admissions, name)
@@ -17,7 +17,7 @@ def over_quota(facts: AccountFacts) -> Iterator[str]:
             yield f"session {session.id} has {session.nodes} nodes, {most} were allowed when it came"
 
 
-def is_over_quota(facts: AccountFacts) -> bool:
+def exceeds_quota(facts: AccountFacts) -> bool:
     """Return whether the account holds more than its plan allows now: then the limits at its admissions must be read
     too."""
     return any(_over_what_is_allowed_now(facts))

@@ -9,7 +9,7 @@ from orchestrator.providers.drivers.fpt.templates import ENDED, CallTable, Close
 from orchestrator.providers.port.driver import Life
 
 #: The key below the table, and what is wrong there.
-Said: TypeAlias = tuple[str, str]
+OptionFault: TypeAlias = tuple[str, str]
 
 #: What the open must have sent to the platform before another call can address a session by it.
 _OURS = frozenset({"name", "placement_id"})
@@ -21,7 +21,7 @@ _NOTHING_FINDS = (
 )
 
 
-def faults_of(table: CallTable, others: Mapping[str, Any]) -> list[Said]:
+def faults_of(table: CallTable, others: Mapping[str, Any]) -> list[OptionFault]:
     """Yield every fault. `others`: the options that are well-formed, checked so far."""
     match table:
         case StatusTable():
@@ -35,7 +35,7 @@ def faults_of(table: CallTable, others: Mapping[str, Any]) -> list[Said]:
             return []
 
 
-def _unaddressed(table: CallTable, others: Mapping[str, Any]) -> Iterator[Said]:
+def _unaddressed(table: CallTable, others: Mapping[str, Any]) -> Iterator[OptionFault]:
     if not table.placeholders & _ADDRESS and not others.get("exclusive_credentials"):
         yield (
             "url",
@@ -44,7 +44,7 @@ def _unaddressed(table: CallTable, others: Mapping[str, Any]) -> Iterator[Said]:
         )
 
 
-def _words(table: StatusTable, others: Mapping[str, Any]) -> Iterator[Said]:
+def _words(table: StatusTable, others: Mapping[str, Any]) -> Iterator[OptionFault]:
     lives = set(table.words.values())
     by_error = any(meaning.means == "gone" for meaning in others.get("errors", ()))
     if not lives & set(ENDED) and not by_error:
@@ -57,7 +57,7 @@ def _words(table: StatusTable, others: Mapping[str, Any]) -> Iterator[Said]:
         yield "words", 'no word means that it lives: give the word for it "running" or "starting"'
 
 
-def _of_both(table: StatusTable, others: Mapping[str, Any]) -> Iterator[Said]:
+def _of_both(table: StatusTable, others: Mapping[str, Any]) -> Iterator[OptionFault]:
     """Yield words to which the list and the status give different meanings, if both use the same words."""
     listed = others.get("list")
     live = {word.lower() for word in listed.live_words} if listed else set()
@@ -73,7 +73,7 @@ def _of_both(table: StatusTable, others: Mapping[str, Any]) -> Iterator[Said]:
         )
 
 
-def _nameless(table: OpenTable, others: Mapping[str, Any]) -> Iterator[Said]:
+def _nameless(table: OpenTable, others: Mapping[str, Any]) -> Iterator[OptionFault]:
     if others.get("names_create") and "name" not in table.placeholders:
         yield "body", "does not send {name}: put it where the platform takes a name, or drop names_create"
     status = others.get("status")
@@ -82,7 +82,7 @@ def _nameless(table: OpenTable, others: Mapping[str, Any]) -> Iterator[Said]:
             yield "body", f"does not send {{{key}}}, and status asks by it: a lost open would count as gone"
 
 
-def _lost(table: OpenTable, others: Mapping[str, Any]) -> Iterator[Said]:
+def _lost(table: OpenTable, others: Mapping[str, Any]) -> Iterator[OptionFault]:
     """Yield what prevents the driver from finding a lost open, or from using or closing what it opened."""
     status, listed = others.get("status"), others.get("list")
     later = status.endpoint_url if status else None
@@ -101,7 +101,7 @@ def _lost(table: OpenTable, others: Mapping[str, Any]) -> Iterator[Said]:
         yield from _endpoint(table.endpoint_url, others, "this answer contains", "its path here")
 
 
-def _endpoint(path: str | None, others: Mapping[str, Any], what: str, where: str) -> Iterator[Said]:
+def _endpoint(path: str | None, others: Mapping[str, Any], what: str, where: str) -> Iterator[OptionFault]:
     if not path and not others.get("endpoint_url"):
         yield (
             "endpoint_url",
@@ -110,7 +110,7 @@ def _endpoint(path: str | None, others: Mapping[str, Any], what: str, where: str
         )
 
 
-def _untold(table: CloseTable, others: Mapping[str, Any]) -> Iterator[Said]:
+def _untold(table: CloseTable, others: Mapping[str, Any]) -> Iterator[OptionFault]:
     opening = others.get("open")
     for key in sorted(table.placeholders & _OURS - (opening.placeholders if opening else _OURS)):
         yield (

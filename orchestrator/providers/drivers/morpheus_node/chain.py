@@ -72,12 +72,12 @@ class Chain:
         self._base_url = base_url.rstrip("/")
         self._read_timeout = read_timeout_seconds
 
-    async def open(self, order: Order, wish: Mapping[str, Any], timeout_seconds: float, rest: float) -> str:
+    async def open(self, order: Order, body: Mapping[str, Any], timeout_seconds: float, rest: float) -> str:
         """Open a session and return its id. Raises what `Driver.open` may raise; `rest` is how long a contender
         waits."""
         bid = order.options.get("bid_id")
         path = f"bids/{_part(bid)}/session" if bid else f"models/{_part(order.model)}/session"
-        return _opened(await self._post(path, order.secret, wish, timeout_seconds), rest)
+        return _opened(await self._post(path, order.secret, body, timeout_seconds), rest)
 
     async def close(self, session_id: str, secret: Secret | None, timeout_seconds: float) -> Closed:
         """Close a session. Raises NotClosed where the node did not say that it is closed."""

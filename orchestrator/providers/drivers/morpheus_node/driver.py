@@ -85,7 +85,7 @@ class MorpheusNodeDriver:
     async def open(self, order: Order) -> Placed:
         rest, timeout = self._options.nonce_rest_seconds, self._options.open_timeout_seconds
         began = monotonic()
-        session_id = await self._chain.open(order, self._wish(order), timeout, rest)
+        session_id = await self._chain.open(order, self._open_body(order), timeout, rest)
         left = (timeout - (monotonic() - began)) / 2  # this look must not cost the caller the id of the open
         return Placed(
             handle=session_id,
@@ -196,7 +196,7 @@ class MorpheusNodeDriver:
             misconfigured=self._wallet.is_anothers(session),
         )
 
-    def _wish(self, order: Order) -> dict[str, Any]:
+    def _open_body(self, order: Order) -> dict[str, Any]:
         if order.options.get("bid_id"):
             return {"sessionDuration": asked_seconds(order)}
         return {

@@ -148,7 +148,7 @@ def test_an_orphan_is_in_the_report_and_costs_money_there(world: World) -> None:
 
 
 @pytest.mark.parametrize(("how", "kept"), [(FORCE, 1), (CONFIRM, 0)])
-def test_an_orphan_can_be_ended_by_hand(world: World, how: dict[str, Any], kept: int) -> None:
+def test_an_orphan_can_be_force_closed(world: World, how: dict[str, Any], kept: int) -> None:
     orphan = an_orphan(world)
     ended = world.done("session.close", session_id=orphan, **how)
     assert (ended["placement_id"], ended["state"], ended["unproven_since"]) == (orphan, "closed", None)

@@ -54,7 +54,7 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-def _wild(job: str) -> st.SearchStrategy[dict[str, Any]]:
+def _arbitrary(job: str) -> st.SearchStrategy[dict[str, Any]]:
     """Draw a request that is mostly right, with any value in one field or two."""
     fields = JOBS[job].model_fields
     likely = {name: LIKELY.get(name, IDS | NUMBERS | TEXTS | st.booleans()) for name in fields}
@@ -76,9 +76,9 @@ def test_no_request_can_break_a_job(make_world: MakeWorld, job: str) -> None:
     before, numbers = [dump(world)], itertools.count()
 
     @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(_wild(job) | JSON)
+    @given(_arbitrary(job) | JSON)
     def outcomes(kwargs: Any) -> None:
-        outcome = perform(world.services, f"wild-{next(numbers)}", job, kwargs)
+        outcome = perform(world.services, f"arbitrary-{next(numbers)}", job, kwargs)
         now = dump(world)
         if not outcome["ok"]:
             assert outcome["error"]["code"] in set(ErrorCode)
