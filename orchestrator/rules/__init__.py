@@ -12,7 +12,7 @@ text          which characters text may contain, and how it is shown
 sessions      what a session does next: pings, doubts, stops
 billing       what a session costs, and when the funds end
 admission     whether a session may start, and where
-upstream      whether a provider, a key or a network is at fault
+upstream      whether a provider, a key or a network is at fault; what answers about placements mean
 reconcile     a provider's list compared with our rows
 audit         what must hold of the stored rows
 trial         what other rules would do to the fleet

@@ -97,7 +97,7 @@ DEFECTS: Sequence[Defect] = (
             Edit(
                 within="settle_opened",
                 sound="""
-                    if session.state is not State.STARTING or session.placements != placement.n:
+                    if not rule.is_awaited(session, placement):
                         transitions.begin_close(work, current, session)
                         return
                 """,

@@ -173,8 +173,8 @@ MISJUDGEMENTS: Sequence[Defect] = (
         what="what is open without a session is not closed, though its platform closes by id",
         edits=[
             Edit(
-                within="_cannot_be_closed_by_us",
-                sound="placement.session_id is None and not driver.card.lifecycle.closes_by_id",
+                within="closes_by_its_own_end",
+                sound="placement.session_id is None and not closes_by_id",
                 broken="placement.session_id is None",
             ),
         ],

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from orchestrator.rules.states import State
-from orchestrator.rules.values import Model, ModelType, Plan, Policy, Session
+from orchestrator.rules.states import PlacementState, State
+from orchestrator.rules.values import ZERO, Model, ModelType, Placement, Plan, Policy, Session
 
 T0 = datetime(2025, 9, 15, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -42,6 +42,27 @@ def a_running_session(**changes: Any) -> Session:
     """Return a session that has been running since T0, for the first time."""
     running = {"state": State.RUNNING, "starting_at": T0, "running_at": T0, "running_since": T0}
     return a_session(**running | changes)
+
+
+def a_placement(**changes: Any) -> Placement:
+    """Return the first placement of a session, which serves since it was made."""
+    plain: dict[str, Any] = {
+        "id": "p-1",
+        "session_id": "s-1",
+        "account_id": "acme",
+        "n": 1,
+        "provider": "a",
+        "credential": "env:A",
+        "model_id": "llama",
+        "provider_model_id": "llama",
+        "model_type": ModelType.LLM,
+        "price_per_node_hour": ZERO,
+        "currency": "USD",
+        "state": PlacementState.OPEN,
+        "duration_seconds": 3600,
+        "created_at": T0,
+    }
+    return Placement(**plain | changes)
 
 
 def a_model(**changes: Any) -> Model:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.audit.wait_limits import held_at_most, spread
 from orchestrator.rules.sessions.decide import (
     BecomeRunning,
     Decision,
@@ -25,7 +24,7 @@ from orchestrator.rules.sessions.decide import (
     plan_steps,
     without_doubts,
 )
-from orchestrator.rules.sessions.pings import may_be_the_last
+from orchestrator.rules.sessions.pings import held_at_most, may_be_the_last, spread
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Due, Policy, Session, Verdict
 from tests.due import due_at, step_of

@@ -16,9 +16,8 @@ from orchestrator.rules.admission.places import (
     remembered,
 )
 from orchestrator.rules.states import PlacementState
-from orchestrator.rules.values import Brake, ModelType, Placement, RefusedBy
-from orchestrator.rules.values.zero import ZERO
-from tests.rules.builders import HOUR, MINUTE, T0
+from orchestrator.rules.values import Brake, Placement, RefusedBy
+from tests.rules.builders import HOUR, MINUTE, T0, a_placement
 
 
 def a_brake(provider: str, credential: str | None = None) -> Brake:
@@ -82,26 +81,6 @@ def test_no_provider_is_lost_and_none_is_tried_again_before_all_others(
     been = {provider for provider, _ in keys}
     unbraked = [one.provider for one in place_candidates(["a", "b", "c"], [], keys)]
     assert set(unbraked[: 3 - len(been)]) == {"a", "b", "c"} - been
-
-
-def a_placement(**changes: Any) -> Placement:
-    plain: dict[str, Any] = {
-        "id": "p-1",
-        "session_id": "s-1",
-        "account_id": "acme",
-        "n": 1,
-        "provider": "a",
-        "credential": "env:A",
-        "model_id": "llama",
-        "provider_model_id": "llama",
-        "model_type": ModelType.LLM,
-        "price_per_node_hour": ZERO,
-        "currency": "USD",
-        "state": PlacementState.OPEN,
-        "duration_seconds": 3600,
-        "created_at": T0,
-    }
-    return Placement(**plain | changes)
 
 
 @pytest.mark.parametrize(

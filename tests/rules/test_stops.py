@@ -16,6 +16,7 @@ from orchestrator.rules.sessions.stops import (
     interactions_limit,
     next_stop,
     proves_use,
+    reason_without_place,
 )
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import BudgetPeriod, Policy, Session
@@ -390,3 +391,11 @@ def test_what_is_asked_from_a_provider(session: Session, policy: Policy, now: An
 
 def test_never_less_than_the_provider_sells() -> None:
     assert ask_duration(a_starting_session(max_duration_seconds=1), POLICY, 7200, T0) == 7200
+
+
+@pytest.mark.parametrize(
+    ("session", "reason"),
+    [(a_starting_session(), StopReason.START_FAILED), (a_starting_session(running_at=T0), StopReason.DEAD)],
+)
+def test_without_a_place_left_it_failed_or_died(session: Session, reason: StopReason) -> None:
+    assert reason_without_place(session) is reason

@@ -17,7 +17,7 @@ from orchestrator.providers.port.driver import Auth, Driver, Secret
 from orchestrator.providers.port.questions import AsksEndpoints
 from orchestrator.rules.billing.groups import FEW
 from orchestrator.rules.states import Step
-from orchestrator.rules.upstream.retries import resolve_after
+from orchestrator.rules.upstream.placements import resolve_after
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.settings import Configuration, SecretStore
 from orchestrator.settings.secrets import KeyRing, KeyRings

@@ -12,7 +12,8 @@ from orchestrator.flows.lifecycle.transitions import (
     starting_at,
     waiting_at,
 )
-from orchestrator.rules.states import SERVING, UNENDED, State, StopReason, end_state
+from orchestrator.rules.sessions.stops import reason_without_place
+from orchestrator.rules.states import SERVING, UNENDED, State, end_state
 from orchestrator.rules.values import Placement, Session
 from orchestrator.rules.values.copies import replace
 
@@ -119,5 +120,5 @@ def _place_again(work: AccountWork, session: Session) -> Session:
     placed = next_attempt(work, current, current)
     if placed is not None:
         return placed
-    reason = StopReason.DEAD if current.ever_ran else StopReason.START_FAILED
-    return stops.stop(work, current, reason, work.now, current.stop_detail or "no provider left to try")
+    why = current.stop_detail or "no provider left to try"
+    return stops.stop(work, current, reason_without_place(current), work.now, why)

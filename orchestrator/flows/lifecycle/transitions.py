@@ -10,6 +10,7 @@ from orchestrator.flows.lifecycle.places import Place
 from orchestrator.rules.sessions.pings import given_back, without_doubts
 from orchestrator.rules.sessions.stops import ask_duration
 from orchestrator.rules.states import PlacementState, State, Step
+from orchestrator.rules.upstream.placements import found_closed
 from orchestrator.rules.values import Due, Model, Placement, Session
 from orchestrator.rules.values.copies import replace
 from orchestrator.store.transaction import Transaction
@@ -109,11 +110,7 @@ def end_found_closed(
     tx: Transaction, placement: Placement, handle: str, proof: str, now: datetime
 ) -> Placement:
     """End a placement as closed: the resource that its lost open had made was found, and closed."""
-    left = placement.orphans_at_most
-    more = placement.possible_orphans and left != 1  # the resource found was one of the possible orphans
-    known = replace(
-        placement, handle=handle, possible_orphans=more, orphans_at_most=left - 1 if left else left
-    )
+    known = found_closed(placement, handle)
     return _end(tx, known, PlacementState.CLOSED, proof, now, before=placement)
 
 

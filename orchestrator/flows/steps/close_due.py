@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.pipeline import run_once
@@ -18,16 +18,12 @@ from orchestrator.flows.steps.under_lease import Held, lock_under_lease
 from orchestrator.flows.upstream import witness
 from orchestrator.observability import metrics
 from orchestrator.providers.port.driver import Closed, Driver, Target
-from orchestrator.providers.port.errors import NotClosed, ProviderError, failed_here_in
+from orchestrator.providers.port.errors import NotClosed, ProviderError, failure_of
 from orchestrator.rules.events import ownership_lost
 from orchestrator.rules.states import PlacementState, Step
-from orchestrator.rules.upstream import local_faults
-from orchestrator.rules.upstream.retries import close_again_after
-from orchestrator.rules.values import Due, Placement, Policy
+from orchestrator.rules.upstream import placements as rule
+from orchestrator.rules.values import Placement, Policy
 from orchestrator.store.transaction import Transaction
-
-#: A close that was not claimed this long after it was due counts as unserved: no worker can do it.
-UNSERVED_AFTER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +57,7 @@ class CloseStep(PlacementStep[CloseContext, Closed]):
     async def ask(self, services: Services, driver: Driver, claimed: Claimed[CloseContext]) -> Closed:
         """Close at the platform; without a way to, wait for its own end."""
         placement = claimed.placement
-        if _cannot_be_closed_by_us(driver, placement):
+        if rule.closes_by_its_own_end(placement, closes_by_id=driver.card.lifecycle.closes_by_id):
             return _ended_by_itself(placement, claimed.at)
         timeout = services.policy(driver.name).close_timeout_seconds
         try:
@@ -131,10 +127,9 @@ def mark_unserved(services: Services, limit: int = 100) -> int:
 
     def mark(tx: Transaction) -> int:
         now = tx.now()
-        found = tx.placements.unserved(now - UNSERVED_AFTER, limit)
+        found = tx.placements.unserved(now - rule.UNSERVED_AFTER, limit)
         for placement in found:
-            said = placement.last_answer or "no worker tries it: its provider or its secret is missing here"
-            tx.placements.save(placement, replace(placement, unproven_since=now, last_answer=said))
+            tx.placements.save(placement, rule.unserved(placement, now))
         return len(found)
 
     return services.database.transact(mark)
@@ -171,34 +166,20 @@ def _lag(held: Held, now: datetime) -> float | None:
 def _settle_unproven(
     services: Services, tx: Transaction, placement: Placement, error: ProviderError, now: datetime
 ) -> None:
-    policy = services.policy(placement.provider)
     if (
         placement.unproven_since is None and placement.account_id is not None
     ):  # when it becomes our debt is known
         tx.queues.wake_next_queued(placement.account_id, now)
-    wait = close_again_after(failed_here_in(error), placement.attempts, policy, services.jitter())
-    tx.placements.save(
-        placement,
-        replace(
-            placement,
-            unproven_since=placement.unproven_since or now,
-            last_answer=str(error),
-            due=Due(Step.CLOSE, now + timedelta(seconds=wait)),
-            lease=None,
-            attempts=local_faults.attempts_after(failed_here_in(error), placement.attempts),
-        ),
-    )
+    policy = services.policy(placement.provider)
+    later = rule.without_proof(placement, failure_of(error), policy, services.jitter(), now)
+    tx.placements.save(placement, later)
 
 
 def _ended_by_itself(orphan: Placement, now: datetime | None) -> Closed:
     """Return the declared end as the proof, where a key is the only address. Raises NotClosed before it; without a
     declared end, an operator must force the close."""
     end = orphan.declared_end_at
-    if end is None or now is None or now < end:
+    if not rule.is_past_its_end(orphan, now):
         outlook = f"ends by itself at {end:%Y-%m-%d %H:%M:%S} UTC" if end else "may run for ever"
         raise NotClosed(f"the platform cannot close this orphan by its id: it {outlook}")
     return Closed(proof=f"an orphan; the platform's own end at {end} has passed")
-
-
-def _cannot_be_closed_by_us(driver: Driver, placement: Placement) -> bool:
-    return placement.session_id is None and not driver.card.lifecycle.closes_by_id

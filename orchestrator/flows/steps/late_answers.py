@@ -1,7 +1,7 @@
 """Record answers that come after the lease was lost: call nothing and decide nothing, but keep every handle."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from orchestrator.flows.engine.provider_steps import Answer
@@ -11,6 +11,7 @@ from orchestrator.flows.steps.under_lease import Held
 from orchestrator.providers.port.driver import Placed
 from orchestrator.rules.sessions.names import is_usable_handle
 from orchestrator.rules.states import UNENDED
+from orchestrator.rules.upstream.placements import ends_at
 from orchestrator.rules.values import Placement
 from orchestrator.store.transaction import Transaction
 
@@ -26,7 +27,9 @@ def record(services: Services, tx: Transaction, held: Held, answer: Answer[Any, 
     if placement.handle is None and placement.state in UNENDED and placement.candidate in (None, handle):
         tx.placements.save(placement, replace(placement, candidate=handle))
     elif not tx.placements.handle_is_known(placement.provider, handle):
-        orphans.add_of(services, tx, placement, handle, tx.now(), _end_of(placement, answer.said, tx.now()))
+        lasts = answer.said.lasts_seconds or placement.duration_seconds
+        end = ends_at(placement, answer.said.ends_at, lasts, tx.now())
+        orphans.add_of(services, tx, placement, handle, tx.now(), end)
 
 
 def disown_candidate(
@@ -40,10 +43,5 @@ def disown_candidate(
         or tx.placements.handle_is_known(placement.provider, candidate)
     ):
         return
-    ends_at = (placement.sent_at or now) + timedelta(seconds=placement.duration_seconds)
-    orphans.add_of(services, tx, placement, candidate, now, ends_at)
-
-
-def _end_of(placement: Placement, placed: Placed, now: datetime) -> datetime:
-    lasts = timedelta(seconds=placed.lasts_seconds or placement.duration_seconds)
-    return placed.ends_at or (placement.sent_at or now) + lasts
+    end = ends_at(placement, None, placement.duration_seconds, now)
+    orphans.add_of(services, tx, placement, candidate, now, end)

@@ -12,11 +12,10 @@ from orchestrator.flows.engine.provider_steps import Answer, Claimed
 from orchestrator.flows.engine.services import Services, open_lease
 from orchestrator.flows.lifecycle.due_stops import run_after_stops
 from orchestrator.flows.steps import late_answers
-from orchestrator.flows.steps.after_open import never_sent, settle_answer
+from orchestrator.flows.steps.after_open import settle_answer
 from orchestrator.flows.steps.placement_steps import PlacementStep, StepTimes
 from orchestrator.flows.steps.targets import OpenContext, order_of
 from orchestrator.flows.steps.under_lease import lock_under_lease
-from orchestrator.providers.port.card import Card
 from orchestrator.providers.port.driver import Driver, NotPlaced, Placed
 from orchestrator.providers.port.errors import (
     KeyNotFree,
@@ -48,13 +47,6 @@ class _Freeing:
         if not await self._services.loop.beside(self._services.database.transact, note):
             raise NotSent("the lease was lost while the key was freed")
         self.over = True
-
-
-def is_to_be_closed(card: Card, placement: Placement) -> bool:
-    """Return whether the resolve must end what it finds. It must if the placement is to be closed, if no open was sent
-    for it, or if adopting it would repeat a failed open, which may open as many sessions as the first may have left."""
-    failed = placement.orphans_at_most is not None
-    return placement.closing_since is not None or failed or never_sent(card, placement)
 
 
 A = TypeVar("A", bound=Placed | NotPlaced)

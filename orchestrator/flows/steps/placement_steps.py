@@ -20,7 +20,7 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.flows.steps.give_back import give_back
 from orchestrator.flows.upstream import local_faults
 from orchestrator.providers.port.errors import failed_here_in
-from orchestrator.rules.audit.wait_limits import spread
+from orchestrator.rules.sessions.pings import spread
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.store.transaction import Transaction
 

@@ -6,12 +6,13 @@ from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.pipeline import run_once
 from orchestrator.flows.engine.provider_steps import Claimed
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.steps.open_due import OpeningStep, is_to_be_closed
+from orchestrator.flows.steps.open_due import OpeningStep
 from orchestrator.flows.steps.targets import OpenContext, order_of
 from orchestrator.flows.upstream import witness
 from orchestrator.providers.port.driver import Driver, NotPlaced, Placed
 from orchestrator.providers.port.errors import OutcomeUnknown
 from orchestrator.rules.states import Step
+from orchestrator.rules.upstream.placements import is_unwanted
 
 
 class ResolveStep(OpeningStep[Placed | NotPlaced]):
@@ -24,7 +25,7 @@ class ResolveStep(OpeningStep[Placed | NotPlaced]):
     ) -> Placed | NotPlaced:
         """Look for what the open may have opened, and end it if it is not wanted."""
         timeout = services.policy(driver.name).open_timeout_seconds
-        unwanted = is_to_be_closed(driver.card, claimed.placement)
+        unwanted = is_unwanted(claimed.placement, frees_key=driver.card.identity.frees_key)
         try:
             async with asyncio.timeout(timeout):
                 order = order_of(services, claimed)

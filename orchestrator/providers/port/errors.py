@@ -1,7 +1,12 @@
 """How a driver's call fails, named by what the caller can do next."""
 
+from dataclasses import replace
+
 from orchestrator.providers.port.driver import Probe
+from orchestrator.rules.upstream.alarms import AlarmKind
 from orchestrator.rules.upstream.local_faults import LocalFault
+from orchestrator.rules.upstream.placements import FailedCall
+from orchestrator.rules.values import RefusedBy
 
 
 class ProviderError(Exception):
@@ -13,6 +18,8 @@ class ProviderError(Exception):
     """The ping that an open or a close sent to find out, as it costs what every ping costs."""
     failed_here: LocalFault | None = None
     """What failed on this machine: it says nothing of the platform."""
+    alarm: AlarmKind | None = None
+    """What an operator must look at, beyond the one session."""
 
 
 def failed_here_in(error: object) -> LocalFault | None:
@@ -28,6 +35,9 @@ def failed_here_in(error: object) -> LocalFault | None:
 class Refused(ProviderError):
     """The platform refused, and nothing was created: try the next credential or provider."""
 
+    reach = RefusedBy.CREDENTIAL
+    """What would be refused as well."""
+
 
 class ProviderFull(Refused):
     """The platform has no capacity for this now: try another provider."""
@@ -35,6 +45,8 @@ class ProviderFull(Refused):
 
 class ModelMissing(Refused):
     """The platform does not serve this model: another credential will not help."""
+
+    reach = RefusedBy.PROVIDER
 
 
 class CredentialRefused(Refused):
@@ -48,9 +60,13 @@ class CallsRetired(CredentialRefused):
 class OutOfBalance(Refused):
     """The platform's own account there is empty: an operator must top it up."""
 
+    alarm = AlarmKind.OUT_OF_BALANCE
+
 
 class Misconfigured(Refused):
     """The request as configured cannot work here: an operator must look."""
+
+    alarm = AlarmKind.MISCONFIGURED
 
 
 class NotSent(ProviderError):
@@ -72,7 +88,10 @@ class Unavailable(NotSent):
 
 
 class LacksSecret(NotSent):
-    """This worker lacks a secret that the call needs; another worker may have it."""
+    """This worker lacks a secret that the call needs; another worker may have it. It is alarmed at once, since perhaps
+    none has, and the start would fail much later."""
+
+    alarm = AlarmKind.MISCONFIGURED
 
 
 class Throttled(ProviderError):
@@ -107,3 +126,22 @@ class NotClosed(ProviderError):
 
 class CannotAsk(ProviderError):
     """The platform offers no such call."""
+
+
+def failure_of(error: ProviderError) -> FailedCall:
+    """Return the failure as rules see it."""
+    failure = FailedCall(said=str(error), fault=failed_here_in(error))
+    match error:
+        case Throttled():
+            return replace(failure, retry_after_seconds=error.retry_after_seconds)
+        case KeyNotFree():
+            return replace(failure, key_rests=error.late)
+        case OutcomeUnknown():
+            return replace(
+                failure,
+                answered=error.answered,
+                possible_orphans=error.possible_orphans,
+                orphans_at_most=error.at_most,
+            )
+        case _:
+            return failure

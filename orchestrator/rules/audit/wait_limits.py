@@ -1,18 +1,15 @@
-"""The longest waits: how far ahead a row's next step may be planned, and how retries after a shared Retry-After are
-spread."""
+"""The longest waits: how far ahead a row's next step may be planned."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from orchestrator.rules.sessions.decide import JITTER, RETRY_AFTER_INTERVALS
+from orchestrator.rules.sessions.decide import RETRY_AFTER_INTERVALS
+from orchestrator.rules.sessions.pings import JITTER
 from orchestrator.rules.states import Step
 from orchestrator.rules.upstream.brake import SLOWDOWN
-from orchestrator.rules.upstream.retries import RESOLVE_RETRY
+from orchestrator.rules.upstream.placements import RESOLVE_RETRY
 from orchestrator.rules.values import Policy
-
-#: A due ping waits for at most this many intervals while its model or key is rate-limited.
-HELD_INTERVALS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +43,3 @@ def longest_unwell(policy: Policy) -> timedelta:
     )
     waits = (RETRY_AFTER_INTERVALS + policy.dead_after_failures) * policy.ping_interval_seconds
     return timedelta(seconds=allowed + policy.brake_max_seconds + waits)
-
-
-def spread(policy: Policy) -> float:
-    """Return the seconds over which retries after a shared Retry-After are spread."""
-    return policy.ping_interval_seconds * JITTER
-
-
-def held_at_most(policy: Policy) -> float:
-    """Return for how many seconds the Retry-After of other calls delays a session's ping; its own may delay it
-    longer."""
-    return policy.ping_interval_seconds * HELD_INTERVALS

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from orchestrator.rules.backoff import backoff
 from orchestrator.rules.sessions.pings import (
+    JITTER,
     SLOWDOWN,
     Ping,
     given_back,
@@ -58,8 +59,6 @@ FIRST_PING_RETRY = 1.0
 CONFIRM_SECONDS = 1.0
 #: A provider's Retry-After, to a ping or an open, is obeyed for at most this many ping intervals.
 RETRY_AFTER_INTERVALS = 10
-#: The share of the wait by which pings and repeated closes are spread.
-JITTER = 0.1
 
 
 @dataclass(frozen=True, slots=True)

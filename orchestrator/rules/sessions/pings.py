@@ -18,6 +18,10 @@ from orchestrator.rules.values.copies import replace
 SLOWDOWN = 2.0
 #: The most interactions under way that a session stores; if there are more, the newest are kept.
 MOST_UNDER_WAY = 100
+#: The share of the wait by which pings and repeated closes are spread.
+JITTER = 0.1
+#: A due ping waits for at most this many intervals while its model or key is rate-limited.
+HELD_INTERVALS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +242,17 @@ def ping_not_needed_until(session: Usable, alive_at: datetime, policy: Policy) -
     if session.state is not State.RUNNING or not is_well(session):
         return None
     return alive_at + timedelta(seconds=policy.ping_interval_seconds)
+
+
+def spread(policy: Policy) -> float:
+    """Return the seconds over which retries after a shared Retry-After are spread."""
+    return policy.ping_interval_seconds * JITTER
+
+
+def held_at_most(policy: Policy) -> float:
+    """Return for how many seconds the Retry-After of other calls delays a session's ping; its own may delay it
+    longer."""
+    return policy.ping_interval_seconds * HELD_INTERVALS
 
 
 def _busy(noted: Session, seen: str, policy: Policy, now: datetime) -> Session:

@@ -108,6 +108,11 @@ def interactions_limit(session: Usable) -> tuple[int, StopReason] | None:
     return None if model is None else (model, StopReason.MODEL_LIMIT)
 
 
+def reason_without_place(session: Session) -> StopReason:
+    """Return why a session stops that starts, or moves, and has no place left to try."""
+    return StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
+
+
 def ask_duration(session: Session, policy: Policy, card_shortest: int, now: datetime) -> int:
     """Return for how many seconds to ask a provider: the provider's end must come after any stop of ours."""
     start_ends = _later(session.starting_at or now, policy.start_timeout_seconds)

@@ -11,8 +11,7 @@ from orchestrator.flows.engine.services import PING_BEGINS_WITHIN, Services, pin
 from orchestrator.flows.steps.targets import target_of
 from orchestrator.flows.upstream import alarms
 from orchestrator.providers.port.driver import Driver, Life, Probe, Status, Target
-from orchestrator.rules.audit.wait_limits import held_at_most, spread
-from orchestrator.rules.sessions.pings import Ping, may_be_the_last, may_hang
+from orchestrator.rules.sessions.pings import Ping, held_at_most, may_be_the_last, may_hang, spread
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.upstream.alarms import AlarmKind, alarm
 from orchestrator.rules.values import Placement, Session, Verdict

@@ -27,7 +27,7 @@ from orchestrator.rules.sessions.decide import (
     note_ping,
     without_doubts,
 )
-from orchestrator.rules.sessions.stops import idle_by
+from orchestrator.rules.sessions.stops import idle_by, reason_without_place
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.upstream.alarms import alarm, kind_of
 from orchestrator.rules.upstream.brake import (
@@ -148,8 +148,7 @@ def give_up(work: AccountWork, session: Session, noted: Session, detail: str) ->
     """Give up this attempt to start: try the next place, or end the session."""
     saved = work.keep(session, _free(noted, ping_at=None))
     if failover.next_attempt(work, saved, saved) is None:
-        reason = StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
-        stops.stop(work, saved, reason, work.now, detail)
+        stops.stop(work, saved, reason_without_place(session), work.now, detail)
 
 
 def _free(session: Session, *, ping_at: datetime | None) -> Session:
