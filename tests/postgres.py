@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import WAIT_LIMIT, eventually
 
 #: A unix socket's path may have 107 bytes: ours begins here where the usual directory has a longer name.
 _SHORT, _LONGEST = Path("/tmp"), 60
@@ -61,7 +61,7 @@ class PostgresServer:
         process.send_signal(number)
         for child in below:
             _kill(child)
-        process.wait(PATIENCE)
+        process.wait(WAIT_LIMIT)
         eventually(
             lambda: not any(Path(f"/proc/{one}").exists() for one in below), "its processes end", every=0.02
         )
@@ -99,7 +99,7 @@ class PostgresServer:
             )
 
     def _finish(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.wait(PATIENCE) == 0, self._said()
+        assert process.wait(WAIT_LIMIT) == 0, self._said()
 
     def _answers(self) -> bool:
         assert self._process is not None

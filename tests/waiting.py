@@ -8,16 +8,16 @@ from typing import TypeVar
 T = TypeVar("T")
 
 #: Seconds that anything may take on a busy machine before a test fails.
-PATIENCE = 60.0
+WAIT_LIMIT = 60.0
 
 
 class Unseen(AssertionError):
     """What should have happened did not, within the time of the test."""
 
 
-def eventually(look: Callable[[], T], what: str, patience: float = PATIENCE, every: float = 0.05) -> T:
+def eventually(look: Callable[[], T], what: str, wait_limit: float = WAIT_LIMIT, every: float = 0.05) -> T:
     """Return the first truthy answer of `look`; raise `Unseen` where none comes."""
-    give_up_at = time.monotonic() + patience
+    give_up_at = time.monotonic() + wait_limit
     while not (seen := look()):
         if time.monotonic() > give_up_at:
             raise Unseen(f"in vain waited for: {what}")

@@ -16,7 +16,7 @@ from orchestrator.rules.values import Scope
 from tests.world import World
 
 #: Seconds for one request on a busy machine.
-PATIENCE = 60.0
+WAIT_LIMIT = 60.0
 #: The body that puts a model of speech.
 SPEECH_MODEL = {
     "provider": "alpha",
@@ -48,7 +48,7 @@ class Api:
         for client in self._clients:
             client.close()
         self._server.handle_exit(15, None)
-        self._thread.join(PATIENCE)
+        self._thread.join(WAIT_LIMIT)
         assert not self._thread.is_alive()
         self._listener.close()
 
@@ -63,7 +63,7 @@ class Api:
     def client_with(self, token: str | None) -> httpx.Client:
         """Return a client with this token."""
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-        client = httpx.Client(base_url=f"{self.url}/v1", headers=headers, timeout=PATIENCE, trust_env=False)
+        client = httpx.Client(base_url=f"{self.url}/v1", headers=headers, timeout=WAIT_LIMIT, trust_env=False)
         self._clients.append(client)
         return client
 

@@ -26,8 +26,8 @@ SECOND = timedelta(seconds=1)
 OLD = T0 - GIVE_UP_AFTER - SECOND
 
 
-def eventually(look: Callable[[], Any], patience: float = 30) -> Any:
-    give_up_at = time.monotonic() + patience
+def eventually(look: Callable[[], Any], wait_limit: float = 30) -> Any:
+    give_up_at = time.monotonic() + wait_limit
     while not (seen := look()):
         assert time.monotonic() < give_up_at, "in vain"
         time.sleep(0.02)

@@ -5,13 +5,13 @@ import socket
 
 import pytest
 
-from tests.api.stage import PATIENCE, Api
+from tests.api.stage import WAIT_LIMIT, Api
 
 
 def sent(api: Api, data: bytes) -> tuple[str, bytes]:
     """Send this, and return head and body of what comes back until the connection is closed."""
     host, port = api.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+    with socket.create_connection((host, int(port)), timeout=WAIT_LIMIT) as connection:
         connection.sendall(data)
         answer = b""
         while part := connection.recv(65_536):

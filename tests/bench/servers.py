@@ -11,7 +11,7 @@ import httpx
 
 from tests.postgres import PostgresServer, postgres_server
 from tests.servers import Postgres
-from tests.waiting import PATIENCE, eventually, free_port
+from tests.waiting import WAIT_LIMIT, eventually, free_port
 
 #: Where Debian puts nginx's modules.
 _ECHO = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
@@ -96,18 +96,18 @@ def nginx(directory: Path, delays_ms: Mapping[str, float]) -> Iterator[Mapping[s
         yield urls
     finally:
         server.terminate()
-        server.wait(PATIENCE)
+        server.wait(WAIT_LIMIT)
 
 
 def requests_held(url: str) -> int:
     """Return how many requests the nginx of this base URL has received and not answered yet, on all of its ports."""
-    said = httpx.get(f"{url.removesuffix('/v1')}/status", timeout=PATIENCE, trust_env=False).text
+    said = httpx.get(f"{url.removesuffix('/v1')}/status", timeout=WAIT_LIMIT, trust_env=False).text
     return int(said.partition("Writing:")[2].split()[0]) - 1  # this one is among them
 
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=PATIENCE, trust_env=False).status_code == httpx.codes.OK
+        return httpx.get(url, timeout=WAIT_LIMIT, trust_env=False).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 

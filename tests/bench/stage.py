@@ -19,7 +19,7 @@ from tests.bench.servers import CountingServer
 from tests.bench.usage import below, cpu_seconds
 from tests.processes.platform import Jobs, Running, _as_toml
 from tests.servers import Postgres, valkey
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import WAIT_LIMIT, eventually
 
 #: The secret of every provider with one key, and what its variable is called.
 KEY, KEY_VARIABLE = "sk-bench", "BENCH_KEY"
@@ -91,7 +91,7 @@ class Stage:
     def worker(self, kind: str) -> Running:
         """Start a worker of one kind of work; return once it has reported that it lives."""
         running = self.start("worker", "--pool", kind)
-        eventually(lambda: self._lives(running, kind), f"the worker {kind}", PATIENCE)
+        eventually(lambda: self._lives(running, kind), f"the worker {kind}", WAIT_LIMIT)
         return running
 
     def run(self, *command: str, name: str) -> Running:

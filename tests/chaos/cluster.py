@@ -73,9 +73,9 @@ class Cluster:
         self.platform.env["ORCHESTRATOR_METRICS_PORT"] = str(port)
         return port
 
-    def load(self, *, clients: int, seed: int, patience: float) -> Load:
+    def load(self, *, clients: int, seed: int, wait_limit: float) -> Load:
         """Start clients that speak to the broker alone, and directly."""
-        return Load(self.valkey.url, MODELS, ACCOUNTS, clients=clients, seed=seed, patience=patience)
+        return Load(self.valkey.url, MODELS, ACCOUNTS, clients=clients, seed=seed, wait_limit=wait_limit)
 
     def queued(self) -> list[str]:
         """Return queued sessions, newest first, so that none starts while the others are closed."""

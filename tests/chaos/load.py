@@ -35,10 +35,10 @@ class Load:
         *,
         clients: int,
         seed: int,
-        patience: float,
+        wait_limit: float,
     ) -> None:
-        """`models`: model → how often it is chosen. `patience`: seconds until a client asks again."""
-        self._patience = patience
+        """`models`: model → how often it is chosen. `wait_limit`: seconds until a client asks again."""
+        self._wait_limit = wait_limit
         self._broker_url = broker_url
         self._models = models
         self._accounts = accounts
@@ -143,7 +143,7 @@ class Load:
         while time.monotonic() < give_up_at:
             try:
                 jobs.send(name, task_id, **kwargs)
-                return jobs.outcome(task_id, self._patience)
+                return jobs.outcome(task_id, self._wait_limit)
             except Unseen:
                 self.asked_again += 1
             except BROKER_DOWN:

@@ -51,7 +51,7 @@ def test_whatever_breaks_nothing_leaks_and_nothing_is_lost(nursery: Nursery, kee
             for number in (1, 2):
                 monkey.start(kind, number)
         cluster.open_for_business()
-        load = cluster.load(clients=5, seed=SEED, patience=5)
+        load = cluster.load(clients=5, seed=SEED, wait_limit=5)
         load.start()
         began, first = time.monotonic(), datetime.now(UTC)
         monkey.run(SECONDS)

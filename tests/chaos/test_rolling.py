@@ -25,7 +25,7 @@ def test_a_rolling_restart_loses_nothing_and_doubles_nothing(nursery: Nursery, k
             for number in (1, 2):
                 cluster.platform.start(kind, name=f"{kind}-{number}.0")
         cluster.open_for_business()
-        load = cluster.load(clients=4, seed=1, patience=120)
+        load = cluster.load(clients=4, seed=1, wait_limit=120)
         load.start()
         began = time.monotonic()
         for generation in range(1, ROUNDS + 1):

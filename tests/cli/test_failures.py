@@ -31,7 +31,7 @@ BAD = [
         id="a secret as a reference",
     ),
     pytest.param([*CREATE, "--on-quota", "wait"], 2, "--on-quota: ", id="an unknown choice"),
-    pytest.param([*CREATE, "--timeout", "-1"], 2, "--timeout", id="negative patience"),
+    pytest.param([*CREATE, "--timeout", "-1"], 2, "--timeout", id="negative wait"),
     pytest.param(["session", "create", "--model", "m"], 2, "--account", id="no account"),
     pytest.param(
         ["session", "close", "x", "--confirm"], 2, "--confirm needs --operator", id="a user's proof"

@@ -14,14 +14,14 @@ from orchestrator.rules.values import Scope
 from tests.api.stage import Api
 from tests.world import World
 
-PATIENCE = 60.0
+WAIT_LIMIT = 60.0
 
 
 class Person:
     """Someone with a browser that remembers cookies, and fills in the forms of pages."""
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False)
+        self.http = httpx.Client(base_url=url, timeout=WAIT_LIMIT, trust_env=False)
 
     def sign_in(self, token: str) -> httpx.Response:
         """Send the form with this token."""

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 FIRST = "docs/install/laptop.md"
 #: Seconds for a script or all commands, on a machine that does much else.
-PATIENCE = 600.0
+WAIT_LIMIT = 600.0
 #: What stands for a name of the reader's.
 PLACEHOLDERS = {"NAME": "endpoint", "WHY": "tested"}
 #: What a command that there is may answer: done, refused or found wrong, not found.
@@ -78,7 +78,7 @@ class Reader:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                timeout=PATIENCE,
+                timeout=WAIT_LIMIT,
             )
         said = (self.home / "said.log").read_text()
         assert done.returncode == 0, f"{blocks[0].where}: {said[-3000:]}"
@@ -93,7 +93,7 @@ class Reader:
             input=json.dumps(commands),
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=WAIT_LIMIT,
         )
         return [(code, errors) for code, errors in json.loads(done.stdout)]
 

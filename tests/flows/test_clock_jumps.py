@@ -22,7 +22,7 @@ from orchestrator.rules.values import Policy
 from orchestrator.store.queries.audit import ACCOUNTS, PLACEMENTS, SESSIONS
 from tests.flows.conftest import MakeWorld
 from tests.store.stage import meanwhile
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_LIMIT
 from tests.world import HOUR, MINUTE, SECOND, START, World
 
 pytestmark = pytest.mark.slow
@@ -323,10 +323,10 @@ def test_an_account_for_which_jobs_stand_in_line_is_corrected_as_a_whole_by_a_la
     def stand() -> None:
         with busy.crowd.turn("acme"):
             stands.set()
-            assert leave.wait(PATIENCE)
+            assert leave.wait(WAIT_LIMIT)
 
     with meanwhile(stand):
-        assert stands.wait(PATIENCE)
+        assert stands.wait(WAIT_LIMIT)
         watch_clock(busy)
         leave.set()
     assert "cannot be applied" not in caplog.text

@@ -22,7 +22,7 @@ from orchestrator.store.transaction import Transaction
 from tests.due import token_of
 from tests.flows.conftest import MakeWorld, _worlds
 from tests.store.stage import meanwhile, wait_until_blocked
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import WAIT_LIMIT, eventually
 from tests.world import MINUTE, SECOND, World
 
 pytestmark = pytest.mark.slow
@@ -80,14 +80,14 @@ def test_jobs_stand_in_line_and_hold_nothing() -> None:
     def stand() -> None:
         with crowd.turn("a"), crowd.waits_for("a"):
             inside.set()
-            assert leave.wait(PATIENCE)
+            assert leave.wait(WAIT_LIMIT)
 
     crowd.comes_to("a")
     with (
         crowd.waits_for("a"),
         meanwhile(stand) as first,
     ):  # one that came before there was a queue, and the first of it
-        assert inside.wait(PATIENCE)
+        assert inside.wait(WAIT_LIMIT)
         with pytest.raises(AccountBusy):
             crowd.comes_to("a")
         crowd.comes_to("b")
@@ -98,8 +98,8 @@ def test_jobs_stand_in_line_and_hold_nothing() -> None:
             with pytest.raises(AccountBusy), crowd.turn("a"):
                 pass
             leave.set()
-            second.result(PATIENCE)
-        first.result(PATIENCE)
+            second.result(WAIT_LIMIT)
+        first.result(WAIT_LIMIT)
     crowd.comes_to("a")
 
 
@@ -116,7 +116,7 @@ def test_a_job_leaves_a_line_that_does_not_move(monkeypatch: pytest.MonkeyPatch)
             pass
 
     with crowd.turn("a"), meanwhile(stand) as second, pytest.raises(AccountBusy):
-        second.result(PATIENCE)
+        second.result(WAIT_LIMIT)
 
 
 def test_a_burst_of_jobs_of_a_held_account_waits_in_line_and_is_done(pg_world: MakeWorld) -> None:
@@ -128,7 +128,7 @@ def test_a_burst_of_jobs_of_a_held_account_waits_in_line_and_is_done(pg_world: M
         wait_until_blocked(world.services.database)
         assert credit(worker, "other", "mine")["ok"]
         let_go()
-        assert [job.result(PATIENCE)["ok"] for job in jobs] == [True] * 8
+        assert [job.result(WAIT_LIMIT)["ok"] for job in jobs] == [True] * 8
 
 
 def test_one_job_waits_for_a_held_account_and_the_others_come_again(pg_world: MakeWorld) -> None:
@@ -142,7 +142,7 @@ def test_one_job_waits_for_a_held_account_and_the_others_come_again(pg_world: Ma
                 credit(worker, "acme", key)
         assert credit(worker, "other", "4")["ok"]
         let_go()
-        assert first.result(PATIENCE)["ok"]
+        assert first.result(WAIT_LIMIT)["ok"]
     assert credit(worker, "acme", "2")["ok"]
 
 
@@ -159,7 +159,7 @@ def test_stops_of_others_are_not_late(pg_world: MakeWorld) -> None:
         assert world.session(other).stop_reason is StopReason.MAX_DURATION
         assert world.session(mine).state is State.RUNNING
         let_go()
-        assert waits.result(PATIENCE)["ok"]
+        assert waits.result(WAIT_LIMIT)["ok"]
 
 
 def test_answers_of_others_are_settled_while_an_account_is_held(pg_world: MakeWorld) -> None:
@@ -182,10 +182,10 @@ def test_answers_of_others_are_settled_while_an_account_is_held(pg_world: MakeWo
     pipeline = Pipeline(worker, CLOSE, failed=failures.append, settled=look)
     with held(world) as let_go:
         assert pipeline.claim() == 4
-        assert settled.wait(PATIENCE)
+        assert settled.wait(WAIT_LIMIT)
         assert worker.slots.held() == 3
         let_go()
-    assert pipeline.wait(PATIENCE) == 0
+    assert pipeline.wait(WAIT_LIMIT) == 0
     pipeline.close()
     assert (worker.slots.held(), failures) == (0, [])
     assert {world.session(one).state for one in mine} == {State.STOPPED}
@@ -201,7 +201,7 @@ def test_a_ping_whose_account_is_held_is_sent_again_soon(pg_world: MakeWorld) ->
         wait_until_blocked(world.services.database)
         ping_due(worker)
         let_go()
-        assert waits.result(PATIENCE)["ok"]
+        assert waits.result(WAIT_LIMIT)["ok"]
     session = world.session(session_id)
     assert (token_of(session), session.last_verdict) == (None, Verdict.ALIVE)
     world.pass_time(5 * SECOND)

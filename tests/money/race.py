@@ -11,7 +11,7 @@ from tests.world import START
 
 PROCESSES = 8
 #: Seconds for all of it, on a busy machine.
-PATIENCE = 150.0
+WAIT_LIMIT = 150.0
 _context = multiprocessing.get_context("forkserver")
 
 
@@ -67,12 +67,12 @@ def run(url: str, jobs: Sequence[Job], *, seconds_per_job: int = 0, works: bool 
         process.start()
     outcomes = Outcomes()
     for _ in processes:
-        by_task, retries = race.outcomes.get(timeout=PATIENCE)
+        by_task, retries = race.outcomes.get(timeout=WAIT_LIMIT)
         assert isinstance(by_task, dict), by_task
         outcomes.by_task |= by_task
         outcomes.retries += retries
     for process in processes:
-        process.join(PATIENCE)
+        process.join(WAIT_LIMIT)
     return outcomes
 
 
@@ -80,7 +80,7 @@ def _compete(race: Race, jobs: Sequence[Job]) -> None:
     stage = Stage(race.url)
     stage.services.database._clock = _shared(race)
     try:
-        race.gate.wait(PATIENCE)
+        race.gate.wait(WAIT_LIMIT)
         outcomes = {job.task_id: _do(race, stage, job) for job in jobs}
         race.outcomes.put((outcomes, stage.services.database.retries))
     except BaseException as error:

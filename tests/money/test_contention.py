@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 from orchestrator.store.transaction import Transaction
 from tests.money.stage import Stage
 from tests.store.stage import at_once, wait_until_blocked
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_LIMIT
 
 BOTH = ("acme", "bob")
 
@@ -62,7 +62,7 @@ def test_a_job_that_deadlocks_has_its_outcome_all_the_same(on_postgresql: Stage)
         return attempts
 
     def report() -> int:
-        for _ in range(int(PATIENCE * 1000)):  # not before the other has the session
+        for _ in range(int(WAIT_LIMIT * 1000)):  # not before the other has the session
             with database.engine.connect() as connection:
                 held = text("SELECT 1 FROM sessions WHERE id = 'mine' FOR UPDATE SKIP LOCKED")
                 if connection.execute(held).first() is None:

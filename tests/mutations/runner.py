@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: The part of the tree that a suite needs.
 COPIED = ("orchestrator", "tests", "deploy", "docs", "pyproject.toml", "README.md")
 #: The limit of a suite's time. Seconds.
-PATIENCE = 900.0
+WAIT_LIMIT = 900.0
 #: Prefixes of the lines with a suite's findings.
 _TELLS = ("FAILED ", "  BROKEN ")
 #: Errors of code that does not fit together any more: they are not the defect.
@@ -90,7 +90,7 @@ def run(tree: Path, suite: Sequence[str], wanted: Callable[[str], bool]) -> tupl
         text=True,
         start_new_session=True,
     ) as suite_process:
-        late = threading.Timer(PATIENCE, _end, [suite_process])
+        late = threading.Timer(WAIT_LIMIT, _end, [suite_process])
         late.start()
         try:
             for line in suite_process.stdout or ():

@@ -28,7 +28,7 @@ POLICY = Policy(
     busy_warn_after_seconds=4,
     busy_dead_after_seconds=3600,
 )
-PATIENCE = 120
+WAIT_LIMIT = 120
 
 
 class RealTime(Clock):
@@ -71,7 +71,7 @@ def a_long_answer(url: str) -> Iterator[None]:
     def use() -> None:
         with (
             suppress(httpx.TransportError),
-            httpx.stream("POST", f"{url}/chat/completions", json=body, timeout=PATIENCE) as answer,
+            httpx.stream("POST", f"{url}/chat/completions", json=body, timeout=WAIT_LIMIT) as answer,
         ):
             for _ in answer.iter_raw():
                 began.set()
@@ -81,11 +81,11 @@ def a_long_answer(url: str) -> Iterator[None]:
     user = threading.Thread(target=use)
     user.start()
     try:
-        assert began.wait(PATIENCE)
+        assert began.wait(WAIT_LIMIT)
         yield
     finally:
         enough.set()
-        user.join(PATIENCE)
+        user.join(WAIT_LIMIT)
 
 
 def test_a_long_answer_costs_no_session_and_a_kill_does(sqlite_url: str, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_long_answer_costs_no_session_and_a_kill_does(sqlite_url: str, tmp_pat
         tiny = httpx.get(f"{url}/models", timeout=30).json()["data"][0]["id"]
         world.put_model("tiny", {"llama-cpp": tiny})
         session_id = world.create_session("tiny")
-        assert world.live(session_id, PATIENCE, State.RUNNING).state is State.RUNNING
+        assert world.live(session_id, WAIT_LIMIT, State.RUNNING).state is State.RUNNING
 
         with a_long_answer(url):
             busy = world.live(session_id, SECONDS)
@@ -102,7 +102,7 @@ def test_a_long_answer_costs_no_session_and_a_kill_does(sqlite_url: str, tmp_pat
             assert "busy: models answers" in (busy.last_ping_detail or "")
         assert world.events(session_id).count("busy") == 1
 
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + WAIT_LIMIT
         while world.session(session_id).busy_since is not None and time.monotonic() < end:
             world.live(session_id, 0.5)
         assert world.session(session_id).busy_since is None, "its slot is free again"
@@ -112,6 +112,6 @@ def test_a_long_answer_costs_no_session_and_a_kill_does(sqlite_url: str, tmp_pat
             assert world.session(session_id).state is State.RUNNING
             process.kill()
             process.wait()
-        dead = world.live(session_id, PATIENCE)
+        dead = world.live(session_id, WAIT_LIMIT)
         assert dead.stop_reason is StopReason.DEAD
         assert "could not connect" in (dead.stop_detail or "")

@@ -77,8 +77,8 @@ def test_what_its_status_says_has_ended_is_closed_whatever_the_close_is_answered
 def test_what_the_list_calls_disabled_is_closed(
     fault: str, params: dict[str, Any], make_platforms: MakeWorld
 ) -> None:
-    patience = {"on_close": "stop", "close_timeout_seconds": 0.5}
-    world = make_platforms(platform_of("sesterce").with_options(**patience))
+    wait_limit = {"on_close": "stop", "close_timeout_seconds": 0.5}
+    world = make_platforms(platform_of("sesterce").with_options(**wait_limit))
     session_id = world.run_at("sesterce")
     if not params:
         world.end_there(session_id)

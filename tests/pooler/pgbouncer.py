@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import make_url
 
-from tests.waiting import PATIENCE, eventually, free_port
+from tests.waiting import WAIT_LIMIT, eventually, free_port
 
 MISSING = (
     "these tests need PgBouncer: install it (Debian: apt-get install pgbouncer, or .ci/install),"
@@ -37,7 +37,7 @@ class PgBouncer:
     def stop(self) -> None:
         """Break off every connection."""
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(PATIENCE)
+        self._process.wait(WAIT_LIMIT)
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def pgbouncer(server_uri: str, **options: str) -> Iterator[PgBouncer]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE)
+            process.wait(WAIT_LIMIT)
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -32,13 +32,13 @@ def moves(platform: Platform, accounts: Sequence[str]) -> dict[str, int]:
     return {what: count for what, count in found.items() if count}
 
 
-def wait_for_rest(look: Callable[[], dict[str, int]], patience: float) -> None:
-    """Return once `look` finds nothing under way; raise `Unseen` with its last finding after `patience` seconds."""
+def wait_for_rest(look: Callable[[], dict[str, int]], wait_limit: float) -> None:
+    """Return once `look` finds nothing under way; raise `Unseen` with its last finding after `wait_limit` seconds."""
     try:
-        eventually(lambda: not look(), "rest", patience)
+        eventually(lambda: not look(), "rest", wait_limit)
     except Unseen:
         if left := look():
-            raise Unseen(f"after {patience:g} s not at rest: {left}") from None
+            raise Unseen(f"after {wait_limit:g} s not at rest: {left}") from None
 
 
 @contextmanager

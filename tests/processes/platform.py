@@ -27,7 +27,7 @@ from orchestrator.settings.sockets import private_socket, socket_url
 from orchestrator.store.database import Database
 from tests.jobs import JobSender
 from tests.processes.nursery import Nursery
-from tests.waiting import PATIENCE, Unseen, eventually
+from tests.waiting import WAIT_LIMIT, Unseen, eventually
 
 T = TypeVar("T")
 
@@ -97,15 +97,15 @@ class Running:
         """Send Ctrl-C as a terminal does: to the foreground group."""
         os.killpg(self.pid, signal.SIGINT)
 
-    def wait(self, patience: float = PATIENCE) -> int:
+    def wait(self, wait_limit: float = WAIT_LIMIT) -> int:
         """Return its exit code."""
-        return self.process.wait(patience)
+        return self.process.wait(wait_limit)
 
     def kill_all(self) -> None:
         """Kill -9 the whole tree at once, as a loss of power does."""
         for pid in sorted(self.tree()):
             _kill(pid)
-        self.process.wait(PATIENCE)
+        self.process.wait(WAIT_LIMIT)
 
     def text(self) -> str:
         """Return its log so far."""
@@ -117,7 +117,7 @@ class Simulated:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=WAIT_LIMIT, trust_env=False)
 
     def get(self, what: str, **params: Any) -> Any:
         """Return `log`, `sessions`, `open` or `report`."""
@@ -168,9 +168,9 @@ class Jobs:
         """Send a wake-up, as a scheduler does."""
         self._app.send_task(name, queue=queue, ignore_result=True)
 
-    def outcome(self, task_id: str, patience: float = PATIENCE) -> dict[str, Any]:
+    def outcome(self, task_id: str, wait_limit: float = WAIT_LIMIT) -> dict[str, Any]:
         """Return the outcome of a job."""
-        meta = eventually(lambda: self._look(task_id), f"the outcome of job {task_id}", patience)
+        meta = eventually(lambda: self._look(task_id), f"the outcome of job {task_id}", wait_limit)
         assert meta is not None
         assert meta["status"] == "SUCCESS", meta
         outcome: dict[str, Any] = meta["result"]
@@ -224,7 +224,7 @@ class Platform(JobSender):
         for pid in sorted(self.pids()):
             _kill(pid)
         for running in self.processes.values():
-            running.process.wait(PATIENCE)
+            running.process.wait(WAIT_LIMIT)
         eventually(lambda: not self.pids(), "the end of every process")
         for held in (self._jobs, self._simulator):
             if held is not None:
@@ -310,7 +310,7 @@ class Platform(JobSender):
         """Return the outcome of `orchestrator.{name}`; like any client without an answer, it asks again under the same
         id."""
         task_id = self.jobs.send(name, task_id, **kwargs)
-        for _ in range(int(PATIENCE / HEARS_NOTHING)):
+        for _ in range(int(WAIT_LIMIT / HEARS_NOTHING)):
             try:
                 return self.jobs.outcome(task_id, HEARS_NOTHING)
             except Unseen:

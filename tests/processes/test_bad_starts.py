@@ -15,7 +15,7 @@ from orchestrator.store import migrate
 from orchestrator.store.database import Database
 from tests import servers
 from tests.processes.nursery import Nursery
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_LIMIT
 
 PASSWORD = "hunter2"
 
@@ -49,7 +49,7 @@ def start(
         (tmp_path / "orchestrator.toml").write_text(config)
         log = tmp_path / "said.log"
         process = nursery.start([request.param], fine | env, tmp_path, log)
-        return Ended(process.wait(PATIENCE), log.read_text())
+        return Ended(process.wait(WAIT_LIMIT), log.read_text())
 
     return start
 

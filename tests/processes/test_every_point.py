@@ -82,7 +82,7 @@ class Deaths:
 def test_a_worker_may_be_killed_at_every_point_where_it_touches_the_world(platform: Platform) -> None:
     set_up(platform)
     customers = Customers(
-        platform.env["ORCHESTRATOR_BROKER_URL"], MODELS, ["acme"], clients=4, seed=1, patience=3
+        platform.env["ORCHESTRATOR_BROKER_URL"], MODELS, ["acme"], clients=4, seed=1, wait_limit=3
     )
     deaths = Deaths()
     points = counted(platform, customers, deaths)

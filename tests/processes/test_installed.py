@@ -13,7 +13,7 @@ import pytest
 from tests.installed import ROOT, Installed, built, install, outside, run
 from tests.processes.test_api import free_port
 from tests.processes.test_readme import run_script
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import WAIT_LIMIT, eventually
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def up(installed: Installed, tmp_path: Path) -> Iterator["subprocess.Popen[bytes
         yield process
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(WAIT_LIMIT)
 
 
 def test_it_runs_the_whole_platform_and_carries_out_a_job(
@@ -51,7 +51,7 @@ def test_it_runs_the_whole_platform_and_carries_out_a_job(
     run(*put, "--json", cwd=tmp_path)
     assert json.loads(run(orchestrator, "account", "show", "acme", "--json", cwd=tmp_path))["plan"] == "payg"
     up.send_signal(signal.SIGTERM)
-    assert up.wait(PATIENCE) == 0
+    assert up.wait(WAIT_LIMIT) == 0
 
 
 def test_the_commands_that_init_prints_lead_to_a_session_that_runs(

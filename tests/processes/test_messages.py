@@ -15,7 +15,7 @@ from orchestrator.rules.installation.installation_alarms import InstallationAlar
 from orchestrator.tasks.parked_copies import LARGEST_KEPT, STREAM
 from tests.processes.platform import Platform
 from tests.processes.raw_messages import JOBS, ODD, QUEUES, WRONG, mutants
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import WAIT_LIMIT, eventually
 
 #: Messages generated for each queue; `make fuzz-messages` takes 20,000.
 SHARE = int(os.environ.get("FUZZED_MESSAGES", "300"))
@@ -71,8 +71,8 @@ class Broker:
 
     def rests(self, messages: int = 0) -> None:
         """Wait until every queue is empty, after so many messages, and every message is acknowledged."""
-        patience = PATIENCE + messages / SLOWEST
-        eventually(lambda: not sum(self.redis.llen(queue) for queue in QUEUES), "empty queues", patience)
+        wait_limit = WAIT_LIMIT + messages / SLOWEST
+        eventually(lambda: not sum(self.redis.llen(queue) for queue in QUEUES), "empty queues", wait_limit)
         eventually(lambda: not self.redis.hlen("unacked"), "acknowledged messages")
 
     def peak(self) -> int:

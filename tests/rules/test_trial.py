@@ -200,7 +200,7 @@ def test_a_change_leaves_a_session_as_it_is(session: Session, changed: Rulebook)
     assert tried(session, changed) is None
 
 
-def test_a_death_comes_earlier_with_less_patience_and_not_with_more() -> None:
+def test_a_death_comes_earlier_with_a_shorter_limit_and_not_with_a_longer_one() -> None:
     died = stopped(61 * SECOND, DEAD)
     earlier = tried(
         died, book(Policy(dead_after_failures=2, dead_after_seconds=1)), suspect(0 * SECOND), DIED

@@ -19,7 +19,7 @@ from orchestrator.settings import Settings
 from orchestrator.tasks.app import make_app
 
 SECRET = "sk-planted-in-a-message"
-PATIENCE = 30
+WAIT_LIMIT = 30
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def app(sqlite_url: str, valkey_url: str, tmp_path: Path) -> Iterator[Celery]:
     app, process = make_app(settings)
     level = logging.getLogger().level  # Celery's helper sets it, and does not restore it
     with start_worker(
-        app, pool="solo", perform_ping_check=False, queues=[JOBS_QUEUE], shutdown_timeout=PATIENCE
+        app, pool="solo", perform_ping_check=False, queues=[JOBS_QUEUE], shutdown_timeout=WAIT_LIMIT
     ):
         yield app
     logging.getLogger().setLevel(level)
@@ -74,9 +74,9 @@ def test_unknown_messages_are_refused_without_logging_them_and_the_next_job_is_d
     raw(valkey_url, json.dumps([[], {"session_id": "x" * 1_000_000}, {}]).encode())
 
     job = app.send_task("orchestrator.session.close", kwargs={"session_id": "nobody"}, queue=JOBS_QUEUE)
-    assert job.get(timeout=PATIENCE)["error"]["code"] == "unknown_session"
+    assert job.get(timeout=WAIT_LIMIT)["error"]["code"] == "unknown_session"
 
-    answer = unknown_task.get(timeout=PATIENCE)
+    answer = unknown_task.get(timeout=WAIT_LIMIT)
     assert "no task has this name in this release" in answer["error"]["message"]
     _wait_for(lambda: "parked" in caplog.text)
     assert SECRET not in caplog.text
@@ -87,7 +87,7 @@ def test_unknown_messages_are_refused_without_logging_them_and_the_next_job_is_d
 
 def _wait_for(look: Callable[[], bool]) -> None:
     """Wait for what follows an outcome: a job is acknowledged after its outcome is there."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + WAIT_LIMIT
     while not look():
         assert time.monotonic() < deadline
         time.sleep(0.05)

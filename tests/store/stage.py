@@ -15,7 +15,7 @@ from orchestrator.rules.values import Account, Credential, Due, ModelType, Place
 from orchestrator.store.database import Database
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import HOUR, T0, a_model, a_session
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import WAIT_LIMIT, eventually
 
 T = TypeVar("T")
 
@@ -199,11 +199,11 @@ def at_once(*works: Callable[[], T]) -> list[T]:
     gate = threading.Barrier(len(works))
 
     def wait_then(work: Callable[[], T]) -> T:
-        gate.wait(PATIENCE)
+        gate.wait(WAIT_LIMIT)
         return work()
 
     with ThreadPoolExecutor(len(works)) as pool:
-        return [future.result(PATIENCE) for future in [pool.submit(wait_then, work) for work in works]]
+        return [future.result(WAIT_LIMIT) for future in [pool.submit(wait_then, work) for work in works]]
 
 
 @contextmanager

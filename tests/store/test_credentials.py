@@ -26,7 +26,7 @@ from tests.store.stage import (
     the_credential,
     wait_until_blocked,
 )
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_LIMIT
 
 
 def take(database: Database, *, now: datetime = T0, **more: Any) -> str | None:
@@ -124,7 +124,7 @@ def test_two_takers_at_once_get_two_different_ones(on_postgresql: Database) -> N
     def take_and_hold() -> str | None:
         def work(tx: Transaction) -> str | None:
             taken = tx.credentials.take("alpha", T0)
-            both_hold.wait(PATIENCE)
+            both_hold.wait(WAIT_LIMIT)
             return taken.ref if taken else None
 
         return on_postgresql.transact(work)
@@ -139,7 +139,7 @@ def test_the_only_one_is_waited_for_rather_than_refused(on_postgresql: Database)
         with meanwhile(lambda: take(on_postgresql)) as taken:
             wait_until_blocked(on_postgresql)
             other.rollback()
-            assert taken.result(PATIENCE) == "env:A"
+            assert taken.result(WAIT_LIMIT) == "env:A"
 
 
 def test_takers_at_once_of_one_exclusive_credential_place_one_session(database: Database) -> None:

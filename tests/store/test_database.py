@@ -17,7 +17,7 @@ from orchestrator.store.transaction import Transaction
 from tests.rules.builders import T0
 from tests.servers import Postgres
 from tests.store.stage import a_created, an_account, at_once, holding, keep, the_session
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_LIMIT
 
 pytestmark = pytest.mark.pooled
 
@@ -65,7 +65,7 @@ def test_of_two_that_deadlock_both_are_done_in_the_end(on_postgresql: Database) 
             attempts(tx)
             tx.accounts.lock(first)
             if attempts.count == 1:
-                each_holds_one.wait(PATIENCE)
+                each_holds_one.wait(WAIT_LIMIT)
             tx.accounts.lock(second)
             earn(tx, first)
             earn(tx, second)

@@ -16,7 +16,7 @@ from orchestrator.store.queries.ledger import Entry, book_of
 from orchestrator.store.transaction import Transaction
 from tests.rules.builders import MINUTE, SECOND, T0
 from tests.store.stage import a_created, at_once, keep, meanwhile, wait_until_blocked
-from tests.waiting import PATIENCE
+from tests.waiting import WAIT_LIMIT
 
 pytestmark = pytest.mark.pooled
 
@@ -75,7 +75,7 @@ def test_a_second_taker_waits_for_the_first(on_postgresql: Database, first_fails
             first.inbox.settle("t1", {"by": 1})
             (other.rollback if first_fails else other.commit)()
             expected = (True, {"by": 2}) if first_fails else (False, {"by": 1})
-            assert second.result(PATIENCE) == expected
+            assert second.result(WAIT_LIMIT) == expected
 
 
 def test_old_outcomes_are_forgotten_and_young_ones_kept(database: Database) -> None:
@@ -184,11 +184,11 @@ def test_an_event_that_commits_late_is_found_in_its_gap(on_postgresql: Database)
         tell(tx, ("late", 1))
         tx.flush()
         begun.set()
-        go_on.wait(PATIENCE)
+        go_on.wait(WAIT_LIMIT)
 
     writer = threading.Thread(target=lambda: on_postgresql.transact(slowly))
     writer.start()
-    begun.wait(PATIENCE)
+    begun.wait(WAIT_LIMIT)
     on_postgresql.transact(lambda tx: tell(tx, ("early", 2)))
     [seen] = on_postgresql.transact(lambda tx: tx.outbox.tail())
     go_on.set()
@@ -339,7 +339,7 @@ def test_two_postings_at_once_under_one_key_move_money_once(database: Database) 
     gate = threading.Barrier(3)
 
     def charge() -> bool:
-        gate.wait(PATIENCE)
+        gate.wait(WAIT_LIMIT)
         try:
             post(database, entry("k", "granted", book_of("acme"), "1"))
         except IntegrityError:

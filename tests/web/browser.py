@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import WAIT_LIMIT, eventually
 
 HERE = Path(__file__).parent
 AXE = HERE / "axe-4.14.1.min.js"
@@ -52,7 +52,7 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.url = url
         self.driver = webdriver.Chrome(options=options, service=Service(driver))
-        self.driver.set_page_load_timeout(PATIENCE)
+        self.driver.set_page_load_timeout(WAIT_LIMIT)
         self.resize(WIDE)
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ class Browser:
 
     def find(self, selector: str) -> WebElement:
         """Return the first element of this selector, once it is there."""
-        found: WebElement = WebDriverWait(self.driver, PATIENCE).until(
+        found: WebElement = WebDriverWait(self.driver, WAIT_LIMIT).until(
             lambda driver: driver.find_element(By.CSS_SELECTOR, selector)
         )
         return found
@@ -106,7 +106,7 @@ class Browser:
         """Follow the link, or press the button, that says this, and wait for its page."""
         before = self.find("html")
         eventually(lambda: self._pressed(words), f"a link or button {words!r}")
-        WebDriverWait(self.driver, PATIENCE).until(lambda _: _is_gone(before))
+        WebDriverWait(self.driver, WAIT_LIMIT).until(lambda _: _is_gone(before))
         self.find("main")
 
     def _pressed(self, words: str) -> bool:
@@ -123,7 +123,7 @@ class Browser:
 
     def until(self, what: str) -> None:
         """Wait until the page says this, by itself."""
-        WebDriverWait(self.driver, PATIENCE).until(lambda _: what in self.text, f"the page says {what!r}")
+        WebDriverWait(self.driver, WAIT_LIMIT).until(lambda _: what in self.text, f"the page says {what!r}")
 
     def resize(self, size: tuple[int, int]) -> None:
         """Make the window as large, or a telephone as narrow."""

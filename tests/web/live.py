@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.waiting import PATIENCE, eventually, free_port
+from tests.waiting import WAIT_LIMIT, eventually, free_port
 
 _KEPT = ("PATH", "HOME", "LANG", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 _SECRETS = {
@@ -127,8 +127,8 @@ class LiveInstallation:
         self.directory, self.url, self.link = directory, url, link
         self.token = link.partition("#token=")[2]
         headers = {"Authorization": f"Bearer {self.token}"}
-        self.api = httpx.Client(base_url=f"{url}/v1", headers=headers, timeout=PATIENCE, trust_env=False)
-        self.simulator = httpx.Client(base_url=f"{simulator}/control", timeout=PATIENCE, trust_env=False)
+        self.api = httpx.Client(base_url=f"{url}/v1", headers=headers, timeout=WAIT_LIMIT, trust_env=False)
+        self.simulator = httpx.Client(base_url=f"{simulator}/control", timeout=WAIT_LIMIT, trust_env=False)
 
     def close(self) -> None:
         """Close its connections."""
@@ -271,7 +271,7 @@ def _ours(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=PATIENCE,
+        timeout=WAIT_LIMIT,
     )
 
 

@@ -352,7 +352,7 @@ def _shows_lines(browser: Browser, path: str) -> bool:
 def test_the_last_hour_is_drawn(shown: Shown) -> None:
     browser, live = shown.browser, shown.live
     eventually(
-        lambda: len(live.get("/overview")["last_hour"]["minutes"]) > 2, "two minutes", patience=260, every=2
+        lambda: len(live.get("/overview")["last_hour"]["minutes"]) > 2, "two minutes", wait_limit=260, every=2
     )
     for name, path in (("overview-later", "/"), ("provider-later", "/providers/steady")):
         eventually(partial(_shows_lines, browser, path), "two minutes that are over", 200, every=5)

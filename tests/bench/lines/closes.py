@@ -13,7 +13,7 @@ from tests.bench.usage import measured
 from tests.processes.platform import Running
 from tests.waiting import eventually
 
-_PATIENCE = 900.0
+_WAIT_LIMIT = 900.0
 _PROVIDERS, _CAP, _CLOSE_MS = ("p0", "p1", "p2", "p3"), 64, 50
 _OPEN = "SELECT count(*) FROM placements WHERE session_id < %s AND state <> 'closed' /* of the benchmark */"
 
@@ -77,7 +77,7 @@ def _end(stage: Stage, workers: tuple[Running, Running], first: int, last: int) 
     with measured(pids([stop])) as stopping, measured(pids([close])) as closing:
         begun = _until_the_first(stage, last)
         stage.wake("stop")
-        eventually(lambda: not stage.value(_OPEN, f"s{last:07}"), "every close", _PATIENCE, every=0.1)
+        eventually(lambda: not stage.value(_OPEN, f"s{last:07}"), "every close", _WAIT_LIMIT, every=0.1)
         seconds = time.monotonic() - begun
     sessions = last - first
     ended = Ended(

@@ -17,7 +17,7 @@ from tests.bench.usage import measured
 from tests.processes.platform import Running
 from tests.waiting import eventually, free_port
 
-_PATIENCE = 600.0
+_WAIT_LIMIT = 600.0
 #: Connections of the client of the API.
 _CONNECTIONS = 8
 _CREATED = "SELECT count(*) FROM sessions WHERE id LIKE %s /* of the benchmark */"
@@ -100,7 +100,7 @@ class ApiOfBench:
             said = peer("api_creates", self._port, count, name, _CONNECTIONS, given=self._token)
         assert not said["refused"], f"{said['created']} of {count} were created over HTTP: {said['refused']}"
         eventually(
-            lambda: not self._stage.value(_WAITING), "the delivery of every event", _PATIENCE, every=0.2
+            lambda: not self._stage.value(_WAITING), "the delivery of every event", _WAIT_LIMIT, every=0.2
         )
         return count / spent.cpu
 
@@ -120,7 +120,9 @@ def _create(stage: Stage, worker: Running, count: int, name: str) -> float:
         for n in range(count):
             wanted = {"account_id": f"a{n + 1}", "model_id": "llama", "session_id": f"{name}-{n}"}
             stage.client.send("orchestrator.session.create", wanted)
-        eventually(lambda: stage.value(_CREATED, f"{name}-%") >= count, "every session", _PATIENCE, every=0.2)
+        eventually(
+            lambda: stage.value(_CREATED, f"{name}-%") >= count, "every session", _WAIT_LIMIT, every=0.2
+        )
     return count / spent.cpu
 
 
@@ -132,5 +134,5 @@ def _do_nothing(stage: Stage, worker: Running, count: int) -> float:
             for n in range(count):
                 arguments = {"account_id": f"a{n + 1}", "model_id": "llama", "session_id": f"none-{n}"}
                 app.send_task("plain.nothing", kwargs=arguments)
-            eventually(lambda: int(redis.dbsize()) >= before + count, "every task", _PATIENCE, every=0.2)
+            eventually(lambda: int(redis.dbsize()) >= before + count, "every task", _WAIT_LIMIT, every=0.2)
     return count / spent.cpu

@@ -9,7 +9,7 @@ from tests.bench.stage import Stage, pids
 from tests.bench.usage import measured
 from tests.processes.platform import Running
 
-_PATIENCE = 600.0
+_WAIT_LIMIT = 600.0
 _BATCH = 500
 #: Sessions of a batch → the limit and the goal.
 _LIMITS = {500: (8_000, 20_000), 50: (20_000, 20_000), 1: (40_000, 40_000)}
@@ -59,7 +59,7 @@ def _report(stage: Stage, worker: Running, sessions: int, batches: int) -> float
     with measured(pids([worker])) as spent:
         for _ in range(batches):
             task_id = stage.client.send("orchestrator.session.record_interactions", {"batch": batch})
-            outcome = stage.client.wait(task_id, _PATIENCE)
+            outcome = stage.client.wait(task_id, _WAIT_LIMIT)
             assert outcome is not None, "no outcome"
             assert outcome["result"]["accepted"] == _BATCH, outcome
     return _BATCH * batches / spent.cpu

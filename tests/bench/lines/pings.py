@@ -12,7 +12,7 @@ from tests.bench.usage import measured
 from tests.processes.platform import Running
 from tests.waiting import eventually
 
-_PATIENCE = 600.0
+_WAIT_LIMIT = 600.0
 _WARM = 1_000
 _MAKE_DUE = (
     "UPDATE sessions SET next_step = 'ping', ping_at = %s, next_step_at = %s"
@@ -104,7 +104,7 @@ def ping_all(stage: Stage, worker: Running, sessions: int) -> Round:
     server_cpu = stage.server_cpu()
     with measured(pids([worker])) as spent:
         stage.wake("ping")
-        eventually(lambda: stage.value(DONE, due) >= sessions, "every ping", _PATIENCE, every=0.2)
+        eventually(lambda: stage.value(DONE, due) >= sessions, "every ping", _WAIT_LIMIT, every=0.2)
     return Round(
         pings=sessions,
         cpu=spent.cpu,

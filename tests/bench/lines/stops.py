@@ -11,7 +11,7 @@ from tests.bench.usage import measured
 from tests.processes.platform import Running
 from tests.waiting import Unseen, eventually
 
-_PATIENCE = 600.0
+_WAIT_LIMIT = 600.0
 #: Seconds after which all sessions of a round are due.
 _ALL_DUE = 1.1
 #: Sessions that must stop in a second, and for how many seconds they come.
@@ -72,7 +72,7 @@ def _stop_all(stage: Stage, worker: Running, last: int) -> float:
     with measured(pids([worker])) as spent:
         time.sleep(_ALL_DUE)
         stage.wake("stop")
-        eventually(lambda: not sessions_left(stage, last), "every stop", _PATIENCE, every=0.2)
+        eventually(lambda: not sessions_left(stage, last), "every stop", _WAIT_LIMIT, every=0.2)
     return spent.cpu
 
 

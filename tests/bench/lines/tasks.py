@@ -13,7 +13,7 @@ from tests.bench.usage import below, measured
 from tests.processes.platform import Running
 from tests.waiting import eventually
 
-_PATIENCE = 600.0
+_WAIT_LIMIT = 600.0
 _SLOW_MS = 500
 
 
@@ -97,7 +97,7 @@ def _ping_by_tasks(stage: Stage, worker: Running, tasks: int) -> Round:
     with measured(processes) as spent, sender(stage.broker_url) as app:
         for n in range(tasks):
             app.send_task("plain.ping", kwargs={"session_id": f"s{n:07}"})
-        eventually(lambda: stage.value(DONE, mark) >= tasks, "every task", _PATIENCE, every=0.1)
+        eventually(lambda: stage.value(DONE, mark) >= tasks, "every task", _WAIT_LIMIT, every=0.1)
     return Round(
         pings=tasks,
         cpu=spent.cpu,
