@@ -9,6 +9,7 @@ from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.values import Account, Placement, Session, Usable
 from orchestrator.rules.values.amounts import money_text
 from orchestrator.rules.values.budgets import newly_reached
+from orchestrator.rules.values.doubts import is_in_doubt
 
 PREFIX = "orchestrator"
 #: Who changed a session, by which job.
@@ -124,17 +125,13 @@ def _session_kinds(before: Usable | None, after: Usable) -> Iterator[str]:
 
 
 def _health_kinds(before: Usable, after: Usable) -> Iterator[str]:
-    doubted, doubtful = _in_doubt(before), _in_doubt(after)
+    doubted, doubtful = is_in_doubt(before), is_in_doubt(after)
     if after.state is State.RUNNING and doubted != doubtful:
         yield "suspect" if doubtful else "recovered"
     if after.busy_warned_at is not None and before.busy_warned_at is None:
         yield "busy"
     if after.warned_seconds is not None and after.warned_seconds != before.warned_seconds:
         yield "expiring"
-
-
-def _in_doubt(session: Usable) -> bool:
-    return session.failures > 0 or session.gone_since is not None
 
 
 def _session_data(before: Session | None, after: Session) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from orchestrator.rules.upstream.brake import (
     MANY,
     Health,
     Recovery,
-    doubted_since,
     held_by,
     is_at_fault,
     is_confirmed,
@@ -149,11 +148,6 @@ def test_only_who_is_in_doubt_is_slowed_down_by_a_brake() -> None:
     assert slowed_where_held(slow, [_brake()], Policy(), T0 + MINUTE).held_since == T0 + SECOND
     assert slowed_where_held(busy, [_brake()], Policy(), T0 + SECOND) == busy
     assert slowed_where_held(ill, [], Policy(), T0 + SECOND) == ill
-
-
-def test_a_doubt_is_as_old_as_its_first_sign() -> None:
-    assert doubted_since(a_running_session()) is None
-    assert doubted_since(a_running_session(failing_since=T0 + SECOND, gone_since=T0)) == T0
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,25 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules.sessions.decide import Ping, PingAgain, Stop, after_ping, note_ping
-from orchestrator.rules.sessions.pings import Silence, is_well, may_be_the_last
+from orchestrator.rules.sessions.pings import (
+    Silence,
+    answered_last,
+    is_well,
+    may_be_the_last,
+    note_success,
+    without_doubts,
+)
 from orchestrator.rules.states import StopReason
 from orchestrator.rules.upstream.brake import is_held_too_long
 from orchestrator.rules.values import Session, Verdict
+from orchestrator.rules.values.doubts import doubted_since, is_in_doubt
 from tests.rules.builders import POLICY, SECOND, T0, a_running_session
 
 V = Verdict
@@ -41,6 +50,43 @@ def test_a_streak_is_broken_by_every_other_verdict(verdicts: list[Verdict], seco
     if end is not None and "failed pings in a row" in end.detail:
         last = used[-POLICY.dead_after_failures :]
         assert last == [V.TRANSIENT] * POLICY.dead_after_failures
+
+
+def test_a_doubt_is_as_old_as_its_first_sign() -> None:
+    assert doubted_since(a_running_session()) is None
+    assert doubted_since(a_running_session(failing_since=T0 + SECOND, gone_since=T0)) == T0
+
+
+@given(st.lists(st.sampled_from([*Verdict, None]), max_size=12), st.lists(st.integers(0, 12), max_size=12))
+def test_whoever_fails_pings_knows_since_when(heard: list[Verdict | None], ages: list[int]) -> None:
+    """None: a success is reported. The rule asks for the time, the query and its index for the number."""
+    session = a_running_session()
+    for n, verdict in enumerate(heard, start=1):
+        now = T0 + n * SECOND
+        if verdict is None:
+            session = note_success(session, now - (ages[n - 1] if n <= len(ages) else 0) * SECOND)
+        else:
+            session = note_ping(session, Ping(verdict, 7, "no"), POLICY, now)
+        assert (session.failures > 0) == (session.failing_since is not None)
+        assert is_in_doubt(session) == (session.failures > 0 or session.gone_since is not None)
+    assert without_doubts(session).failing_since is None
+    assert not is_in_doubt(without_doubts(session))
+
+
+@pytest.mark.parametrize(
+    ("heard", "good"),
+    [
+        ({}, True),
+        ({"last_verdict": V.ALIVE, "last_ping_at": T0}, True),
+        ({"last_verdict": V.THROTTLED, "last_ping_at": T0}, False),
+        ({"last_verdict": V.THROTTLED, "last_ping_at": T0, "last_alive_at": T0 + SECOND}, True),
+        ({"last_verdict": V.THROTTLED, "last_ping_at": T0, "last_alive_at": T0 - SECOND}, False),
+        ({"last_verdict": V.ALIVE, "last_ping_at": T0, "failures": 1}, False),
+        ({"last_verdict": V.ALIVE, "last_ping_at": T0, "not_well_since": T0}, False),
+    ],
+)
+def test_what_was_last_heard_is_good_or_not(heard: dict[str, Any], good: bool) -> None:
+    assert answered_last(a_running_session(**({"last_verdict": None, "last_ping_at": None} | heard))) is good
 
 
 @given(st.sampled_from([v for v in Verdict if v is not V.TRANSIENT]), st.integers(3, 50))

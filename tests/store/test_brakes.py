@@ -9,6 +9,7 @@ from sqlalchemy import text
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.upstream.brake import MANY, Health
 from orchestrator.rules.values import Brake, Session
+from orchestrator.rules.values.doubts import is_in_doubt
 from orchestrator.store.database import Database
 from orchestrator.store.queries.brakes import scope_of
 from tests.history.test_flat import counting
@@ -37,6 +38,13 @@ def a_brake(credential: str | None = None, **changes: Any) -> Brake:
 def health(database: Database, credential: str | None = None, **more: Any) -> Health:
     asked: dict[str, Any] = {"since": T0 - WINDOW, "judged": None, "gone_counts": True} | more
     return database.transact(lambda tx: tx.brakes.health("alpha", credential, **asked))
+
+
+@pytest.mark.parametrize("heard", [WELL, ILL, {"gone_since": T0}, {"unusable_since": T0}, {"busy_since": T0}])
+def test_the_query_finds_whom_the_rule_doubts(database: Database, heard: dict[str, Any]) -> None:
+    session = a_running(1, **heard)
+    keep(database, session)
+    assert health(database).doubtful == is_in_doubt(session)
 
 
 def test_a_doubt_counts_however_old_it_is_and_an_answer_only_lately(database: Database) -> None:

@@ -6,11 +6,11 @@ from typing import Any, assert_never
 
 from orchestrator.rules.billing.money import FundsEnd
 from orchestrator.rules.events import rfc3339
-from orchestrator.rules.sessions.pings import unwell_bound
+from orchestrator.rules.sessions.pings import answered_last, unwell_bound
 from orchestrator.rules.sessions.stops import interactions_limit, next_stop
 from orchestrator.rules.states import ACTIVE, State, Step, StopReason
 from orchestrator.rules.upstream.brake import held_by
-from orchestrator.rules.values import Due, Lease, Policy, Session, Verdict
+from orchestrator.rules.values import Due, Lease, Policy, Session
 from orchestrator.rules.values.amounts import money_text
 from orchestrator.store.transaction import Transaction
 
@@ -95,21 +95,13 @@ def _because(tx: Transaction, session: Session, now: datetime) -> str:
 def _while_running(session: Session, now: datetime) -> str:
     """Return how the session answers: nothing says that it does where the last ping failed, or is long ago."""
     where = f"placement {session.placements} at {session.provider}"
-    if _is_in_doubt(session):
+    if not answered_last(session):
         detail = f" ({session.last_ping_detail})" if session.last_ping_detail else ""
         return f"the last ping of {where}: {session.last_verdict}{detail}"
     due = session.due
     if due is not None and due.step is Step.PING and due.at < now - _PINGED_LATE:
         return f"{where}: its next ping is overdue since {rfc3339(due.at)}. Does a worker run?"
     return f"{where} answers"
-
-
-def _is_in_doubt(session: Session) -> bool:
-    if session.failures > 0 or session.not_well_since is not None:
-        return True
-    alive, pinged = session.last_alive_at, session.last_ping_at
-    reported = alive is not None and pinged is not None and alive > pinged
-    return session.last_verdict not in (None, Verdict.ALIVE) and not reported
 
 
 def _placements(tx: Transaction, session: Session) -> Iterator[str]:

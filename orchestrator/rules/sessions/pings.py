@@ -274,6 +274,16 @@ def is_well(session: Usable) -> bool:
     )
 
 
+def answered_last(session: Session) -> bool:
+    """Return whether what was last heard of the session is good, or nothing was: the answer to a ping, or a success
+    that was reported after it."""
+    if session.failures > 0 or session.not_well_since is not None:
+        return False
+    alive, pinged = session.last_alive_at, session.last_ping_at
+    reported = alive is not None and pinged is not None and alive > pinged
+    return session.last_verdict in (None, Verdict.ALIVE) or reported
+
+
 def _streak(session: Session, verdict: Verdict, now: datetime) -> tuple[int, datetime | None]:
     """Return the number of failures in a row. TRANSIENT adds one; every other verdict is an answer and ends the
     streak."""

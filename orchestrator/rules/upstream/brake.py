@@ -1,7 +1,6 @@
 """The brake: if most of a provider's sessions fall ill at once, the provider is at fault, not the sessions.
 
-A session is in doubt after a streak of failed pings, or a first GONE. The doubt counts, however old it is, until the
-session answers."""
+A doubt about a session counts, however old it is, until the session answers."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from datetime import datetime, timedelta
 from orchestrator.rules.sessions.pings import is_unwell_too_long
 from orchestrator.rules.text import numbered
 from orchestrator.rules.values import Brake, Policy, Session, Verdict
+from orchestrator.rules.values.doubts import doubted_since, is_in_doubt
 
 #: With fewer sessions than this, all of them must be ill, and at least `brake_min_sessions`.
 MANY = 5
@@ -94,11 +94,6 @@ def judged_since(brakes: Collection[Brake], now: datetime) -> datetime | None:
     return max((one.expired_at or one.until for one in brakes if not is_holding(one, now)), default=None)
 
 
-def doubted_since(session: Session) -> datetime | None:
-    """Return since when the session is in doubt; None where it is not."""
-    return min((at for at in (session.failing_since, session.gone_since) if at is not None), default=None)
-
-
 def is_judged(brakes: Collection[Brake], session: Session, now: datetime) -> bool:
     """Return whether the session was in doubt already when a brake over it expired: no brake holds it again."""
     judged, doubted = judged_since(brakes, now), doubted_since(session)
@@ -134,7 +129,7 @@ def slowed(session: Session, policy: Policy, now: datetime) -> Session:
 
 def slowed_where_held(session: Session, brakes: Collection[Brake], policy: Policy, now: datetime) -> Session:
     """Return the session after its ping, with less frequent pings if it is in doubt and a brake holds it."""
-    held = doubted_since(session) is not None and held_by(brakes, session, now) is not None
+    held = is_in_doubt(session) and held_by(brakes, session, now) is not None
     return slowed(session, policy, now) if held else session
 
 

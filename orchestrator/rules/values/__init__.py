@@ -3,6 +3,7 @@
 sessions, placements, accounts, models, providers, workers   one for each kind of row
 leases                                                       the next step of a row, and its lease
 used_sessions                                                what of a session its use depends on
+doubts                                                       which sessions are in doubt
 archived                                                     what is left of an archived session
 terms                                                        policies and plans
 budgets                                                      what an account may spend in a period

@@ -8,6 +8,8 @@ IMPOSSIBLE_SESSION = (
     "(next_step IS NULL AND state IN ('queued', 'starting', 'running'))"
     " OR (deleted_at IS NOT NULL AND state IN ('queued', 'starting', 'running', 'stopping'))"
 )
+#: Running sessions in doubt (`rules/values/doubts.py`), worded as in their index.
+IN_DOUBT_AND_RUNS = "state = 'running' AND (failures > 0 OR gone_since IS NOT NULL)"
 #: States in which a session waits for nothing. Ended sessions are among them, and are never counted one by one.
 AT_REST = ("created", "stopped", "failed")
 

@@ -20,7 +20,7 @@ ENDED, UNENDED = _PLACEMENTS.c.state.in_(_ENDS), _PLACEMENTS.c.state.not_in(_END
 PENDING = _PLACEMENTS.c.next_step.in_([Step.OPEN, Step.RESOLVE, Step.CLOSE])
 #: Sessions that run.
 RUNS = _SESSIONS.c.state == literal_column(f"'{State.RUNNING.value}'")
-#: Sessions that failed their last pings, or were called gone once. An index has this condition together with `RUNS`.
+#: Sessions in doubt (`rules/values/doubts.py`). An index has this condition together with `RUNS`.
 IN_DOUBT = or_(_SESSIONS.c.failures > literal_column("0"), _SESSIONS.c.gone_since.is_not(None))
 #: Sessions that start or run: each has a next step.
 SERVED = and_(_SESSIONS.c.state.in_([State.STARTING, State.RUNNING]), _SESSIONS.c.next_step.in_(Step))

@@ -32,7 +32,7 @@ from orchestrator.store.core.rows import snapshot, snapshots
 from orchestrator.store.plain import table_of
 from orchestrator.store.queries.availability import may_be_asked, moment_of, moments
 from orchestrator.store.queries.due import STEPS, is_due, with_sessions
-from orchestrator.store.queries.living import RUNS
+from orchestrator.store.queries.living import IN_DOUBT, RUNS
 
 SESSIONS = table_of("sessions")
 PLACEMENTS = table_of("placements")
@@ -236,8 +236,7 @@ def _may_be_asked() -> ColumnElement[bool]:
     """Match sessions without a rate limit in force, those that it has delayed for long, and those in doubt."""
     of = SESSIONS.c.provider, SESSIONS.c.credential, SESSIONS.c.model_id
     long_due = SESSIONS.c.next_step_at <= moment_of(SESSIONS.c.id, "held")
-    in_doubt = or_(SESSIONS.c.failures > 0, SESSIONS.c.gone_since.is_not(None))
-    return or_(may_be_asked(*of, row=SESSIONS.c.id), long_due, in_doubt)
+    return or_(may_be_asked(*of, row=SESSIONS.c.id), long_due, IN_DOUBT)
 
 
 def _good(new: Callable[[str], ColumnElement[Any]]) -> dict[str, Any]:

@@ -11,14 +11,12 @@ from sqlmodel import Field
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Attach, OnQuota, Verdict
 from orchestrator.store.core.columns import AttachJson, Instants, Limits, enum, json_object, money, one_of
-from orchestrator.store.core.conditions import IMPOSSIBLE_SESSION, IS_ACTIVE
+from orchestrator.store.core.conditions import IMPOSSIBLE_SESSION, IN_DOUBT_AND_RUNS, IS_ACTIVE
 from orchestrator.store.tables.base import Row
 
 _LIVE = text("next_step IS NOT NULL")
 _KEPT = text("deleted_at IS NULL")
 _RUNS = text("state = 'running'")
-#: Sessions that a brake counts: they failed their last pings, or were called gone once.
-IN_DOUBT_AND_RUNS = "state = 'running' AND (failures > 0 OR gone_since IS NOT NULL)"
 _IN_DOUBT = text(IN_DOUBT_AND_RUNS)
 _NOT_WELL = text("state = 'running' AND not_well_since IS NOT NULL")
 _ENDED = text("ended_at IS NOT NULL")

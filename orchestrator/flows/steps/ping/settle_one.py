@@ -31,13 +31,13 @@ from orchestrator.rules.sessions.stops import idle_by, reason_without_place
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.upstream.alarms import alarm, kind_of
 from orchestrator.rules.upstream.brake import (
-    doubted_since,
     is_confirmed,
     paid_until,
     slowed,
     slowed_where_held,
 )
 from orchestrator.rules.values import Session, Verdict
+from orchestrator.rules.values.doubts import is_in_doubt
 from orchestrator.store.transaction import Transaction
 
 
@@ -133,15 +133,15 @@ def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
 def _go_on(work: AccountWork, before: Session, noted: Session) -> Sign | None:
     """Keep the session running. Return a sign about its provider if it falls ill or recovers; a sleeping session gives
     none."""
-    in_doubt = doubted_since(noted) is not None
+    in_doubt = is_in_doubt(noted)
     brakes = work.tx.brakes.at(noted.provider, noted.credential) if noted.provider and in_doubt else ()
     after = slowed_where_held(noted, brakes, work.policy(noted), work.now)
     saved = work.keep(before, work.planned(after))
     if saved.last_ping_at == before.last_ping_at or saved.state is not State.RUNNING:
         return None
-    if doubted_since(saved) is not None:
+    if is_in_doubt(saved):
         return Sign.ILL
-    return Sign.RECOVERED if doubted_since(before) is not None else None
+    return Sign.RECOVERED if is_in_doubt(before) else None
 
 
 def give_up(work: AccountWork, session: Session, noted: Session, detail: str) -> None:
