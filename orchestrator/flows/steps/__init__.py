@@ -8,10 +8,7 @@ warn_due, stop_due          warn of stops; carry them out
 close_due                   close placements until there is proof
 funds_due, post_charges     the end of funds; hourly charges
 
-placement_steps  what open, resolve and close have in common
+placement_steps  what open, resolve and close have in common: claim, settle under the lease, give back; late answers
 proven_closes    settles many proven closes together
 targets          what a driver is given about a placement
-under_lease      locks what an answer is settled on
-late_answers     answers that arrive after their lease has expired
-give_back        returns claims of placements that have not begun when a worker leaves
 """

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from orchestrator.flows.lifecycle import failover, stops, transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
-from orchestrator.flows.steps import late_answers
+from orchestrator.flows.steps.placement_steps import disown_candidate
 from orchestrator.flows.upstream import alarms, credentials
 from orchestrator.providers.port.driver import NotPlaced, Placed
 from orchestrator.providers.port.errors import (
@@ -75,7 +75,7 @@ def settle_opened(
         said = f"the provider answered with {placed.handle}, which another placement has"
         settle_unknown(work, placement, FailedCall(said=said, possible_orphans=True), step)
         return
-    late_answers.disown_candidate(work.services, work.tx, placement, placed.handle, work.now)
+    disown_candidate(work.services, work.tx, placement, placed.handle, work.now)
     alarms.note_open_outcome(work.tx, placement, placed.misconfigured, work.now)
     current = work.tx.placements.save(placement, _as_open(placement, placed, work.now))
     if not rule.is_awaited(session, placement):

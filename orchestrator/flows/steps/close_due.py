@@ -11,10 +11,9 @@ from orchestrator.flows.engine.provider_steps import Answer, Claimed, Postponed
 from orchestrator.flows.engine.services import Services, close_lease
 from orchestrator.flows.lifecycle import failover, transitions
 from orchestrator.flows.lifecycle.due_stops import run_after_stops
-from orchestrator.flows.steps.placement_steps import PlacementStep, StepTimes
+from orchestrator.flows.steps.placement_steps import Held, PlacementStep, StepTimes, lock_under_lease
 from orchestrator.flows.steps.proven_closes import AT_ONCE, settle_proven
 from orchestrator.flows.steps.targets import target_of
-from orchestrator.flows.steps.under_lease import Held, lock_under_lease
 from orchestrator.flows.upstream import witness
 from orchestrator.observability import metrics
 from orchestrator.providers.port.driver import Closed, Driver, Target

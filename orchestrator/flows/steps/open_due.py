@@ -11,17 +11,11 @@ from orchestrator.flows.engine.pipeline import run_once
 from orchestrator.flows.engine.provider_steps import Answer, Claimed
 from orchestrator.flows.engine.services import Services, open_lease
 from orchestrator.flows.lifecycle.due_stops import run_after_stops
-from orchestrator.flows.steps import late_answers
 from orchestrator.flows.steps.after_open import settle_answer
-from orchestrator.flows.steps.placement_steps import PlacementStep, StepTimes
+from orchestrator.flows.steps.placement_steps import PlacementStep, StepTimes, lock_under_lease, record_late
 from orchestrator.flows.steps.targets import OpenContext, order_of
-from orchestrator.flows.steps.under_lease import lock_under_lease
 from orchestrator.providers.port.driver import Driver, NotPlaced, Placed
-from orchestrator.providers.port.errors import (
-    KeyNotFree,
-    NotSent,
-    OutcomeUnknown,
-)
+from orchestrator.providers.port.errors import KeyNotFree, NotSent, OutcomeUnknown
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Placement, Policy
 from orchestrator.store.transaction import Transaction
@@ -78,7 +72,7 @@ class OpeningStep(PlacementStep[OpenContext, A]):
             if held is None:
                 return
             if not held.lease_held:
-                late_answers.record(services, tx, held, answer)
+                record_late(services, tx, held, answer)
             elif held.work is not None and held.session is not None:
                 settle_answer(held.work, held.session, held.placement, answer.said, self.step)
             if held.work is not None:

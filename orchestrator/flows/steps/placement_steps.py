@@ -1,10 +1,13 @@
-"""Open, resolve and close: claim due placements, and settle each answer under its lease."""
+"""Open, resolve and close: claim due placements, and settle each answer under its lease. What has not begun when a
+worker leaves is given back, so that another worker takes it at once. After a lost lease nothing is called and nothing
+decided, but every handle is kept."""
 
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeVar
 
 from orchestrator.flows.engine import failures, metering
 from orchestrator.flows.engine.crowd import AccountBusy
@@ -17,11 +20,17 @@ from orchestrator.flows.engine.provider_steps import (
     claim_the_readable,
 )
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.steps.give_back import give_back
+from orchestrator.flows.lifecycle import failover, orphans, transitions
+from orchestrator.flows.lifecycle.account_work import AccountWork
+from orchestrator.flows.lifecycle.due_stops import on_account
 from orchestrator.flows.upstream import local_faults
+from orchestrator.providers.port.driver import Placed
 from orchestrator.providers.port.errors import failed_here_in
+from orchestrator.rules.sessions.names import is_usable_handle
 from orchestrator.rules.sessions.pings import spread
-from orchestrator.rules.values import Placement, Policy
+from orchestrator.rules.states import UNENDED, State, Step
+from orchestrator.rules.upstream.placements import ends_at
+from orchestrator.rules.values import Due, Placement, Policy, Session
 from orchestrator.store.transaction import Transaction
 
 C = TypeVar("C")
@@ -145,3 +154,94 @@ class PlacementStep(ProviderStep[C, A]):
             services.cooldowns.end(self.step, provider)
             return
         local_faults.note_answer(services, self.step, provider, fault, answer.said)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """The locked rows that an answer is settled on. `work` and `session` are None for an orphan."""
+
+    work: AccountWork | None
+    session: Session | None
+    placement: Placement
+    lease_held: bool
+
+
+def lock_under_lease(services: Services, tx: Transaction, answer: Answer[Any, Any]) -> Held | None:
+    """Lock account, session and placement in that order; None where the placement is gone."""
+    claimed = answer.claimed
+    placement = claimed.placement
+    work = on_account(services, tx, placement.account_id) if placement.account_id else None
+    session = tx.sessions.lock(placement.session_id) if placement.session_id else None
+    current = tx.placements.lock(placement.id)
+    if current is None:
+        return None
+    held = current.lease is not None and current.lease.token == claimed.token
+    if current.credential is not None and current.serialised:
+        rest = services.policy(current.provider).credential_rest_seconds
+        tx.credentials.release(current.provider, current.credential, claimed.token, tx.now(), rest)
+    return Held(work=work, session=session, placement=current, lease_held=held)
+
+
+def give_back(services: Services, answer: Answer[Any, Any]) -> None:
+    """Make the step due again as if it had never been claimed; nothing was asked."""
+    step = answer.claimed.step
+
+    def give(tx: Transaction) -> None:
+        held = lock_under_lease(services, tx, answer)
+        if held is None:
+            return
+        if held.lease_held:
+            _make_due_again(tx, held, step)
+            tx.placements.wake(step)
+        if held.work is not None:
+            held.work.finish()
+
+    services.database.transact(give)
+
+
+def _make_due_again(tx: Transaction, held: Held, step: Step) -> None:
+    placement = held.placement
+    given_back = replace(
+        placement,
+        due=Due(step, tx.now()),
+        lease=None,
+        attempts=max(placement.attempts - 1, 0),
+        sent_at=None if step is Step.OPEN else placement.sent_at,
+    )
+    saved = tx.placements.save(placement, given_back)
+    unwanted = held.session is not None and held.session.state is not State.STARTING
+    if step is Step.OPEN and unwanted and held.work is not None and held.session is not None:
+        transitions.begin_close(held.work, saved, held.session)
+        failover.finish_if_closed(held.work, held.session)
+
+
+def record_late(services: Services, tx: Transaction, held: Held, answer: Answer[Any, Any]) -> None:
+    """Save the handle of an answer that came after its lease was lost, if it is not known yet: as the candidate for
+    `resolve`, or as an orphan to be closed."""
+    placement = held.placement
+    if not isinstance(answer.said, Placed) or answer.said.handle == placement.handle:
+        return
+    if not is_usable_handle(answer.said.handle):
+        return  # nothing can be addressed by it
+    handle = answer.said.handle
+    if placement.handle is None and placement.state in UNENDED and placement.candidate in (None, handle):
+        tx.placements.save(placement, replace(placement, candidate=handle))
+    elif not tx.placements.handle_is_known(placement.provider, handle):
+        lasts = answer.said.lasts_seconds or placement.duration_seconds
+        end = ends_at(placement, answer.said.ends_at, lasts, tx.now())
+        orphans.add_of(services, tx, placement, handle, tx.now(), end)
+
+
+def disown_candidate(
+    services: Services, tx: Transaction, placement: Placement, handle: str, now: datetime
+) -> None:
+    """Add an orphan for the candidate that a late answer left, if `resolve` found another handle."""
+    candidate = placement.candidate
+    if (
+        candidate is None
+        or candidate == handle
+        or tx.placements.handle_is_known(placement.provider, candidate)
+    ):
+        return
+    end = ends_at(placement, None, placement.duration_seconds, now)
+    orphans.add_of(services, tx, placement, candidate, now, end)
