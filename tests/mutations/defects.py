@@ -166,12 +166,12 @@ DEFECTS: Sequence[Defect] = (
                 within="CloseStep.settle_one.settle",
                 sound="""
                     _settle_proven(tx, held, answer.said, now)
-                    lag = _lag(held, now)
+                    lag = _lag(held.session, now)
                 """,
                 broken="""
                     said = answer.said if isinstance(answer.said, Closed) else Closed(proof="assumed")
                     _settle_proven(tx, held, said, now)
-                    lag = _lag(held, now)
+                    lag = _lag(held.session, now)
                 """,
             ),
         ],

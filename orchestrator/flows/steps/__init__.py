@@ -5,10 +5,9 @@ open_due, resolve_due       open placements; resolve opens with a lost answer
 after_open                  what follows from the answer
 ping                        ping sessions
 warn_due, stop_due          warn of stops; carry them out
-close_due                   close placements until there is proof
+close_due                   close placements until there is proof; settle many together
 funds_due, post_charges     the end of funds; hourly charges
 
 placement_steps  what open, resolve and close have in common: claim, settle under the lease, give back; late answers
-proven_closes    settles many proven closes together
 targets          what a driver is given about a placement
 """
