@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from orchestrator.flows.engine import crowd
 from orchestrator.flows.engine.provider_steps import Answer, Postponed, settle
-from orchestrator.flows.lifecycle import many_accounts
+from orchestrator.flows.lifecycle import due_stops
 from orchestrator.flows.steps.close_due import CLOSE
 from orchestrator.rules.states import PlacementState, State, Step, StopReason
 from orchestrator.store.transaction import Transaction
@@ -115,7 +115,7 @@ def test_due_stops_of_many_accounts_are_applied_together(pg_world: MakeWorld, nu
 def test_closes_of_more_accounts_with_due_stops_than_may_be_applied_at_once_come_later(
     any_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(many_accounts, "STOPPED_BESIDE", 2)
+    monkeypatch.setattr(due_stops, "STOPPED_BESIDE", 2)
     world = any_world()
     accounts = open_accounts(world, 3)
     overdue = overdue_besides(world, accounts)

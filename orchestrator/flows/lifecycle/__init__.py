@@ -1,8 +1,7 @@
 """One account under its lock: every change of its sessions and money.
 
 account_work    the account under its lock: sessions, money, funds
-many_accounts   many accounts at once: their due stops, or none
-due_stops       locks an account and applies its due stops first
+due_stops       locks an account, or many at once, and applies due stops first
 stops           stops a session; lets it run
 overdue         the due stops of one account
 account_ledger  entries in the ledger, and the balance

@@ -16,8 +16,7 @@ from orchestrator.flows.engine.pipeline import run_once
 from orchestrator.flows.engine.provider_steps import Answer, Claimed, Postponed
 from orchestrator.flows.engine.services import Services, close_lease
 from orchestrator.flows.lifecycle import failover, transitions
-from orchestrator.flows.lifecycle.due_stops import run_after_stops
-from orchestrator.flows.lifecycle.many_accounts import LockedAccounts, finish_all, lock_many
+from orchestrator.flows.lifecycle.due_stops import LockedAccounts, finish_all, lock_many, run_after_stops
 from orchestrator.flows.steps.placement_steps import Held, PlacementStep, StepTimes, lock_under_lease
 from orchestrator.flows.steps.targets import target_of
 from orchestrator.flows.upstream import witness

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from orchestrator.flows.engine.batch import PUT_OFF, Tally, together
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle.account_work import AccountWork
-from orchestrator.flows.lifecycle.many_accounts import stop_many
+from orchestrator.flows.lifecycle.due_stops import stop_many
 from orchestrator.rules.states import Step
 from orchestrator.store.transaction import Transaction
 
