@@ -300,8 +300,8 @@ DEFECTS: Sequence[Defect] = (
             Edit(
                 within="_carry_out",
                 beside="apply_due_stops",
-                sound="stops.end(work, before, due.reason, due.at, due.detail)",
-                broken="stops.end(work, before, due.reason, work.now, due.detail)",
+                sound="transitions.end(work, before, due.reason, due.at, due.detail)",
+                broken="transitions.end(work, before, due.reason, work.now, due.detail)",
             ),
         ],
         found_by=story("ends while no worker runs, at alpha"),

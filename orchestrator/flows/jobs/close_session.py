@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.client.requests import CloseSession
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.jobs import lookup
-from orchestrator.flows.lifecycle import archived, failover, force_close, stops
+from orchestrator.flows.lifecycle import archived, failover, force_close, transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.reports import leftovers, views
 from orchestrator.rules.states import TERMINAL, State, StopReason
@@ -25,7 +25,7 @@ def close_session(services: Services, tx: Transaction, request: CloseSession) ->
     work, session = live
     found_as = session.state
     if session.state not in TERMINAL | {State.STOPPING}:
-        session = stops.stop(work, session, StopReason(request.reason), work.now, request.detail)
+        session = transitions.stop(work, session, StopReason(request.reason), work.now, request.detail)
     if request.confirm or request.force:
         session = _force_close(work, session, request)
     elif found_as is State.STOPPING:

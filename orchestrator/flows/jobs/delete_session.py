@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.client.requests import DeleteSession
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.jobs import lookup
-from orchestrator.flows.lifecycle import archived, stops
+from orchestrator.flows.lifecycle import archived, transitions
 from orchestrator.flows.reports import views
 from orchestrator.rules.states import TERMINAL, State, StopReason
 from orchestrator.store.transaction import Transaction
@@ -20,7 +20,7 @@ def delete_session(services: Services, tx: Transaction, request: DeleteSession) 
         return left
     work, session = lookup.session(services, tx, request.session_id)
     if session.state is State.QUEUED:
-        session = stops.stop(work, session, StopReason.USER, work.now, "deleted while it waited")
+        session = transitions.stop(work, session, StopReason.USER, work.now, "deleted while it waited")
     if session.state not in TERMINAL | {State.CREATED}:
         raise lookup.wrong_state(
             session, "a session that is over or never started can be deleted; close it first"

@@ -2,14 +2,13 @@
 
 account_work    the account under its lock: sessions, money, funds
 due_stops       locks an account, or many at once, and applies due stops first
-stops           stops a session; lets it run
 overdue         the due stops of one account
 account_ledger  entries in the ledger, and the balance
 burning         the running sessions, one by one or in groups
 spending        the budgets of one account
 admission       whether a session may start now
 places          where it may be served next
-transitions     placements begin, close and end
+transitions     placements begin, close and end; a session runs, or stops
 failover        where a session goes on when its placement ends
 orphans         rows for resources without a session
 force_close     placements that an operator ends

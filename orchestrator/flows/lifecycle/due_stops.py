@@ -11,7 +11,7 @@ from typing import TypeVar
 from orchestrator.flows.engine import crowd
 from orchestrator.flows.engine.crowd import StopsFirst
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle import failover, stops
+from orchestrator.flows.lifecycle import failover, transitions
 from orchestrator.flows.lifecycle.account_work import (
     AccountWork,
     PrefetchedAccount,
@@ -162,7 +162,7 @@ def _carry_out(work: AccountWork, session: Session, due: Candidate) -> None:
             return
     before = work.lock_session(session.id)
     assert before is not None
-    stops.end(work, before, due.reason, due.at, due.detail)
+    transitions.end(work, before, due.reason, due.at, due.detail)
 
 
 def stop_many(

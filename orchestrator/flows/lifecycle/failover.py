@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from orchestrator.flows.lifecycle import places, stops
+from orchestrator.flows.lifecycle import places, transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.lifecycle.transitions import (
     begin_close,
@@ -121,4 +121,4 @@ def _place_again(work: AccountWork, session: Session) -> Session:
     if placed is not None:
         return placed
     why = current.stop_detail or "no provider left to try"
-    return stops.stop(work, current, reason_without_place(current), work.now, why)
+    return transitions.stop(work, current, reason_without_place(current), work.now, why)

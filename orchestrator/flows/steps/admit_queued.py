@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from orchestrator.flows.engine.batch import PUT_OFF, Tally, each
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle import admission, stops, transitions
+from orchestrator.flows.lifecycle import admission, transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.lifecycle.due_stops import on_account
 from orchestrator.rules.admission import quota
@@ -48,11 +48,11 @@ def _taking_turns(due: Sequence[Row]) -> list[Row]:
 def _admit(work: AccountWork, session: Session) -> None:
     forecast = next_stop(session, work.policy(session))
     if forecast.stop_at is not None and forecast.stop_at <= work.now:
-        stops.stop(work, session, StopReason.QUEUE_TIMEOUT, forecast.stop_at, forecast.detail)
+        transitions.stop(work, session, StopReason.QUEUE_TIMEOUT, forecast.stop_at, forecast.detail)
         return
     never = quota.check_nodes(work.terms, None, session.nodes)  # the account's limits may have changed
     if never is not None:
-        stops.stop(work, session, StopReason.START_FAILED, work.now, never.message)
+        transitions.stop(work, session, StopReason.START_FAILED, work.now, never.message)
         return
     model = work.tx.models.get(session.model_id)
     assert model is not None  # sessions refer to it by a foreign key
@@ -67,7 +67,7 @@ def _admit(work: AccountWork, session: Session) -> None:
 def _settle_refusal(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> None:
     """Let it go on waiting for what may become free. End its wait for any other reason, such as a withdrawn model."""
     if refusal.code not in admission.WORTH_WAITING | {ErrorCode.QUOTA_NODES_EXCEEDED}:
-        stops.stop(work, session, StopReason.START_FAILED, work.now, refusal.message)
+        transitions.stop(work, session, StopReason.START_FAILED, work.now, refusal.message)
         return
     saved = work.keep(session, admission.waiting(work, session, model, refusal))
     if saved.queue_reason == session.queue_reason:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from orchestrator.flows.lifecycle import failover, stops, transitions
+from orchestrator.flows.lifecycle import failover, transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.steps.placement_steps import disown_candidate
 from orchestrator.flows.upstream import alarms, credentials
@@ -96,7 +96,7 @@ def settle_not_opened(
         transitions.end_never_opened(work.tx, placement, why, work.now)
     if rule.is_awaited(session, placement):
         if failover.next_attempt(work, session, session) is None:
-            stops.stop(
+            transitions.stop(
                 work,
                 session,
                 reason_without_place(session),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.lifecycle import failover, stops, transitions
+from orchestrator.flows.lifecycle import failover, transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.lifecycle.due_stops import on_session, run_after_stops
 from orchestrator.flows.steps.ping.send_pings import Pinged, as_ping
@@ -30,12 +30,7 @@ from orchestrator.rules.sessions.decide import (
 from orchestrator.rules.sessions.stops import idle_by, reason_without_place
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.upstream.alarms import alarm, kind_of
-from orchestrator.rules.upstream.brake import (
-    is_confirmed,
-    paid_until,
-    slowed,
-    slowed_where_held,
-)
+from orchestrator.rules.upstream.brake import is_confirmed, paid_until, slowed, slowed_where_held
 from orchestrator.rules.values import Session, Verdict
 from orchestrator.rules.values.doubts import is_in_doubt
 from orchestrator.store.transaction import Transaction
@@ -78,7 +73,7 @@ def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> Sign | No
                 replace(noted, state=State.RUNNING), policy, work.now, work.services.jitter()
             )
             at = interval.at if isinstance(interval, PingAgain) else work.now
-            stops.start_running(work, session, replace(noted, ping_at=at))
+            transitions.start_running(work, session, replace(noted, ping_at=at))
         case Stop() as ending:
             saved = work.keep(session, _free(noted, ping_at=noted.ping_at))
             own_key = pinged.placement.exclusive or _pings_natively(work.services, pinged)
@@ -148,7 +143,7 @@ def give_up(work: AccountWork, session: Session, noted: Session, detail: str) ->
     """Give up this attempt to start: try the next place, or end the session."""
     saved = work.keep(session, _free(noted, ping_at=None))
     if failover.next_attempt(work, saved, saved) is None:
-        stops.stop(work, saved, reason_without_place(session), work.now, detail)
+        transitions.stop(work, saved, reason_without_place(session), work.now, detail)
 
 
 def _free(session: Session, *, ping_at: datetime | None) -> Session:
@@ -191,7 +186,7 @@ def end_dead(work: AccountWork, session: Session, ending: Stop, *, confirmed: bo
         return _held(work, session)
     if lost:
         transitions.note_lost(work.tx, session, work.now)
-    stops.stop(work, session, ending.reason, at, ending.detail)
+    transitions.stop(work, session, ending.reason, at, ending.detail)
     return True
 
 
