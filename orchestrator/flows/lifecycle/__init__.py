@@ -4,8 +4,7 @@ account_work    the account under its lock: sessions, money, funds
 due_stops       locks an account, or many at once, and applies due stops first
 overdue         the due stops of one account
 account_ledger  entries in the ledger, and the balance
-burning         the running sessions, one by one or in groups
-spending        the budgets of one account
+spending        the running sessions of one account, one by one or in groups; its budgets
 admission       whether a session may start now
 places          where it may be served next
 transitions     placements begin, close and end; a session runs, or stops

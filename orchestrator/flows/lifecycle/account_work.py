@@ -10,9 +10,8 @@ from typing import TypeVar
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle.account_ledger import AccountLedger
-from orchestrator.flows.lifecycle.burning import Burning
 from orchestrator.flows.lifecycle.overdue import Overdue
-from orchestrator.flows.lifecycle.spending import Spending
+from orchestrator.flows.lifecycle.spending import Burning, Spending
 from orchestrator.rules.admission.quota import AccountTerms, Usage
 from orchestrator.rules.billing import funds, hard_stops, money
 from orchestrator.rules.billing.groups import Group, Phase
