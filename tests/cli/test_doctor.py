@@ -18,7 +18,7 @@ from orchestrator import wiring
 from orchestrator.cli.doctor.registry import CHECKS
 from orchestrator.client import celery_options
 from orchestrator.flows.operations.parked_messages import park
-from orchestrator.flows.upstream.installation_alarms import open_alarm
+from orchestrator.flows.upstream.alarms import open_alarm
 from orchestrator.rules.installation.clock import KnownTime
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.rules.installation.liveness import DEATHS, KINDS, SCHEDULER

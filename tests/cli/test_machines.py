@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.flows.upstream.installation_alarms import open_alarm
+from orchestrator.flows.upstream.alarms import open_alarm
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.rules.upstream.local_faults import REMEDIES, LocalFault
 from tests.cli.conftest import Cli

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.flows.upstream.installation_alarms import open_alarm
+from orchestrator.flows.upstream.alarms import open_alarm
 from orchestrator.rules.events import rfc3339
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.rules.upstream.alarms import AlarmKind, alarm

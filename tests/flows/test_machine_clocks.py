@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from orchestrator.flows.operations.machine_clocks import alarm_off_clocks
-from orchestrator.flows.upstream.installation_alarms import SUBJECT
+from orchestrator.flows.upstream.alarms import SUBJECT
 from orchestrator.rules.installation.installation_alarms import InstallationAlarm
 from orchestrator.rules.values import Worker
 from orchestrator.store.transaction import Transaction

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.flows.upstream.installation_alarms import close_alarm, close_unseen_alarms, open_alarm
+from orchestrator.flows.upstream.alarms import close_alarm, close_unseen_alarms, open_alarm
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.store.database import Database
 from orchestrator.store.transaction import Transaction

@@ -1,6 +1,6 @@
 """Let an operator accept the store's clock: its time is right, and every process uses it from now on."""
 
-from orchestrator.flows.upstream.installation_alarms import close_alarm
+from orchestrator.flows.upstream.alarms import close_alarm
 from orchestrator.rules.installation.clock import KnownTime
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.store.database import Database

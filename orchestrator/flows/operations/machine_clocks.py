@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.upstream.installation_alarms import close_alarm, open_alarm
+from orchestrator.flows.upstream.alarms import close_alarm, open_alarm
 from orchestrator.rules.installation import liveness
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.rules.values import Worker

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from orchestrator.flows.upstream.installation_alarms import close_alarm, open_alarm
+from orchestrator.flows.upstream.alarms import close_alarm, open_alarm
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.rules.installation.messages import ParkedMessage
 from orchestrator.store.transaction import Transaction

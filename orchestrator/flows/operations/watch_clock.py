@@ -4,7 +4,7 @@ from datetime import datetime
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.operations.correct_times import correct_times
-from orchestrator.flows.upstream.installation_alarms import close_alarm, open_alarm
+from orchestrator.flows.upstream.alarms import close_alarm, open_alarm
 from orchestrator.rules.installation import clock as rule
 from orchestrator.rules.installation.clock import KnownTime
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind

@@ -1,9 +1,15 @@
-"""Raise and end alarms: one event when an alarm is raised, and one when it ends."""
+"""Raise and end alarms about providers, keys and models, and open and close those about the installation itself: one
+event when an alarm begins, and one when it ends."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from orchestrator.rules.events import Event, rfc3339
+from orchestrator.rules.installation.installation_alarms import (
+    InstallationAlarm,
+    InstallationAlarmKind,
+    installation_alarm,
+)
 from orchestrator.rules.upstream import alarms as rule
 from orchestrator.rules.upstream.alarms import Alarm, AlarmKind, HealthyPing
 from orchestrator.rules.values import Credential, Placement
@@ -12,6 +18,8 @@ from orchestrator.store.transaction import Transaction
 
 #: The event that ends an alarm of any kind.
 RECOVERED = "orchestrator.provider.recovered"
+#: Of events about the installation: their subject, and the beginning of their types.
+SUBJECT, PREFIX = "installation", "orchestrator.installation"
 
 
 def raise_alarm(tx: Transaction, alarm: Alarm) -> None:
@@ -89,6 +97,50 @@ def _payload(alarm: Alarm) -> dict[str, str | None]:
         "provider": alarm.provider,
         "credential": alarm.credential,
         "model": alarm.model_id,
+        "reason": alarm.reason,
+        "since": rfc3339(alarm.since),
+    }
+
+
+def open_alarm(tx: Transaction, kind: InstallationAlarmKind, about: str, reason: str, now: datetime) -> None:
+    """Open the alarm and send its event. If it is open already, only note that it was seen again."""
+    alarm = installation_alarm(kind, about, reason, now)
+    if tx.installation_alarms.open(alarm):
+        tx.outbox.add(
+            [Event(type=f"{PREFIX}.{kind.value}", subject=SUBJECT, data=_installation_payload(alarm))]
+        )
+
+
+def close_alarm(tx: Transaction, kind: InstallationAlarmKind, about: str, why: str) -> bool:
+    """Close the alarm and send `orchestrator.installation.recovered`. Return False where it was not open."""
+    return close_alarms(tx, kind, [about], why) == 1
+
+
+def close_alarms(tx: Transaction, kind: InstallationAlarmKind, about: Sequence[str], why: str) -> int:
+    """Close those of several alarms that are open, each with its event; return how many."""
+    closed = tx.installation_alarms.close(kind, *about)
+    for alarm in closed:
+        _send_installation_recovered(tx, alarm, why)
+    return len(closed)
+
+
+def close_unseen_alarms(tx: Transaction, kind: InstallationAlarmKind, before: datetime, why: str) -> int:
+    """Close the alarms of this kind that were last seen before `before`; return how many."""
+    closed = tx.installation_alarms.close_unseen(kind, before)
+    for alarm in closed:
+        _send_installation_recovered(tx, alarm, why)
+    return len(closed)
+
+
+def _send_installation_recovered(tx: Transaction, alarm: InstallationAlarm, why: str) -> None:
+    data = _installation_payload(alarm) | {"times_seen": alarm.times_seen, "ended_by": why}
+    tx.outbox.add([Event(type=f"{PREFIX}.recovered", subject=SUBJECT, data=data)])
+
+
+def _installation_payload(alarm: InstallationAlarm) -> dict[str, str | int | None]:
+    return {
+        "kind": alarm.kind,
+        "about": alarm.about,
         "reason": alarm.reason,
         "since": rfc3339(alarm.since),
     }

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.upstream.installation_alarms import close_unseen_alarms, open_alarm
+from orchestrator.flows.upstream.alarms import close_unseen_alarms, open_alarm
 from orchestrator.observability import metrics
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.rules.states import Step

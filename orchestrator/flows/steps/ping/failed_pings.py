@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.steps.ping.send_pings import Pinged, as_ping
-from orchestrator.flows.upstream.installation_alarms import close_alarms, close_unseen_alarms, open_alarm
+from orchestrator.flows.upstream.alarms import close_alarms, close_unseen_alarms, open_alarm
 from orchestrator.rules.admission.places import ProviderKey
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
 from orchestrator.rules.sessions.decide import PingAgain, after_ping, given_back, note_ping, plan_steps
