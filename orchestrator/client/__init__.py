@@ -7,8 +7,7 @@ requests, account_requests, model_requests, read_requests   one model for each j
 close_many    the request that closes many sessions by conditions
 webhook_requests   what is put and replayed at a webhook, by the HTTP API only
 close_many    which sessions are closed together, and why
-parsing       `parse` turns keyword arguments into a request or a Refusal
-json_limits   values that no job may contain at any depth
+parsing       `parse` turns keyword arguments into a request or a Refusal; values that no job may contain at any depth
 results, event_resources   the shapes of each job's result and of each event's data
 schemas       JSON Schema of jobs, outcomes and events
 outcomes      `succeeded` and `refused`: the two shapes of an outcome

@@ -1,17 +1,18 @@
-"""Turn a job's keyword arguments into a request, or into a refusal that names all their faults."""
+"""Turn a job's keyword arguments into a request, or into a refusal that names all their faults. A value that the
+database or other readers of JSON cannot keep is one, at any depth."""
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from orchestrator.client.json_limits import NO_JSON_TYPE, json_faults
 from orchestrator.client.outcomes import plain
 from orchestrator.client.requests import JOBS, CreateSession, Request
 from orchestrator.rules.refusals import ErrorCode, Refusal
@@ -20,10 +21,16 @@ from orchestrator.validation.wording import did_you_mean, in_words
 
 #: Faults listed for one request: enough to correct it, however large its batch.
 MOST_FAULTS = 50
-
 _PREFIX = "orchestrator."
 #: A key as people write them; anything else could be a secret in the wrong place and is not repeated.
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
+#: (where, what is wrong, its kind)
+JsonFault: TypeAlias = tuple[Loc, str, str]
+DEEPEST = 32
+#: The kind of a value that JSON has no type for.
+NO_JSON_TYPE = "json_type"
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_LARGEST = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +147,70 @@ def _fault(detail: ErrorDetails) -> RequestFault:
 
 def _shown(loc: Loc) -> Loc:
     return tuple(part if isinstance(part, int) or _KEY.fullmatch(part) else "?" for part in loc)
+
+
+def json_faults(arguments: dict[Any, Any]) -> Iterator[JsonFault]:
+    """Go through the whole value without recursion; yield every part that is not plain, storable JSON."""
+    waiting: list[tuple[Loc, Any]] = [((), arguments)]
+    while waiting:
+        loc, value = waiting.pop()
+        if not isinstance(value, dict | list):
+            yield from _of_scalar(loc, value)
+        elif len(loc) > DEEPEST:
+            yield loc, f"is nested more than {DEEPEST} deep", "too_deep"
+        else:
+            yield from _of_keys(loc, value)
+            flat = len(loc) < DEEPEST  # so what is in it is not too deep
+            below = [
+                ((*loc, key), one)
+                for key, one in _entries(value)
+                if not (_is_plain(one) or (flat and type(one) is dict and _is_flat(one)))
+            ]
+            waiting += reversed(below)
+
+
+def _entries(value: dict[Any, Any] | list[Any]) -> Iterator[tuple[str | int, Any]]:
+    if isinstance(value, list):
+        return iter(enumerate(value))
+    return ((key, below) for key, below in value.items() if isinstance(key, str))
+
+
+def _of_keys(loc: Loc, value: dict[Any, Any] | list[Any]) -> Iterator[JsonFault]:
+    for key in value if isinstance(value, dict) else ():
+        if not isinstance(key, str):
+            yield loc, "has a key that is not a text", "key_type"
+        elif not _is_storable(key):
+            yield loc, "has a key with a NUL character or half a surrogate pair", "unstorable_text"
+
+
+def _of_scalar(loc: Loc, value: Any) -> Iterator[JsonFault]:
+    match value:
+        case None | bool():
+            return
+        case str() if not _is_storable(value):
+            yield loc, "holds a NUL character or half a surrogate pair", "unstorable_text"
+        case int() if not -_LARGEST <= value < _LARGEST:
+            yield loc, "is an integer beyond 64 bits", "integer_range"
+        case float() if not math.isfinite(value):
+            yield loc, "must be a finite number", "finite_number"
+        case str() | int() | float():
+            return
+        case _:
+            yield loc, "is not a JSON type", NO_JSON_TYPE
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether this is one of the most common values, which have no fault: batches have thousands of them."""
+    kind = type(value)
+    if kind is str:
+        return _UNSTORABLE.search(value) is None
+    return kind is bool or value is None or (kind is int and -_LARGEST <= value < _LARGEST)
+
+
+def _is_flat(value: dict[Any, Any]) -> bool:
+    """Return whether this is an object of plain values under plain keys, like each item of a batch."""
+    return all(type(key) is str and _is_plain(key) and _is_plain(one) for key, one in value.items())
+
+
+def _is_storable(text: str) -> bool:
+    return _UNSTORABLE.search(text) is None
