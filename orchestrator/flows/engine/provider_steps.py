@@ -144,7 +144,7 @@ async def ask(
     claimed together, where that matters."""
     if batch is not None:
         batch.begin_one(services.loop.time())
-    began = tracing.now()
+    began = 0 if claimed.step is Step.PING else tracing.now()
     try:
         said = await _said(services, step, claimed)
         _trace(claimed, began)

@@ -115,7 +115,9 @@ def settle_pings(services: Services, chunk: Sequence[Pinged]) -> None:
     now = services.database.transact(settle_good)
     _end_cooldowns(services, [pinged for pinged in begun if pinged.session.id not in given_back])
     _measure(begun)
-    _settle_rest(services, [one for one in begun if one.session.id not in written | given_back], now)
+    rest = [one for one in begun if one.session.id not in written | given_back]
+    if rest:
+        _settle_rest(services, rest, now)
     _meter(services, begun, now)
 
 
@@ -127,6 +129,8 @@ def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> 
         sign = _settle_apart(services, pinged) if pinged.session.id not in failing else None
         if sign is not None:
             said.append(((pinged.placement.provider, pinged.placement.credential), sign))
+    if not said:
+        return
     try:
         brake.note_pings(services, said, now)
     except Exception as error:  # noqa: BLE001  (it is logged; the next ping of any of them looks again)
