@@ -16,15 +16,15 @@ def run_apart(work: Callable[[], None]) -> None:
     if child == 0:
         os.close(alive_write)
         threading.Thread(target=_end_with, args=(alive_read,), daemon=True).start()
-        _tell(said_write, _error_of(work))
+        _report_error(said_write, _error_of(work))
         os._exit(0)
     os.close(said_write)
     with os.fdopen(said_read, "rb") as said:
-        told = said.read()
+        reported = said.read()
     os.waitpid(child, 0)
     os.close(alive_read)
     os.close(alive_write)
-    error = pickle.loads(told) if told else RuntimeError("a process of its own ended early")  # noqa: S301  (our own)
+    error = pickle.loads(reported) if reported else RuntimeError("a process of its own ended early")  # noqa: S301  (our own)
     if error is not None:
         raise error
 
@@ -37,7 +37,7 @@ def _error_of(work: Callable[[], None]) -> BaseException | None:
     return None
 
 
-def _tell(said: int, error: BaseException | None) -> None:
+def _report_error(said: int, error: BaseException | None) -> None:
     with os.fdopen(said, "wb") as file:
         try:
             file.write(pickle.dumps(error))

@@ -29,14 +29,14 @@ class Drain:
     def __init__(self, *, bound: float = BOUND, leave: Callable[[], None] = _leave) -> None:
         self._bound = bound
         self._leave = leave
-        self._told_read, self._told_write = os.pipe()
+        self._signal_read, self._signal_write = os.pipe()
         self._began = 0.0
-        self._told = threading.Event()
+        self._signalled = threading.Event()
 
     @property
     def begun(self) -> bool:
         """Return whether this process has received a signal to stop."""
-        return self._told.is_set()
+        return self._signalled.is_set()
 
     def listen(
         self, *, at_once: Callable[[], None] = lambda: None, then: Callable[[], None] = lambda: None
@@ -45,7 +45,7 @@ class Drain:
 
         def on_signal(*_: object) -> None:  # no locks here: the main thread may hold them
             at_once()
-            os.write(self._told_write, b"!")
+            os.write(self._signal_write, b"!")
 
         threading.Thread(target=self._watch, args=(then,), name="drain", daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -62,15 +62,15 @@ class Drain:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Sleep for so long, or until a signal to stop. Return whether one has come."""
-        return self._told.wait(seconds)
+        return self._signalled.wait(seconds)
 
     def _watch(self, then: Callable[[], None]) -> None:
-        os.read(self._told_read, 1)
+        os.read(self._signal_read, 1)
         self.begin()
-        self._told.set()
+        self._signalled.set()
         log.info("stopping: no new work is begun; running work has %g s to end", self._bound)
         threading.Thread(target=then, name="draining", daemon=True).start()
-        again, _, _ = select.select([self._told_read], [], [], self._bound)
+        again, _, _ = select.select([self._signal_read], [], [], self._bound)
         if again:
             log.warning("second signal: exiting now; unfinished work is retried when its leases expire")
         else:

@@ -63,8 +63,8 @@ def test_a_token_of_one_account_sees_and_changes_nothing_of_another_over_every_r
             about_another = "{" in path or query or body
             wanted = {403, 404} if about_another else {200, 403}
             assert response.status_code in wanted, (method, path, query, response.text)
-            told = json.dumps({**response.json(), "detail": "", "details": {}})
-            assert "secret" not in told.replace("secret_ref", ""), (method, path, query, told)
+            shown = json.dumps({**response.json(), "detail": "", "details": {}})
+            assert "secret" not in shown.replace("secret_ref", ""), (method, path, query, shown)
     assert asked > 35
     assert _state(api) == before
 

@@ -243,14 +243,14 @@ def test_a_token_of_one_account_sees_nothing_of_another_over_every_page(site: St
             path,
             response.text,
         )
-        told = (
+        shown = (
             response.text.replace("secretsession", "").replace("secretco", "")
             if about_another
             else response.text
         )
-        assert "secretname" not in told, path
-        assert "secretmodel" not in told, path
-        assert about_another or "secretco" not in told, path
+        assert "secretname" not in shown, path
+        assert "secretmodel" not in shown, path
+        assert about_another or "secretco" not in shown, path
     assert person.http.get("/").headers["location"] == "/accounts/acme"
     assert person.http.get("/accounts").headers["location"] == "/accounts/acme"
     for path in ("/providers", "/audit", "/providers/alpha"):

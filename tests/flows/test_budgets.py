@@ -22,8 +22,8 @@ def put(world: World, amount: str | None = "0.40", period: str = "day", **change
 
 def reached(world: World) -> list[int]:
     with world.services.database.reading() as tx:
-        told = tx.outbox.tail(subject="acme", limit=1000)
-    return [one.data["percent"] for one in told if one.type == "orchestrator.account.budget_reached"]
+        announced = tx.outbox.tail(subject="acme", limit=1000)
+    return [one.data["percent"] for one in announced if one.type == "orchestrator.account.budget_reached"]
 
 
 def test_each_threshold_is_announced_as_it_is_reached(any_world: MakeWorld) -> None:

@@ -54,8 +54,8 @@ def end_of(world: World, session_id: str) -> tuple[StopReason | None, timedelta,
 
 def warnings(world: World, session_id: str) -> list[tuple[int, str | None]]:
     with world.services.database.reading() as tx:
-        told = tx.outbox.tail(subject=session_id, limit=1000)
-    found = [one.data for one in told if one.type == "orchestrator.session.expiring"]
+        announced = tx.outbox.tail(subject=session_id, limit=1000)
+    found = [one.data for one in announced if one.type == "orchestrator.session.expiring"]
     assert all(one["stop_at_reason"] == "budget_exhausted" for one in found)
     return [(one["seconds_left"], one["stop_at"]) for one in found]
 

@@ -48,11 +48,11 @@ def served(world: World, valkey_url: str) -> Iterator[str]:
 def on_a_loop(url: str, story: Callable[[AsyncJobClient], Awaitable[None]]) -> None:
     """Run the story with a client of this URL."""
 
-    async def told() -> None:
+    async def ask() -> None:
         async with AsyncJobClient(url, url) as jobs:
             await story(jobs)
 
-    asyncio.run(told())
+    asyncio.run(ask())
 
 
 def test_a_life_by_typed_methods(served: str, world: World) -> None:

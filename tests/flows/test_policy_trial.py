@@ -87,15 +87,15 @@ def test_what_is_foretold_happens_with_the_deploy(
     report = tried(world, changes)
     assert dump(world) == before, "a trial writes nothing"
     assert report["counts"]["deployed"] == {"stops": stops, "spares": 0, "refuses": 0}
-    foretold = {one: at(found) for one, found in findings(report).items() if found["applies"] == "deployed"}
+    predicted = {one: at(found) for one, found in findings(report).items() if found["applies"] == "deployed"}
     expected = {one: (world.session(one).ends_at, world.session(one).stop_at_reason) for one in ids}
     deploy(world, changes)
     world.pass_time(30 * MINUTE)
     for one in ids:
         session = world.session(one)
-        if one in foretold:
+        if one in predicted:
             assert (session.stopped_at, session.stop_reason) == (
-                foretold[one],
+                predicted[one],
                 findings(report)[one]["reason"],
             )
         else:

@@ -274,7 +274,7 @@ class MoneyMachine(RuleBasedStateMachine):
         return multiple(*[(hands, hands.act(claimed)) for claimed in claims if asked])
 
     @rule(late_one=consumes(late))
-    def tell_late(self, late_one: Any) -> None:
+    def report_late(self, late_one: Any) -> None:
         hands, answer = late_one
         if isinstance(answer.said, Placed) or answer.claimed.step is Step.CLOSE:
             hands.settle(answer)

@@ -17,7 +17,7 @@ from orchestrator.providers.shared.options import DriverOptions
 from orchestrator.simulator import SimulatorServer
 from tests.drivers import PlatformUnderTest
 from tests.platforms.conftest import MakeWorld
-from tests.platforms.test_stories import tell_its_life
+from tests.platforms.test_stories import run_life_cycle
 from tests.providers import conftest, test_contract, test_contract_probe
 from tests.providers.stage import Stage, holds_for, stage_of
 
@@ -98,4 +98,4 @@ for _suite in (test_contract, test_contract_probe):
 
 
 def test_its_sessions_live_like_all_others(make_platforms: MakeWorld) -> None:
-    tell_its_life(make_platforms(TINY), TINY)
+    run_life_cycle(make_platforms(TINY), TINY)

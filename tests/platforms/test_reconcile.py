@@ -179,8 +179,8 @@ def test_what_a_release_opened_that_said_not_whose_it_is_is_reported_and_never_t
 ) -> None:
     world = make_platforms(platform, policy=QUIET)
     session_id = world.run_at(platform.name)
-    untold = [f"5f0c0001-0000-4000-8000-00000000000{n}" for n in range(4)]
-    theirs = {open_unknown(world, platform.name, platform.name_there(one)) for one in untold}
+    unmarked = [f"5f0c0001-0000-4000-8000-00000000000{n}" for n in range(4)]
+    theirs = {open_unknown(world, platform.name, platform.name_there(one)) for one in unmarked}
     for _ in range(3):
         world.pass_time(2 * HOUR)
         report = look(world)

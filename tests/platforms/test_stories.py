@@ -19,7 +19,7 @@ where_it_can_be_lost = pytest.mark.parametrize(
 )
 
 
-def tell_its_life(world: PlatformWorld, platform: PlatformUnderTest) -> None:
+def run_life_cycle(world: PlatformWorld, platform: PlatformUnderTest) -> None:
     session_id = world.run_at(platform.name, stop={"max_duration_seconds": 600})
     view = world.view(session_id)
     assert view["endpoint"]["model"] == world.placement(session_id).endpoint_model
@@ -44,7 +44,7 @@ def tell_its_life(world: PlatformWorld, platform: PlatformUnderTest) -> None:
 def test_a_session_lives_and_is_closed_with_proof(
     platform: PlatformUnderTest, make_platforms: MakeWorld
 ) -> None:
-    tell_its_life(make_platforms(platform), platform)
+    run_life_cycle(make_platforms(platform), platform)
 
 
 @every

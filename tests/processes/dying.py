@@ -37,15 +37,15 @@ def main() -> None:
     built = wiring.build
 
     def build(settings: Settings, configuration: Configuration, **given: Any) -> wiring.Built:
-        given["database"] = TellingDatabase(settings.database_url, pool_size=given.pop("pool_size", 5))
-        given["http"] = TellingClient(ClientOptions(max_connections=sum(TOTALS.values())))
+        given["database"] = ReportingDatabase(settings.database_url, pool_size=given.pop("pool_size", 5))
+        given["http"] = ReportingClient(ClientOptions(max_connections=sum(TOTALS.values())))
         return built(settings, configuration, **given)
 
     wiring.build = build  # in this process alone, which ends with the test
     command.main()
 
 
-class TellingDatabase(Database):
+class ReportingDatabase(Database):
     """Notes two points for each transaction that writes; more where it commits in several parts."""
 
     def __init__(self, url: str, *, pool_size: int) -> None:
@@ -77,7 +77,7 @@ class TellingDatabase(Database):
             here.wrote, here.committed = False, True
 
 
-class TellingClient(HttpClient):
+class ReportingClient(HttpClient):
     """Notes two points for each call, also for one that fails."""
 
     async def ask(self, call: Call) -> Response:

@@ -24,9 +24,9 @@ def test_its_error_is_raised_here_with_every_fault() -> None:
     def work() -> None:
         raise ConfigurationError([fault])
 
-    with pytest.raises(ConfigurationError) as told:
+    with pytest.raises(ConfigurationError) as raised:
         run_apart(work)
-    assert told.value.faults == (fault,)
+    assert raised.value.faults == (fault,)
 
 
 def test_an_error_that_cannot_be_copied_is_told_by_its_kind() -> None:

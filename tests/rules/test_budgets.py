@@ -192,8 +192,8 @@ def test_the_events_name_each_threshold() -> None:
     account = Account(
         id="acme", plan="payg", currency="USD", balance=ZERO, created_at=NOW, budgets=(a_budget(),)
     )
-    told = events.of_account(account, replace(account, budgets=(after(a_budget(), "100"),)), NOW)
-    assert [one.data["percent"] for one in told] == list(THRESHOLDS)
-    assert {(one.type, one.subject, one.data["since"]) for one in told} == {
+    announced = events.of_account(account, replace(account, budgets=(after(a_budget(), "100"),)), NOW)
+    assert [one.data["percent"] for one in announced] == list(THRESHOLDS)
+    assert {(one.type, one.subject, one.data["since"]) for one in announced} == {
         ("orchestrator.account.budget_reached", "acme", "2026-01-01")
     }

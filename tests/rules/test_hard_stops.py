@@ -224,8 +224,8 @@ def by_day_again() -> FundsEnd:
 
 def test_a_warning_names_the_end_of_the_budget() -> None:
     warning = events.expiring(running(), NOON + MINUTE, StopReason.BUDGET_EXHAUSTED, NOON)
-    told = {name: warning.data[name] for name in ("stop_at", "stop_at_reason", "seconds_left")}
-    assert told == {
+    announced = {name: warning.data[name] for name in ("stop_at", "stop_at_reason", "seconds_left")}
+    assert announced == {
         "stop_at": "2026-01-31T12:01:00Z",
         "stop_at_reason": "budget_exhausted",
         "seconds_left": 60,

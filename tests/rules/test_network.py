@@ -133,16 +133,16 @@ def test_where_one_way_is_broken_it_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("finding", "since", "believed"),
+    ("finding", "since", "expected"),
     [
         pytest.param(NetworkFails("", is_proven=True), 3600, True, id="proof holds for as long as it lasts"),
         pytest.param(NetworkFails(""), 1799, True, id="silence holds"),
         pytest.param(NetworkFails(""), 1801, False, id="for its time"),
     ],
 )
-def test_how_long_it_is_believed(finding: NetworkFails, since: float, believed: bool) -> None:
+def test_how_long_it_is_believed(finding: NetworkFails, since: float, expected: bool) -> None:
     contacts = [fails("alpha", since=since), answers("beta")]
-    assert is_believed(finding, contacts, NOW, timedelta(seconds=1800)) is believed
+    assert is_believed(finding, contacts, NOW, timedelta(seconds=1800)) is expected
 
 
 def test_nothing_that_fails_is_believed() -> None:

@@ -56,7 +56,7 @@ def test_a_session_goes_where_it_has_not_been_then_under_another_key_then_back()
     ]
 
 
-def test_what_a_brake_holds_comes_after_where_one_session_alone_fared_ill() -> None:
+def test_what_a_brake_holds_comes_after_where_one_session_alone_failed() -> None:
     assert place_candidates(["a", "b", "c"], [a_brake("b"), a_brake("a", "env:B")], [("a", "env:A")]) == [
         PlaceCandidate(provider="c"),
         PlaceCandidate(provider="a", avoiding=frozenset({"env:A", "env:B"})),
@@ -95,7 +95,7 @@ def test_no_provider_is_lost_and_none_is_tried_again_before_all_others(
         pytest.param({"declared_end_at": T0 + MINUTE, "closing_since": T0}, True, id="it ended before"),
     ],
 )
-def test_where_a_session_fared_ill(changes: dict[str, Any], ill: bool) -> None:
+def test_where_a_session_failed(changes: dict[str, Any], ill: bool) -> None:
     assert failed_at([a_placement(**changes)], T0 + MINUTE) == ({("a", "env:A")} if ill else set())
 
 

@@ -1,4 +1,4 @@
-"""The URL of the database alone is what all settings together say, and their faults are told."""
+"""The URL of the database alone is what all settings together say, and their faults are raised."""
 
 import sys
 
@@ -58,11 +58,11 @@ def test_every_fault_of_all_settings_is_told(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError) as told:
+    with pytest.raises(ConfigurationError) as raised:
         database_url()
-    with pytest.raises(ConfigurationError) as all_told:
+    with pytest.raises(ConfigurationError) as all_raised:
         load_settings()
-    assert told.value.faults == all_told.value.faults
+    assert raised.value.faults == all_raised.value.faults
 
 
 def test_a_wrong_setting_is_read_by_pydantic_and_a_right_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

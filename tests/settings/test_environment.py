@@ -229,7 +229,7 @@ REFERRING = Configuration(
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "suggestion"),
     [
         pytest.param(
             "METRIC_PORT", "; did you mean ORCHESTRATOR_METRICS_PORT?", id="a letter that is missing"
@@ -240,10 +240,10 @@ REFERRING = Configuration(
     ],
 )
 def test_a_variable_that_nobody_reads_is_told_by_the_nearest_name_and_without_its_value(
-    name: str, told: str
+    name: str, suggestion: str
 ) -> None:
     [fault] = unknown_variables(REFERRING, {f"ORCHESTRATOR_{name}": "hunter2", "PATH": "/bin"})
-    assert str(fault) == f"ORCHESTRATOR_{name}: unknown variable, it has no effect{told}"
+    assert str(fault) == f"ORCHESTRATOR_{name}: unknown variable, it has no effect{suggestion}"
 
 
 @pytest.mark.parametrize(
@@ -286,6 +286,6 @@ def test_several_hosts_are_written_as_parameters(monkeypatch: pytest.MonkeyPatch
     assert settings.database_url == f"postgresql+psycopg://me:hunter2@/orchestrator?{query}"
     assert redacted_url(settings.database_url) == f"postgresql+psycopg://me:***@/orchestrator?{query}"
     monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", "postgresql://me:hunter2@db1:5432,db2:5433/orchestrator")
-    with pytest.raises(ConfigurationError, match="host=HOST1:PORT&host=HOST2:PORT") as told:
+    with pytest.raises(ConfigurationError, match="host=HOST1:PORT&host=HOST2:PORT") as raised:
         load_settings()
-    assert "hunter2" not in str(told.value)
+    assert "hunter2" not in str(raised.value)

@@ -15,9 +15,9 @@ from typing import Any
 
 from tests.simulation.coverage import unvisited
 from tests.simulation.crash_stories import STORIES
-from tests.simulation.crashes import Telling
+from tests.simulation.crashes import StoryRun
 from tests.simulation.day import Result
-from tests.simulation.player import play, tell
+from tests.simulation.player import play, run_story
 from tests.simulation.turns import first_seed, sampled
 
 
@@ -55,7 +55,7 @@ def _seeds(given: argparse.Namespace, directory: str) -> tuple[str, bool]:
     for result in _spread(given.jobs, partial(play, directory), seeds):
         results.append(result)
         _progress(len(results), given.seeds, sum(bool(one.violations) for one in results))
-        _tell_of(result, alone=given.seeds == 1)
+        _print_result(result, alone=given.seeds == 1)
     broken = [result for result in results if result.violations]
     return _report_of_seeds(results, time.monotonic() - begun), bool(broken)
 
@@ -63,23 +63,27 @@ def _seeds(given: argparse.Namespace, directory: str) -> tuple[str, bool]:
 def _crash_points(given: argparse.Namespace, directory: str) -> tuple[str, bool]:
     begun = time.monotonic()
     stories = [n for n, story in enumerate(STORIES) if given.story in story.name]
-    whole = list(_spread(given.jobs, partial(tell, directory), [(n, None) for n in stories]))
-    for telling in (one for one in whole if one.broken):
-        _show(f"{telling.story}, without a crash", telling.broken, telling.last)
-    tellings = {telling.story: telling for telling in whole}
+    whole = list(_spread(given.jobs, partial(run_story, directory), [(n, None) for n in stories]))
+    for story_run in (one for one in whole if one.broken):
+        _show(f"{story_run.story}, without a crash", story_run.broken, story_run.last)
+    story_runs = {story_run.story: story_run for story_run in whole}
     wanted = [
         (n, at)
         for n in stories
-        for at in sampled(tellings[STORIES[n].name].points, given.every, given.turn + n, given.kinds)
+        for at in sampled(story_runs[STORIES[n].name].points, given.every, given.turn + n, given.kinds)
     ]
-    crashed: list[Telling] = []
-    for telling in _spread(given.jobs, partial(tell, directory), wanted):
-        crashed.append(telling)
+    crashed: list[StoryRun] = []
+    for story_run in _spread(given.jobs, partial(run_story, directory), wanted):
+        crashed.append(story_run)
         _progress(len(crashed), len(wanted), sum(bool(one.broken) for one in crashed))
-        if telling.broken:
-            _show(f"{telling.story}, crash {telling.at} ({telling.where})", telling.broken, telling.last)
+        if story_run.broken:
+            _show(
+                f"{story_run.story}, crash {story_run.at} ({story_run.where})",
+                story_run.broken,
+                story_run.last,
+            )
     missed = [] if given.story else unvisited([*whole, *crashed])
-    broken = any(telling.broken for telling in [*whole, *crashed]) or bool(missed)
+    broken = any(story_run.broken for story_run in [*whole, *crashed]) or bool(missed)
     return _report_of_crashes(whole, crashed, missed, time.monotonic() - begun), broken
 
 
@@ -89,7 +93,7 @@ def _spread(jobs: int, work: Callable[[Any], Any], items: Iterable[Any]) -> Iter
         yield from pool.map(work, items, chunksize=1)
 
 
-def _tell_of(result: Result, *, alone: bool) -> None:
+def _print_result(result: Result, *, alone: bool) -> None:
     if result.violations or alone:
         again = f"python -m tests.simulation seeds --seeds 1 --first {result.seed}"
         name = f"seed {result.seed} ({result.flavours or 'platforms only'}), digest {result.digest}; again: {again}"
@@ -140,21 +144,21 @@ def _report_of_seeds(results: list[Result], seconds: float) -> str:
 
 
 def _report_of_crashes(
-    whole: list[Telling], crashed: list[Telling], missed: list[str], seconds: float
+    whole: list[StoryRun], crashed: list[StoryRun], missed: list[str], seconds: float
 ) -> str:
-    bad = [telling for telling in [*whole, *crashed] if telling.broken]
+    bad = [story_run for story_run in [*whole, *crashed] if story_run.broken]
     rows = (
         ("stories", len(whole)),
-        ("points", sum(len(telling.points) for telling in whole)),
-        ("kinds of point", len({point for telling in whole for point in telling.points})),
+        ("points", sum(len(story_run.points) for story_run in whole)),
+        ("kinds of point", len({point for story_run in whole for point in story_run.points})),
         ("crashes", len(crashed)),
         ("commits and questions to drivers that no story visits", len(missed)),
-        ("violations", sum(len(telling.broken) for telling in bad)),
+        ("violations", sum(len(story_run.broken) for story_run in bad)),
         ("seconds", f"{seconds:.0f}"),
     )
     lines = ["# Crash points", "", "| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)]
     lines += [f"\nNot visited: {name}" for name in missed]
-    lines += [f"\nBroken: {telling.story}, crash {telling.at}" for telling in bad]
+    lines += [f"\nBroken: {story_run.story}, crash {story_run.at}" for story_run in bad]
     return "\n".join(lines) + "\n"
 
 

@@ -10,7 +10,7 @@ import httpx
 import orchestrator.flows
 from orchestrator.providers import registry
 from orchestrator.providers.http.client import HttpClient
-from tests.simulation.crashes import Telling
+from tests.simulation.crashes import StoryRun
 from tests.simulation.platforms import PLATFORMS
 from tests.simulation.wire import ORIGIN
 from tests.simulation.worker import METHODS
@@ -36,10 +36,10 @@ AFTER_A_JUMP = frozenset(
 )
 
 
-def unvisited(tellings: Sequence[Telling]) -> list[str]:
+def unvisited(story_runs: Sequence[StoryRun]) -> list[str]:
     """Return functions of flows that commit, and methods of drivers, that no story came by."""
-    asked = {question for telling in tellings for question in telling.asked}
-    return sorted({*_silent_commits(tellings), *(answerable() - asked)})
+    asked = {question for story_run in story_runs for question in story_run.asked}
+    return sorted({*_silent_commits(story_runs), *(answerable() - asked)})
 
 
 def answerable() -> set[str]:
@@ -57,8 +57,8 @@ def _methods(platform: Upstream) -> Iterator[str]:
             yield method
 
 
-def _silent_commits(tellings: Sequence[Telling]) -> list[str]:
-    points = {point for telling in tellings for point in telling.points}
+def _silent_commits(story_runs: Sequence[StoryRun]) -> list[str]:
+    points = {point for story_run in story_runs for point in story_run.points}
     seen = {point.partition(" commit of ")[2] for point in points if " commit of " in point}
     apart = BY_OPERATORS | OF_TOKENS | OF_WEBHOOKS | AFTER_A_JUMP | MANY_STOPS | BUSY
     return sorted(name for name in committing() if name not in seen | apart)

@@ -22,7 +22,7 @@ from tests.upstreams import Upstream
 
 
 @dataclass(kw_only=True)
-class Telling:
+class StoryRun:
     """The result of one run of a story."""
 
     story: str
@@ -50,7 +50,7 @@ class Theatre:
         self._database = Database(f"sqlite:///{self._path}")
         logging.disable(logging.CRITICAL)
 
-    def tell(self, story: Story, at: int | None = None) -> Telling:
+    def run_story(self, story: Story, at: int | None = None) -> StoryRun:
         """Play the story once, with a crash at that point, until everything is at rest."""
         self._database.dispose()
         copy_of(self._template, self._path)
@@ -67,21 +67,21 @@ class Theatre:
             plans=PLANS,
             platforms=platforms_of(story),
         )
-        telling = Telling(story=story.name, at=at, points=crash.points, asked=crash.asked)
+        story_run = StoryRun(story=story.name, at=at, points=crash.points, asked=crash.asked)
         try:
-            run(loop, _play(universe, story, telling, crash))
+            run(loop, _play(universe, story, story_run, crash))
         except Exception as error:  # noqa: BLE001  (a story that breaks off is a finding)
-            telling.broken.append(_broke_off(error))
+            story_run.broken.append(_broke_off(error))
         else:
             if at is None:
-                telling.broken += crash.awaited_in_vain()
+                story_run.broken += crash.awaited_in_vain()
         finally:
             universe.close()
-        telling.last = list(universe.last)
-        return telling
+        story_run.last = list(universe.last)
+        return story_run
 
 
-async def _play(universe: Universe, story: Story, telling: Telling, crash: Crash) -> None:
+async def _play(universe: Universe, story: Story, story_run: StoryRun, crash: Crash) -> None:
     stage = Stage(universe, story, crash)
     others = [
         universe.loop.create_task(_one_worker(universe, crash)),
@@ -91,13 +91,13 @@ async def _play(universe: Universe, story: Story, telling: Telling, crash: Crash
     try:
         await story.plot(stage)
     except Exception as error:  # noqa: BLE001  (what is broken by then is reported as well)
-        telling.broken.append(_broke_off(error))
+        story_run.broken.append(_broke_off(error))
     universe.simulator.faults.clear()
     if not await universe.rests(4 * 3600):
-        telling.broken += [f"never comes to rest: {row}" for row in universe.pending()[:5]]
+        story_run.broken += [f"never comes to rest: {row}" for row in universe.pending()[:5]]
     evidence = universe.evidence()
-    telling.broken += [str(violation) for violation in violations(evidence)]
-    telling.broken += [*opened_again(evidence), *without_an_outcome(evidence)]
+    story_run.broken += [str(violation) for violation in violations(evidence)]
+    story_run.broken += [*opened_again(evidence), *without_an_outcome(evidence)]
     for task in others:
         task.cancel()
 

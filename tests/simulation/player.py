@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.simulation.crash_stories import STORIES
-from tests.simulation.crashes import Telling, Theatre
+from tests.simulation.crashes import StoryRun, Theatre
 from tests.simulation.day import Days, Result
 
 #: Kept by each process: its database, with all its statements compiled.
@@ -21,9 +21,9 @@ def play(directory: str, seed: int) -> Result:
     return result
 
 
-def tell(directory: str, wanted: tuple[int, int | None]) -> Telling:
+def run_story(directory: str, wanted: tuple[int, int | None]) -> StoryRun:
     """Play one story, by its number, with a crash at a point or to its end."""
     if "theatre" not in _mine:
         _mine["theatre"] = Theatre(Path(tempfile.mkdtemp(dir=directory)))
-    telling: Telling = _mine["theatre"].tell(STORIES[wanted[0]], wanted[1])
-    return telling
+    story_run: StoryRun = _mine["theatre"].run_story(STORIES[wanted[0]], wanted[1])
+    return story_run

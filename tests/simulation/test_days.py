@@ -32,10 +32,10 @@ def test_a_seed_is_the_same_day_again_and_nothing_breaks_in_it(
 def test_a_process_may_die_at_any_point_of_a_session(tmp_path: Path) -> None:
     theatre = Theatre(tmp_path)
     [story] = [story for story in STORIES if story.name == "closed while it opens, at morph"]
-    whole = theatre.tell(story)
+    whole = theatre.run_story(story)
     assert whole.broken == []
     for at in sampled(whole.points, 5):
-        crashed = theatre.tell(story, at)
+        crashed = theatre.run_story(story, at)
         assert crashed.broken == [], f"crash {at}: {crashed.where}"
 
 

@@ -225,12 +225,12 @@ def watch(driver: Driver, asks: Callable[[str], None]) -> None:
     for method in METHODS:
         ask = getattr(driver, method, None)
         if ask is not None:
-            setattr(driver, method, _telling(ask, partial(asks, method)))
+            setattr(driver, method, _counting(ask, partial(asks, method)))
 
 
-def _telling(ask: Callable[..., Awaitable[T]], tell: Callable[[], None]) -> Callable[..., Awaitable[T]]:
+def _counting(ask: Callable[..., Awaitable[T]], count: Callable[[], None]) -> Callable[..., Awaitable[T]]:
     def asked(*args: Any, **kwargs: Any) -> Awaitable[T]:
-        tell()
+        count()
         _ABOUT.set(getattr(args[0], "placement_id", None) if args else None)
         return ask(*args, **kwargs)
 

@@ -91,17 +91,17 @@ def test_old_outcomes_are_forgotten_and_young_ones_kept(database: Database) -> N
 # outbox
 
 
-def tell(tx: Transaction, *reported: tuple[str, int]) -> None:
+def announce(tx: Transaction, *reported: tuple[str, int]) -> None:
     """Write an event about each subject, with its number."""
     tx.outbox.add([Event(type="example", subject=subject, data={"n": n}) for subject, n in reported])
 
 
 def test_events_wait_in_order_until_they_are_delivered(database: Database) -> None:
-    database.transact(lambda tx: tell(tx, *(("a", n) for n in range(4))))
+    database.transact(lambda tx: announce(tx, *(("a", n) for n in range(4))))
     waiting = database.transact(lambda tx: tx.outbox.waiting(3))
     assert [event.data["n"] for event in waiting] == [0, 1, 2]
     database.transact(lambda tx: tx.outbox.mark_delivered([event.seq for event in waiting[:2]], T0))
-    database.transact(lambda tx: tell(tx, ("a", 4)))
+    database.transact(lambda tx: announce(tx, ("a", 4)))
     assert [event.data["n"] for event in database.transact(lambda tx: tx.outbox.waiting(9))] == [2, 3, 4]
 
 
@@ -111,10 +111,10 @@ def test_an_event_bears_the_instant_of_the_decision_that_it_tells_of(database_ur
     database = Database(database_url, clock=lambda: next(readings))
 
     def decide_twice(tx: Transaction) -> None:
-        tell(tx, ("the clock is not read", 0))
+        announce(tx, ("the clock is not read", 0))
         for subject in ("first", "second"):
             tx.now()
-            tell(tx, (subject, 1), (subject, 2))
+            announce(tx, (subject, 1), (subject, 2))
         tx.now()
 
     database.transact(decide_twice)
@@ -136,16 +136,16 @@ def test_old_events_are_forgotten_once_delivered_and_others_kept(database: Datab
 
 
 def test_no_place_in_the_order_is_given_twice_however_much_is_forgotten(database: Database) -> None:
-    database.transact(lambda tx: tell(tx, ("a", 1), ("a", 2)))
+    database.transact(lambda tx: announce(tx, ("a", 1), ("a", 2)))
     first, last = database.transact(lambda tx: tx.outbox.tail())
     database.transact(lambda tx: tx.outbox.mark_delivered([first.seq, last.seq], T0))
     database.transact(lambda tx: tx.outbox.forget_before(T0 + SECOND))
-    database.transact(lambda tx: tell(tx, ("b", 3)))
+    database.transact(lambda tx: announce(tx, ("b", 3)))
     assert [event.data["n"] for event in database.transact(lambda tx: tx.outbox.tail(after=last.seq))] == [3]
 
 
 def test_the_tail_shows_delivered_events_too_from_a_place_in_the_order(database: Database) -> None:
-    database.transact(lambda tx: tell(tx, *((subject, n) for n, subject in enumerate("abab"))))
+    database.transact(lambda tx: announce(tx, *((subject, n) for n, subject in enumerate("abab"))))
     every = database.transact(lambda tx: tx.outbox.tail())
     database.transact(lambda tx: tx.outbox.mark_delivered([every[0].seq, every[3].seq], T0))
     with database.reading() as tx:
@@ -161,7 +161,7 @@ def test_events_are_found_by_id_and_from_a_time_on(database_url: str) -> None:
 
     def decide(tx: Transaction) -> None:
         tx.now()
-        tell(tx, ("a", 1))
+        announce(tx, ("a", 1))
 
     for _ in range(4):
         database.transact(decide)
@@ -181,7 +181,7 @@ def test_an_event_that_commits_late_is_found_in_its_gap(on_postgresql: Database)
     begun, go_on = threading.Event(), threading.Event()
 
     def slowly(tx: Transaction) -> None:
-        tell(tx, ("late", 1))
+        announce(tx, ("late", 1))
         tx.flush()
         begun.set()
         go_on.wait(WAIT_LIMIT)
@@ -189,7 +189,7 @@ def test_an_event_that_commits_late_is_found_in_its_gap(on_postgresql: Database)
     writer = threading.Thread(target=lambda: on_postgresql.transact(slowly))
     writer.start()
     begun.wait(WAIT_LIMIT)
-    on_postgresql.transact(lambda tx: tell(tx, ("early", 2)))
+    on_postgresql.transact(lambda tx: announce(tx, ("early", 2)))
     [seen] = on_postgresql.transact(lambda tx: tx.outbox.tail())
     go_on.set()
     writer.join()
@@ -217,7 +217,7 @@ def _count_up(tx: Transaction, subject: str) -> None:
     account = tx.accounts.lock(subject)
     assert account is not None
     tx.accounts.save(account, replace(account, balance=account.balance + 1), T0)
-    tell(tx, (subject, account.revision))
+    announce(tx, (subject, account.revision))
 
 
 # leases

@@ -169,7 +169,7 @@ def test_a_settlement_among_many_live_rows_finds_its_own_by_key(crowded: Databas
 def test_the_audit_reads_no_table_to_its_end(crowded: Database) -> None:
     def look(tx: Transaction) -> None:
         ids = [f"s{n}" for n in range(1, 500)]
-        tx.audit.told_since(LIVE - 100, T0, 100)
+        tx.audit.announced_since(LIVE - 100, T0, 100)
         tx.audit.posted_since(LIVE - 100, T0, 100)
         tx.audit.sessions_after("s1", 500)
         tx.audit.sessions(ids)

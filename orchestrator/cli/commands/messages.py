@@ -76,7 +76,7 @@ def drop(ids: Ids = None, every: All = False, as_json: AsJson = False) -> None:
             if copies is not None and message.kept_as is not None:
                 copies.drop(message.kept_as)
         _remove(database, chosen)
-    _tell("dropped", chosen, as_json=as_json)
+    _print_result("dropped", chosen, as_json=as_json)
 
 
 @app.command()
@@ -86,7 +86,7 @@ def resend(ids: Ids = None, every: All = False, as_json: AsJson = False) -> None
         chosen = _chosen(database, ids, every=every, done="resent")
         sent = [message for message in reversed(chosen) if copies is not None and _sent(copies, message)]
         _remove(database, sent)
-    _tell("resent", sent, as_json=as_json)
+    _print_result("resent", sent, as_json=as_json)
     lost = [message.id for message in chosen if message not in sent]
     if lost:
         raise Complaint(
@@ -145,7 +145,7 @@ def _copies() -> Iterator["ParkedCopies | None"]:
         raise Complaint(f"the broker {what}: nothing was removed that needs it") from None
 
 
-def _tell(what: str, messages: Sequence["ParkedMessage"], *, as_json: bool) -> None:
+def _print_result(what: str, messages: Sequence["ParkedMessage"], *, as_json: bool) -> None:
     if as_json:
         print_json({what: [message.id for message in messages]})
     else:

@@ -55,7 +55,7 @@ def audit_store(services: Services) -> Tally:
         if not mine:
             return Tally()
         run = _AuditRun(services)
-        run.look()
+        run.check()
 
         def keep(tx: Transaction) -> None:
             run.keep(tx)
@@ -67,7 +67,7 @@ def audit_store(services: Services) -> Tally:
 def audit_now(services: Services) -> AuditReport:
     """Run once, without saving the result."""
     run = _AuditRun(services)
-    run.look()
+    run.check()
     return _report(run.auditor, behind=run.behind)
 
 
@@ -76,16 +76,16 @@ def audit_everything(
 ) -> AuditReport:
     """Audit every row, a page at a time. Compute every sum again, and use no earlier result."""
     auditor = Auditor(services, recompute=True)
-    auditor.look_at_what_is_late()
+    auditor.check_lateness()
     for ids in _pages(services, lambda tx, after: tx.audit.sessions_after(after, CHUNK)):
-        auditor.look_at_sessions(ids)
+        auditor.check_sessions(ids)
         progress(_report(auditor))
     for ids in _pages(services, lambda tx, after: tx.audit.accounts_after(after, CHUNK)):
-        auditor.look_at((), ids)
-        _look_at_all_costs(services, auditor, ids)
+        auditor.check((), ids)
+        _check_all_costs(services, auditor, ids)
         progress(_report(auditor))
     for ids in _pages(services, lambda tx, after: tx.archive.after(after, CHUNK)):
-        auditor.look_at_archived(ids)
+        auditor.check_archived(ids)
         progress(_report(auditor))
     return _report(auditor)
 
@@ -101,20 +101,20 @@ class _AuditRun:
         self._before: Mapping[str, int] = {}
         self._cursors: dict[str, str] = {}
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Check what is late, what is violated already, the next rows in turn, and what has changed."""
         with self._services.database.reading() as tx:
             self._cursors = dict(tx.findings.cursors())
             self._standing = [standing.finding for standing in tx.findings.standing(STANDING)]
             self._before = tx.findings.counts()
-        self.auditor.look_at_what_is_late()
+        self.auditor.check_lateness()
         subjects = {finding.subject for finding in self._standing}
         sessions, accounts, archived = self._in_turn()
-        self.auditor.look_at({*subjects, *sessions}, {*subjects, *accounts})
-        self.auditor.look_at_archived({*subjects, *archived})
-        self.auditor.look_at_costs(self._standing_costs(), around=True)
-        self.auditor.look_at_costs({*self._costs_in_turn(), *self._closed_costs()})
-        self._look_at_changes()
+        self.auditor.check({*subjects, *sessions}, {*subjects, *accounts})
+        self.auditor.check_archived({*subjects, *archived})
+        self.auditor.check_costs(self._standing_costs(), around=True)
+        self.auditor.check_costs({*self._costs_in_turn(), *self._closed_costs()})
+        self._check_changes()
 
     def keep(self, tx: Transaction) -> None:
         """Save the violations found, and end those that were open and were not found again."""
@@ -161,16 +161,16 @@ class _AuditRun:
         self._cursors[CLOSED_COSTS] = (days[-1] if days else place).subject
         return days
 
-    def _look_at_changes(self) -> None:
+    def _check_changes(self) -> None:
         event, entry = (int(self._cursors.get(feed, 0)) for feed in (EVENTS, ENTRIES))
         for _ in range(PAGES):
             with self._services.database.reading() as tx:
                 settled = tx.now() - SETTLED_AFTER
-                announced = tx.audit.told_since(event, settled, PAGE)
+                announced = tx.audit.announced_since(event, settled, PAGE)
                 posted = tx.audit.posted_since(entry, settled, PAGE)
                 uncounted = tx.cost_audit.uncounted(entry, posted.last, UNCOUNTED)
-            self.auditor.look_at({*announced.sessions, *posted.sessions}, posted.accounts)
-            self.auditor.look_at_costs(uncounted, around=True)
+            self.auditor.check({*announced.sessions, *posted.sessions}, posted.accounts)
+            self.auditor.check_costs(uncounted, around=True)
             self._note(EVENTS, announced)
             self._note(ENTRIES, posted)
             event, entry = announced.last, posted.last
@@ -184,12 +184,12 @@ class _AuditRun:
             self._cursors[feed] = str(page.settled)
 
 
-def _look_at_all_costs(services: Services, auditor: Auditor, account_ids: Sequence[str]) -> None:
+def _check_all_costs(services: Services, auditor: Auditor, account_ids: Sequence[str]) -> None:
     """Compare every day of these accounts."""
     with services.database.reading() as tx:
         days, uncounted = tx.cost_audit.days_of(account_ids), tx.cost_audit.uncounted_of(account_ids, PAGE)
-    auditor.look_at_costs(uncounted, around=True)
-    auditor.look_at_costs(days)
+    auditor.check_costs(uncounted, around=True)
+    auditor.check_costs(days)
 
 
 def _pages(

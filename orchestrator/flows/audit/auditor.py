@@ -39,11 +39,11 @@ WRITTEN_OFF_FOR = timedelta(days=1)
 #: Rows asked for in one statement.
 CHUNK = 500
 #: Checks the rows with these ids; returns the ids of other rows that must be checked as well.
-Look = Callable[[Transaction, Sequence[str]], Collection[str]]
+CheckRows = Callable[[Transaction, Sequence[str]], Collection[str]]
 
 
-class _Looked:
-    """How many rows were looked at. An incremental run may look at one `again`, and counts it once; a full audit comes
+class _CheckedRows:
+    """How many rows were checked. An incremental run may check one `again`, and counts it once; a full audit comes
     to each once, and keeps no ids."""
 
     def __init__(self, *, again: bool) -> None:
@@ -67,7 +67,7 @@ class Auditor:
         self._found: dict[tuple[Invariant, str], Violation] = {}
         self.ledgers: dict[str, Posted] = {}
         """The sums of the ledgers of the accounts that were checked."""
-        self._sessions, self._accounts = _Looked(again=not recompute), _Looked(again=not recompute)
+        self._sessions, self._accounts = _CheckedRows(again=not recompute), _CheckedRows(again=not recompute)
 
     @property
     def sessions(self) -> int:
@@ -84,7 +84,7 @@ class Auditor:
         """The violations, by check: at most one of each check for each subject."""
         return sorted(self._found.values(), key=lambda finding: finding.key)
 
-    def look_at_what_is_late(self) -> None:
+    def check_lateness(self) -> None:
         """Check everything that is late, by indexes that are nearly empty while all is well."""
         with self._services.database.reading(at_one_moment=True) as tx:
             now = self._now(tx)
@@ -98,25 +98,27 @@ class Auditor:
             sessions = {*live.impossible_sessions(), *live.sessions_put_off(ahead)}
             sessions |= {*live.not_well(now.at - self._shortest_unwell())}
             placements = {*live.impossible_placements(), *live.placements_put_off(ahead)}
-        self._look(sorted(id_ for id_, session_id in placements if session_id is None), self._look_at_orphans)
-        self.look_at(sessions | {session_id for _, session_id in placements if session_id is not None}, ())
+        self._check_rows(
+            sorted(id_ for id_, session_id in placements if session_id is None), self._check_orphans
+        )
+        self.check(sessions | {session_id for _, session_id in placements if session_id is not None}, ())
 
-    def look_at(self, sessions: Collection[str], accounts: Collection[str]) -> None:
+    def check(self, sessions: Collection[str], accounts: Collection[str]) -> None:
         """Check these sessions with all their rows, then their accounts and the given ones."""
-        owners = {*accounts, *self.look_at_sessions(sessions)}
+        owners = {*accounts, *self.check_sessions(sessions)}
         for ids in _chunks(owners):
-            self._look(ids, self._look_at_accounts)
+            self._check_rows(ids, self._check_accounts)
 
-    def look_at_sessions(self, sessions: Collection[str]) -> set[str]:
+    def check_sessions(self, sessions: Collection[str]) -> set[str]:
         """Check these sessions, and return the ids of their accounts, which are still to be checked."""
-        return {owner for ids in _chunks(sessions) for owner in self._look(ids, self._look_at_sessions)}
+        return {owner for ids in _chunks(sessions) for owner in self._check_rows(ids, self._check_sessions)}
 
-    def look_at_archived(self, sessions: Collection[str]) -> None:
+    def check_archived(self, sessions: Collection[str]) -> None:
         """Check these sessions against the archive; ids that are not archived are skipped."""
         for ids in _chunks(sessions):
-            self._look(ids, self._look_at_archived)
+            self._check_rows(ids, self._check_archived)
 
-    def look_at_costs(self, days: Collection[CostDay], *, around: bool = False) -> None:
+    def check_costs(self, days: Collection[CostDay], *, around: bool = False) -> None:
         """Compare the costs of these days with the ledger, each read at one moment. `around`: an entry may be in no
         cost."""
         for day in sorted(days):
@@ -125,12 +127,12 @@ class Auditor:
             if facts is not None:
                 self._add(judge_costs(facts))
 
-    def _look(self, ids: Sequence[str], look: Look) -> Collection[str]:
+    def _check_rows(self, ids: Sequence[str], check: CheckRows) -> Collection[str]:
         """Check a page, read at one moment. If a row of it cannot be read, check each half by itself, down to that
         row."""
         try:
             with self._services.database.reading(at_one_moment=True) as tx:
-                return look(tx, ids)
+                return check(tx, ids)
         except Exception as error:
             if not is_about_a_row(error):
                 raise
@@ -139,27 +141,27 @@ class Auditor:
             self._add([self._unreadable(ids[0], failure)])
             return ()
         half = len(ids) // 2
-        return [*self._look(ids[:half], look), *self._look(ids[half:], look)]
+        return [*self._check_rows(ids[:half], check), *self._check_rows(ids[half:], check)]
 
     def _unreadable(self, subject: str, failure: str) -> Violation:
         with self._services.database.reading() as tx:
             columns = sorted(set(unreadable(tx.connection, subject)))
         return Violation(Invariant.ROWS, subject, f"it cannot be read: {', '.join(columns) or failure}")
 
-    def _look_at_orphans(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
+    def _check_orphans(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
         now = self._now(tx)
         for placement in tx.audit.placements(ids):
             self._add(judge_placement(placement, now))
         return ()
 
-    def _look_at_sessions(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
+    def _check_sessions(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
         now, facts = self._now(tx), tx.audit.sessions(ids)
         for one in facts:
             self._add(judge_session(one, now))
         self._sessions.add(one.session.id for one in facts)
         return {one.session.account_id for one in facts}
 
-    def _look_at_archived(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
+    def _check_archived(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
         found, entries = tx.archive.of(ids), tx.archive.entries(ids)
         for session_id, tombstone in found.items():
             record = tombstone.record
@@ -168,7 +170,7 @@ class Auditor:
         self._sessions.add(found)
         return ()
 
-    def _look_at_accounts(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
+    def _check_accounts(self, tx: Transaction, ids: Sequence[str]) -> Collection[str]:
         now, ledgers = self._now(tx), dict(tx.audit.ledgers(ids, recompute=self._recompute))
         accounts, active = tx.audit.accounts(ids), self._active(tx, ids)
         at_rest = tx.audit.at_rest(ids, None if self._recompute else MOST_AT_REST)

@@ -178,7 +178,7 @@ class Cooldowns:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._of: dict[tuple[Step, str], Cooldown] = {}
-        self._told: dict[Hashable, datetime] = {}
+        self._turns: dict[Hashable, datetime] = {}
 
     def cover(self, step: Step, provider: str, now: datetime) -> bool:
         """Return whether the provider is in cooldown now."""
@@ -199,13 +199,13 @@ class Cooldowns:
     def take_turn(self, what: Hashable, now: datetime, span: timedelta = TOLD_FOR) -> bool:
         """Return whether `what` is to be written now; if so, not again within `span`."""
         with self._lock:
-            last = self._told.get(what)
+            last = self._turns.get(what)
             if last is not None and last <= now < last + span:
                 return False
-            self._told[what] = now
+            self._turns[what] = now
             return True
 
     def forget_turn(self, what: Hashable) -> None:
         """Let `what` be written again at once."""
         with self._lock:
-            self._told.pop(what, None)
+            self._turns.pop(what, None)

@@ -64,7 +64,7 @@ class TrialFunds:
 
 
 @dataclass(frozen=True, slots=True)
-class _Terms:
+class _TermsOfOne:
     """The terms of one session."""
 
     session: Session
@@ -78,8 +78,8 @@ def compare(
     """Return what the change does to the session; None if nothing."""
     session = past.session
     old, new = (book.policy_for(session.provider) for book in (current, changed))
-    as_is = _Terms(session, old, funds.now.get(session.id))
-    after = _Terms(session, new, funds.deployed.get(session.id))
+    as_is = _TermsOfOne(session, old, funds.now.get(session.id))
+    after = _TermsOfOne(session, new, funds.deployed.get(session.id))
     if is_open(session) and after != as_is:
         found = _found(past, TrialTime.DEPLOYED, _coming(as_is, now), _coming(after, now), now)
         if found is not None:
@@ -88,11 +88,13 @@ def compare(
     begun = begun_under(session, plan, other_plan, changed.prices.get(session.model_id))
     if begun is session and old == new:
         return None
-    all_along = _Terms(begun, new, funds.hindsight.get(session.id))
+    all_along = _TermsOfOne(begun, new, funds.hindsight.get(session.id))
     return _in_hindsight(past, as_is, all_along, now)
 
 
-def _in_hindsight(past: SessionPast, as_is: _Terms, all_along: _Terms, now: datetime) -> TrialFinding | None:
+def _in_hindsight(
+    past: SessionPast, as_is: _TermsOfOne, all_along: _TermsOfOne, now: datetime
+) -> TrialFinding | None:
     ends = (_all_along(past, terms, as_is.policy, now) for terms in (as_is, all_along))
     expected, other = (_first(one) for one in ends)
     actual = _actual(past.session, expected)
@@ -114,13 +116,13 @@ def _actual(session: Session, expected: TrialEnd | None) -> TrialEnd | None:
     return TrialEnd(session.stopped_at, session.stop_reason, session.stop_detail or "")
 
 
-def _coming(terms: _Terms, now: datetime) -> TrialEnd | None:
+def _coming(terms: _TermsOfOne, now: datetime) -> TrialEnd | None:
     """Return the coming end of a session that lives."""
     ahead = dead_ahead(terms.session, terms.policy, now)
     return _first([*_foreseen(terms), *([ahead] if ahead else [])])
 
 
-def _all_along(past: SessionPast, terms: _Terms, policy: Policy, now: datetime) -> Sequence[TrialEnd]:
+def _all_along(past: SessionPast, terms: _TermsOfOne, policy: Policy, now: datetime) -> Sequence[TrialEnd]:
     """Return every end of the session under these terms. `policy`: the one that it had."""
     session = terms.session
     found = list(_started_too_late(terms))
@@ -134,17 +136,17 @@ def _all_along(past: SessionPast, terms: _Terms, policy: Policy, now: datetime) 
         ahead = dead_ahead(session, terms.policy, now)
         return [*found, *_foreseen(terms), *([ahead] if ahead else [])]
     before = before_its_stop(session)
-    return [*found, *(_foreseen(_Terms(before, terms.policy)) if before else [])]
+    return [*found, *(_foreseen(_TermsOfOne(before, terms.policy)) if before else [])]
 
 
-def _foreseen(terms: _Terms) -> Iterator[TrialEnd]:
+def _foreseen(terms: _TermsOfOne) -> Iterator[TrialEnd]:
     """Yield the end that the stop rules foresee."""
     forecast = next_stop(terms.session, terms.policy, terms.funds_end)
     if forecast.ends_at is not None and forecast.reason is not None:
         yield TrialEnd(forecast.ends_at, forecast.reason, forecast.detail or "")
 
 
-def _started_too_late(terms: _Terms) -> Iterator[TrialEnd]:
+def _started_too_late(terms: _TermsOfOne) -> Iterator[TrialEnd]:
     """Yield the end of a start that took longer than the policy allows."""
     began, ran = terms.session.starting_at, terms.session.running_at
     allowed = timedelta(seconds=terms.policy.start_timeout_seconds)

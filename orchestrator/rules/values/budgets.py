@@ -41,5 +41,5 @@ class Budget:
 def newly_reached(before: Sequence[Budget], after: Budget) -> Sequence[int]:
     """Return the thresholds of the budget that a change has reached, the lowest first."""
     known = next((one for one in before if one.period is after.period and one.since == after.since), None)
-    told = known.reached if known is not None else 0
-    return [percent for percent in THRESHOLDS if told < percent <= after.reached]
+    announced = known.reached if known is not None else 0
+    return [percent for percent in THRESHOLDS if announced < percent <= after.reached]

@@ -22,7 +22,7 @@ def create_index(operations: Operations, operation: CreateIndexOp) -> None:
     operations.impl.create_index(operation.to_index(operations.migration_context))
 
 
-def tell(*, step: Any, **_: Any) -> None:
+def log_step(*, step: Any, **_: Any) -> None:
     """Print each migration's first line."""
     if step.is_upgrade:
         say(f"{step.up_revision_id}: {step.up_revision.doc.splitlines()[0]}")
@@ -33,7 +33,7 @@ context.configure(
     target_metadata=metadata,
     render_as_batch=connection.dialect.name == "sqlite",
     compare_type=True,
-    on_version_apply=tell,  # type: ignore[arg-type]  # it is called with keywords only
+    on_version_apply=log_step,  # type: ignore[arg-type]  # it is called with keywords only
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -56,7 +56,7 @@ class Audit:
 
     # which rows
 
-    def told_since(self, seq: int, settled_before: datetime, limit: int) -> Changed:
+    def announced_since(self, seq: int, settled_before: datetime, limit: int) -> Changed:
         """Return the sessions of the next events. An event gets its place before its transaction commits, so events
         younger than `settled_before` are read again next time."""
         query = select(OUTBOX.c.seq, OUTBOX.c.type, OUTBOX.c.subject, OUTBOX.c.time)
@@ -99,7 +99,7 @@ class Audit:
 
     def sessions(self, ids: Collection[str]) -> Sequence[SessionFacts]:
         """Return these sessions with their placements, postings and events."""
-        placements, posted, told = self._placements(ids), self._posted(ids), self._told(ids)
+        placements, posted, events = self._placements(ids), self._posted(ids), self._state_events(ids)
         rows = self._connection.execute(
             select(SESSIONS, is_kept().label("found_by_step"))
             .where(SESSIONS.c.id.in_(ids))
@@ -111,7 +111,7 @@ class Audit:
                 placements=placements[row.id],
                 posted=posted[row.id][0],
                 postings=posted[row.id][1],
-                events=told[row.id],
+                events=events[row.id],
                 found_by_step=row.found_by_step,
             )
             for row in rows
@@ -238,7 +238,7 @@ class Audit:
             of[session_id] = (Decimal(amount), postings)
         return of
 
-    def _told(self, ids: Collection[str]) -> Mapping[str, Sequence[StateEvent]]:
+    def _state_events(self, ids: Collection[str]) -> Mapping[str, Sequence[StateEvent]]:
         of: dict[str, list[StateEvent]] = defaultdict(list)
         state, previous = OUTBOX.c.data["state"].as_string(), OUTBOX.c.data["previous_state"].as_string()
         columns = (OUTBOX.c.seq, OUTBOX.c.subject, OUTBOX.c.type, state, previous)
@@ -248,8 +248,8 @@ class Audit:
         )  # a sort in the database would scan
         for seq, subject, kind, is_now, was in rows:
             if is_now is not None:  # other events are about its placements
-                told = StateEvent(seq=seq, kind=kind.removeprefix(_OF_SESSIONS), previous=was, state=is_now)
-                of[subject].append(told)
+                event = StateEvent(seq=seq, kind=kind.removeprefix(_OF_SESSIONS), previous=was, state=is_now)
+                of[subject].append(event)
         return of
 
 

@@ -30,7 +30,7 @@ def faults_of(table: CallTable, others: Mapping[str, Any]) -> list[OptionFault]:
             whole = {"list", "status"} <= others.keys()  # what is malformed has been named already
             return [*_nameless(table, others), *(_lost(table, others) if whole else ())]
         case CloseTable():
-            return [*_unaddressed(table, others), *_untold(table, others)]
+            return [*_unaddressed(table, others), *_unclear_close(table, others)]
         case _:
             return []
 
@@ -110,7 +110,7 @@ def _endpoint(path: str | None, others: Mapping[str, Any], what: str, where: str
         )
 
 
-def _untold(table: CloseTable, others: Mapping[str, Any]) -> Iterator[OptionFault]:
+def _unclear_close(table: CloseTable, others: Mapping[str, Any]) -> Iterator[OptionFault]:
     opening = others.get("open")
     for key in sorted(table.placeholders & _OURS - (opening.placeholders if opening else _OURS)):
         yield (
