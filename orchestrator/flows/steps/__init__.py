@@ -1,8 +1,7 @@
 """What wake-ups do, one flow each.
 
 admit_queued, wake_queues   admit queued sessions
-open_due, resolve_due       open placements; resolve opens with a lost answer
-after_open                  what follows from the answer
+open_due, resolve_due       open placements; resolve opens with a lost answer; what follows from the answer
 ping                        ping sessions
 warn_due, stop_due          warn of stops; carry them out
 close_due                   close placements until there is proof; settle many together
