@@ -12,9 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Wi
 from pydantic_core import PydanticCustomError
 
 from orchestrator.rules.installation.secret_texts import NOT_A_REFERENCE, is_reference
-from orchestrator.rules.sessions.names import MAX_DESCRIPTION, MAX_NAME, line_fault, text_fault
 from orchestrator.rules.states import State
-from orchestrator.rules.text import is_text
+from orchestrator.rules.text import MAX_DESCRIPTION, MAX_NAME, is_text, line_fault, text_fault
 from orchestrator.rules.values import ModelSource, ModelType, OnQuota
 from orchestrator.validation.wording import where, wrong
 

@@ -8,7 +8,7 @@ refusals      why a job was refused
 where, close_plans   which sessions a close of many is about; the plan that a dry run answers with
 durations     durations as people write them
 backoff       how long anything waits before it is tried again
-text          which characters text may contain, and how it is shown
+text          which characters text and names may contain, and how they are shown
 sessions      what a session does next: pings, doubts, stops
 billing       what a session costs, and when the funds end
 admission     whether a session may start, and where

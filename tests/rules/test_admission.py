@@ -19,7 +19,7 @@ from orchestrator.rules.admission.quota import (
     terms_of,
 )
 from orchestrator.rules.refusals import ErrorCode
-from orchestrator.rules.sessions.names import generate, line_fault
+from orchestrator.rules.text import generate_name, line_fault
 from orchestrator.rules.values import Account, ModelSource, ModelType
 from tests.rules.builders import CONTRACT, T0, a_model
 from tests.rules.builders import PAYG as PLAIN
@@ -212,7 +212,7 @@ def test_sizes_as_people_write_them(text: str, size: int | None) -> None:
 
 def test_a_generated_name_tells_when_and_ends_in_the_id() -> None:
     now = datetime(2025, 9, 15, 17, 59, 55, tzinfo=timezone(timedelta(hours=2)))
-    name = generate(now, "5f0c0001-0000-4000-8000-00000000-1f3a")
+    name = generate_name(now, "5f0c0001-0000-4000-8000-00000000-1f3a")
     assert name == "int.session_20250915155955-1f3a"
     assert line_fault(name) is None
 

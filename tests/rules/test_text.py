@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.sessions.names import MAX_HANDLE, is_usable_handle, line_fault, text_fault
 from orchestrator.rules.text import (
+    MAX_HANDLE,
     REPLACEMENT,
     clean,
     csv_cell,
@@ -17,7 +17,10 @@ from orchestrator.rules.text import (
     is_line,
     is_text,
     is_unsafe,
+    is_usable_handle,
+    line_fault,
     numbered,
+    text_fault,
 )
 
 #: Any text, including what Python may hold and UTF-8 may not.

@@ -17,7 +17,7 @@ from orchestrator.cli.shared.tables import table
 from orchestrator.cli.shared.times import whens
 from orchestrator.cli.shared.usage import Misused
 from orchestrator.rules.events import rfc3339
-from orchestrator.rules.sessions.names import MAX_NAME, line_fault
+from orchestrator.rules.text import MAX_NAME, line_fault
 from orchestrator.rules.values import Scope
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from orchestrator.console.views.accounts import forecast_of
 from orchestrator.flows.jobs.preview import preview
 from orchestrator.flows.reports.choices import choices
 from orchestrator.rules.refusals import Refusal
-from orchestrator.rules.sessions.names import line_fault
+from orchestrator.rules.text import line_fault
 from orchestrator.store.transaction import Transaction
 
 router = APIRouter()

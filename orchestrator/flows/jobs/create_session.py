@@ -14,8 +14,8 @@ from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.lifecycle.due_stops import begin
 from orchestrator.flows.reports import views
 from orchestrator.rules.refusals import ErrorCode, Refusal
-from orchestrator.rules.sessions import names
 from orchestrator.rules.states import State
+from orchestrator.rules.text import generate_name
 from orchestrator.rules.values import Model, Session
 from orchestrator.rules.values.copies import replace
 from orchestrator.store.queries.newcomers import NewSessionFacts
@@ -57,7 +57,7 @@ def _begin(
 
 
 def _name_of(request: CreateSession, session_id: str, now: datetime) -> str:
-    return request.name or names.generate(now, session_id)
+    return request.name or generate_name(now, session_id)
 
 
 def _known(
@@ -146,7 +146,7 @@ def _named(tx: Transaction, request: CreateSession, session: Session, namesake: 
     """Refuse a name that the caller chose and `namesake` has. Replace a generated name that is taken by one from a
     digest of the whole id, since ids that callers choose may end alike."""
     if namesake is not None and request.name is None:
-        name = names.generate(session.created_at, hashlib.sha256(session.id.encode()).hexdigest())
+        name = generate_name(session.created_at, hashlib.sha256(session.id.encode()).hexdigest())
         session = replace(session, name=name)
         namesake = tx.sessions.by_name(session.account_id, name) or tx.archive.by_name(
             session.account_id, name

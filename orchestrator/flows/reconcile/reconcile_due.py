@@ -22,7 +22,7 @@ from orchestrator.providers.port.errors import ProviderError
 from orchestrator.rules.events import Event, rfc3339
 from orchestrator.rules.reconcile import compare as rule
 from orchestrator.rules.reconcile.lists import Difference, ListedResource, ReconcileInput, ReconcilePolicy
-from orchestrator.rules.sessions.names import is_usable_handle
+from orchestrator.rules.text import is_usable_handle
 from orchestrator.rules.values import ReconcileObservation
 from orchestrator.store.transaction import Transaction
 

@@ -36,9 +36,9 @@ from orchestrator.providers.port.errors import (
 )
 from orchestrator.rules.events import ownership_lost
 from orchestrator.rules.sessions.decide import clamped_retry_after
-from orchestrator.rules.sessions.names import is_usable_handle
 from orchestrator.rules.sessions.stops import reason_without_place
 from orchestrator.rules.states import PlacementState, State, Step
+from orchestrator.rules.text import is_usable_handle
 from orchestrator.rules.upstream import placements as rule
 from orchestrator.rules.upstream.alarms import alarm
 from orchestrator.rules.upstream.placements import FailedCall

@@ -26,9 +26,9 @@ from orchestrator.flows.lifecycle.due_stops import on_account
 from orchestrator.flows.upstream import local_faults
 from orchestrator.providers.port.driver import Placed
 from orchestrator.providers.port.errors import failed_here_in
-from orchestrator.rules.sessions.names import is_usable_handle
 from orchestrator.rules.sessions.pings import spread
 from orchestrator.rules.states import UNENDED, State, Step
+from orchestrator.rules.text import is_usable_handle
 from orchestrator.rules.upstream.placements import ends_at
 from orchestrator.rules.values import Due, Placement, Policy, Session
 from orchestrator.store.transaction import Transaction

@@ -5,5 +5,4 @@ pings   what pings and reported successes change: streak, doubts, proof of life;
         how a busy server differs from a dead one
 uses    what reported interactions change, and when they move the next step
 stops   when a session stops and why; when to warn
-names   names of sessions and ids of providers
 """
