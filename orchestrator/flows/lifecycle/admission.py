@@ -11,9 +11,8 @@ from orchestrator.rules.installation.secret_texts import is_reference
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import State
 from orchestrator.rules.values import BudgetPeriod, Model, OnQuota, Session
-from orchestrator.rules.values.amounts import money_text
+from orchestrator.rules.values.amounts import ZERO, money_text
 from orchestrator.rules.values.copies import replace
-from orchestrator.rules.values.zero import ZERO
 
 #: What a session may wait for, if its caller chose to queue it. It never waits for its total or for nodes.
 WORTH_WAITING = frozenset(

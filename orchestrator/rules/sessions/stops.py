@@ -11,9 +11,8 @@ from orchestrator.rules.sessions.pings import under_way_until
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.text import numbered
 from orchestrator.rules.values import Policy, Session, Usable
-from orchestrator.rules.values.amounts import money_text
+from orchestrator.rules.values.amounts import ZERO, money_text
 from orchestrator.rules.values.horizon import HORIZON
-from orchestrator.rules.values.zero import ZERO
 
 #: Added to what is asked from a provider, in seconds: our clock stops the session, their end is the
 #: backstop, and a close that is late or retried must still come before it.

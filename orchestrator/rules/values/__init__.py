@@ -11,13 +11,14 @@ copies                                                       making and copying 
 minutes                                                      what happened minute by minute
 tokens                                                       tokens of the HTTP API, and their scopes
 webhooks                                                     receivers of events, and what did not arrive there
-amounts, zero                                                money as it leaves; no money
+amounts                                                      money as it leaves; no money
 horizon                                                      the longest time that is reckoned with
 
 Times are aware and in UTC; money is `Decimal` in the named currency; durations are seconds.
 """
 
 from orchestrator.rules.values.accounts import Account
+from orchestrator.rules.values.amounts import ZERO
 from orchestrator.rules.values.archived import ArchivedSession
 from orchestrator.rules.values.budgets import Budget, BudgetPeriod
 from orchestrator.rules.values.leases import Due, Lease
@@ -31,7 +32,6 @@ from orchestrator.rules.values.tokens import ApiToken, Scope
 from orchestrator.rules.values.used_sessions import AnySession, Usable, UsedSession
 from orchestrator.rules.values.webhooks import Delivery, Webhook
 from orchestrator.rules.values.workers import Worker
-from orchestrator.rules.values.zero import ZERO
 
 __all__ = [
     "ZERO",

@@ -1,6 +1,8 @@
-"""Money as it leaves: one format for events, outcomes, answers, messages and logs."""
+"""No money, and money as it leaves: one format for events, outcomes, answers, messages and logs."""
 
 from decimal import Decimal
+
+ZERO = Decimal(0)
 
 
 def money_text(amount: Decimal) -> str:

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
-from orchestrator.rules.values.zero import ZERO
+from orchestrator.rules.values.amounts import ZERO
 
 #: Thresholds that are announced, in percent: each once in a period.
 THRESHOLDS = (50, 80, 95, 100)

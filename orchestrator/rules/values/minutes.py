@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from orchestrator.rules.values.amounts import ZERO
 from orchestrator.rules.values.sessions import Verdict
-from orchestrator.rules.values.zero import ZERO
 
 #: The provider's name of the rows about the installation as a whole.
 INSTALLATION = ""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from orchestrator.rules.values.amounts import ZERO
 from orchestrator.rules.values.leases import Lease
-from orchestrator.rules.values.zero import ZERO
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

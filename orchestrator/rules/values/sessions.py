@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from orchestrator.rules.states import ACTIVE, State, StopReason
+from orchestrator.rules.values.amounts import ZERO
 from orchestrator.rules.values.horizon import HORIZON
 from orchestrator.rules.values.leases import Due, Lease
-from orchestrator.rules.values.zero import ZERO
 
 #: Stops that an extension can move: the other reasons are not limits of the session's own.
 _EXTENDABLE = frozenset({StopReason.MAX_DURATION, StopReason.MAX_COST})

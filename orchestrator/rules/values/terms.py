@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from orchestrator.rules.values.zero import ZERO
+from orchestrator.rules.values.amounts import ZERO
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
