@@ -14,7 +14,7 @@ from orchestrator.flows.operations.deliver_webhooks import (
     deliver_webhooks,
 )
 from orchestrator.flows.operations.webhooks import InTheFile, NotReceived, put_webhook, replay, sync_webhooks
-from orchestrator.rules.values import Webhook
+from orchestrator.rules.values import Lease, Webhook
 from orchestrator.rules.webhooks import FIRST_RETRY, GIVEN_UP_AFTER, LONGEST_REST
 from orchestrator.settings.configuration import WebhookConfiguration
 from tests.flows.conftest import MakeWorld
@@ -233,7 +233,7 @@ def test_a_receiver_that_hangs_delays_no_other(world: World, shop: Receiver) -> 
         eventually(lambda: shop.types(session_id)[-1:] == LIFE[-1:], "the other has all events")
         assert slow.taken == []
         released.set()
-        eventually(lambda: hook(world, "slow").lease_token is None, "its pass has ended")
+        eventually(lambda: hook(world, "slow").lease is None, "its pass has ended")
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,9 @@ def test_what_a_dead_worker_had_claimed_is_sent_after_its_lease(world: World, sh
     session_id = live_and_end(world)
     database = world.services.database
     now = world.clock.now
-    assert database.transact(lambda tx: tx.webhooks.claim("shop", "of a dead worker", now, now + LEASE))
+    assert database.transact(
+        lambda tx: tx.webhooks.claim("shop", Lease("of a dead worker", now + LEASE), now)
+    )
     assert deliver(world) == 0
     world.jump(LEASE)
     deliver(world)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from sqlalchemy import insert
 
 from orchestrator.rules.events import Event
-from orchestrator.rules.values import Webhook
+from orchestrator.rules.values import Lease, Webhook
 from orchestrator.store.database import Database
 from orchestrator.store.queries.outbox import OUTBOX
 from orchestrator.store.queries.webhooks import NextEvents
@@ -92,7 +92,7 @@ def test_one_worker_at_a_time_serves_a_webhook(database: Database) -> None:
 
     def claim(now_until: timedelta = timedelta(0)) -> Webhook | None:
         now = T0 + now_until
-        return database.transact(lambda tx: tx.webhooks.claim("shop", "token", now, until + now_until))
+        return database.transact(lambda tx: tx.webhooks.claim("shop", Lease("token", until + now_until), now))
 
     first, second = claim(), claim()
     assert (first is not None, second) == (True, None)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from orchestrator.flows.engine.batch import Tally
+from orchestrator.flows.engine.leases import given_back
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.reports.cloud_events import cloud_event
 from orchestrator.observability import metrics
@@ -49,35 +50,14 @@ def deliver_events(services: Services, sinks: Sequence[Sink]) -> Tally:
     their order; a sink that raises keeps it from those after it."""
     holder = services.database.identity.new_token()
     delivered, batch = 0, _take_next(services, holder, ())
-    try:
+    with given_back(services, LEASE, holder):  # a sink that raises must not keep other workers from trying
         while batch:
             events = [cloud_event(event) for event in batch]
             for sink in sinks:
                 sink.send(events)
             delivered += len(batch)
             batch = _take_next(services, holder, batch)
-    except BaseException:  # a sink that raises must not keep other workers from trying
-        _try_to_give_back(services, holder)
-        raise
-    _give_back(services, holder)
     return Tally(claimed=delivered, settled=delivered)
-
-
-def _try_to_give_back(services: Services, holder: str) -> None:
-    """Give the lease back. A failure is logged, so that it does not hide the one before it."""
-    try:
-        _give_back(services, holder)
-    except Exception as error:  # noqa: BLE001
-        log.warning(
-            "cannot give back the lease %s (%s): delivery goes on when it has expired, within %g s",
-            LEASE,
-            type(error).__name__,
-            LEASE_SECONDS,
-        )
-
-
-def _give_back(services: Services, holder: str) -> None:
-    services.database.transact(lambda tx: tx.leases.give_back(LEASE, holder))
 
 
 def _take_next(services: Services, holder: str, sent: Sequence[WaitingEvent]) -> Sequence[WaitingEvent]:

@@ -14,7 +14,7 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.flows.reports.cloud_events import cloud_event
 from orchestrator.observability import metrics
 from orchestrator.rules import webhooks as rule
-from orchestrator.rules.values import Delivery, Webhook
+from orchestrator.rules.values import Delivery, Lease, Webhook
 from orchestrator.store.queries.outbox import WaitingEvent
 from orchestrator.store.transaction import Transaction
 
@@ -91,7 +91,7 @@ def _begin(services: Services, sender: SendsEvents) -> list[Coroutine[Any, Any, 
 
 def _claim(tx: Transaction, name: str) -> ClaimedPass | None:
     now, token = tx.now(), tx.identity.new_token()
-    webhook = tx.webhooks.claim(name, token, now, now + LEASE)
+    webhook = tx.webhooks.claim(name, Lease(token, now + LEASE), now)
     if webhook is None:
         return None
     blocked = tx.webhooks.waiting_subjects(name)
@@ -203,7 +203,7 @@ def event_of(delivery: Delivery) -> dict[str, Any]:
 def _settle(tx: Transaction, claimed: ClaimedPass, sent: SentPass) -> None:
     """Write what arrived and what did not, under the lease. Without it, another worker sends the same again."""
     name, webhook = claimed.webhook.name, tx.webhooks.get(claimed.webhook.name, lock=True)
-    if webhook is None or webhook.lease_token != claimed.token:
+    if webhook is None or webhook.lease is None or webhook.lease.token != claimed.token:
         return
     now = tx.now()
     tx.webhooks.forget(name, [one.seq for one in sent.arrived])
@@ -214,9 +214,7 @@ def _settle(tx: Transaction, claimed: ClaimedPass, sent: SentPass) -> None:
     after = rule.after_pass(webhook, arrived=len(sent.arrived), failed=failures, now=now)
     if webhook.failures and not after.failures:
         tx.webhooks.try_all(name, now)
-    place = replace(
-        after, place=claimed.place, gap_until=claimed.gap_until, lease_token=None, lease_until=None
-    )
+    place = replace(after, place=claimed.place, gap_until=claimed.gap_until, lease=None)
     tx.webhooks.save(webhook, place)
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orchestrator.flows.engine.batch import Tally
-from orchestrator.flows.engine.leases import held, take_turn
+from orchestrator.flows.engine.leases import held, take_turn, take_turn_within
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.reconcile import apply_differences
 from orchestrator.flows.reconcile.ask_status import OVER, confirmed
@@ -218,7 +218,7 @@ def _remember(tx: Transaction, report: ReconcileReport, findings: Sequence[Diffe
     }
     tx.observations.replace(provider, ref, list(seen.values()))
     alarm = f"reconcile-alarm:{provider}:{ref}"
-    if report.refused is not None and tx.leases.hold(alarm, tx.identity.new_token(), tx.now(), ALARM_EVERY):
+    if report.refused is not None and take_turn_within(tx, alarm, ALARM_EVERY):
         data = {"provider": provider, "credential": ref, "reason": report.refused, "at": rfc3339(tx.now())}
         tx.outbox.add([Event(type="orchestrator.provider.reconcile_refused", subject=provider, data=data)])
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from orchestrator.rules.values.leases import Lease
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Webhook:
@@ -29,8 +31,7 @@ class Webhook:
     """Passes that failed since one succeeded."""
     next_at: datetime
     """Nothing is sent before it."""
-    lease_token: str | None = None
-    lease_until: datetime | None = None
+    lease: Lease | None = None
     last_answer: str | None = None
     """What the receiver last answered if it failed; None after a success."""
     last_sent_at: datetime | None = None

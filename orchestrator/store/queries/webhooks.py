@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, text, tuple_, update
 
-from orchestrator.rules.values import Delivery, Webhook
+from orchestrator.rules.values import Delivery, Lease, Webhook
 from orchestrator.store.core.rows import changes, snapshot, values_of
 from orchestrator.store.plain import table_of
 from orchestrator.store.queries.outbox import OUTBOX, WaitingEvent
@@ -82,10 +82,12 @@ class Webhooks:
         query = select(WEBHOOKS.c.name).where(_is_free(now), or_(newer, again)).order_by(WEBHOOKS.c.name)
         return list(self._connection.execute(query).scalars())
 
-    def claim(self, name: str, token: str, now: datetime, until: datetime) -> Webhook | None:
+    def claim(self, name: str, lease: Lease, now: datetime) -> Webhook | None:
         """Lease the webhook; None where another worker has it, or it is not due."""
         mine = update(WEBHOOKS).where(WEBHOOKS.c.name == name, _is_free(now))
-        claimed = self._connection.execute(mine.values(lease_token=token, lease_until=until)).rowcount
+        claimed = self._connection.execute(
+            mine.values(lease_token=lease.token, lease_until=lease.until)
+        ).rowcount
         return self.get(name) if claimed else None
 
     def newest_place(self) -> int:
