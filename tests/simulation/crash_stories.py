@@ -224,7 +224,7 @@ _TOO_LATE = {
     "close": _goes_on_too_late("close_due.CloseStep.settle_one"),
 }
 #: Where calls of one key may overlap, proven closes are settled together.
-_TOGETHER_TOO_LATE = _goes_on_too_late("proven_closes._settle")
+_TOGETHER_TOO_LATE = _goes_on_too_late("close_due._settle")
 OF_ALL_KINDS = ("aiml", "alpha", "morph", "node", "cloud", "studio")
 STORIES: tuple[Story, ...] = (
     *(
