@@ -20,7 +20,7 @@ ModelId: TypeAlias = Annotated[
     str, Path(pattern=_MODEL_ID, description="The model's id.", examples=["llama-3.1-8b"])
 ]
 ProviderName: TypeAlias = Annotated[
-    str, Path(pattern=_ID, description="As the configuration calls it.", examples=["morpheus"])
+    str, Path(pattern=_ID, description="As the configuration calls it.", examples=["gw"])
 ]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=MOST_ENTRIES, description="The most entries of the page.")]
 After: TypeAlias = Annotated[

@@ -58,19 +58,10 @@ class SimulatorServer:
     ) -> None:
         self.stop()
 
-    def add_openai(self, name: str, keys: Iterable[str], models: Iterable[ModelLike], **options: Any) -> str:
-        """Create or replace an always-on server, and return its base URL."""
-        return self.add_upstream(name, "openai", keys, models, **options)
-
-    def add_morpheus(
-        self, name: str, keys: Iterable[str], models: Iterable[ModelLike], **options: Any
-    ) -> str:
-        """Create or replace a gateway, and return its base URL."""
-        return self.add_upstream(name, "morpheus", keys, models, **options)
-
     def add_upstream(
         self, name: str, kind: str, keys: Iterable[str], models: Iterable[ModelLike], **options: Any
     ) -> str:
+        """Create or replace a platform of this kind, and return its base URL."""
         spec = {**options, "kind": kind, "keys": list(keys), "models": list(models)}
         return self._on_loop(lambda: self._host.operator.put_upstream(name, spec, self.url))
 

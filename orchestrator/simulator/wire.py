@@ -98,3 +98,9 @@ def events(payloads: Iterable[Any]) -> Reply:
     """Return server-sent events, as chat completions stream them."""
     chunks = tuple(f"data: {json.dumps(payload)}\n\n".encode() for payload in payloads)
     return Reply(chunks=(*chunks, b"data: [DONE]\n\n"), content_type="text/event-stream")
+
+
+def bearer(headers: Mapping[str, str]) -> str | None:
+    """Return the token of an Authorization header."""
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None

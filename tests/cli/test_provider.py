@@ -93,7 +93,7 @@ def test_what_works_is_reported_with_the_price_of_a_ping(
 
 
 def test_a_refused_key_leaves_nothing_else_to_try(cli: Cli, world: World, configured: Configured) -> None:
-    configured("alpha", "openai", world.server.add_openai("alpha", ["sk-other"], ["llama-3"]))
+    configured("alpha", "openai", world.server.add_upstream("alpha", "openai", ["sk-other"], ["llama-3"]))
     said = cli("provider", "check", "alpha")
     assert said.code == 1
     assert "replace the key" in said.out

@@ -199,7 +199,7 @@ def test_a_close_waits_until_a_claimed_ping_can_no_longer_begin(world: World, mo
 def test_a_retired_gateway_kills_no_session(world: World) -> None:
     session_id = world.run_session("moral")
     [there] = world.server.open_sessions()
-    world.server.add_morpheus("morph", world.keys, ["moral-1", "moral-2"], retired=True)
+    world.server.add_upstream("morph", "morpheus", world.keys, ["moral-1", "moral-2"], retired=True)
     world.pass_time(5 * MINUTE)
     assert world.session(session_id).state is State.RUNNING
     create = world.create_session("moral")

@@ -29,7 +29,7 @@ def test_a_refusal_tries_the_next_credential_and_then_the_next_provider(world: W
 
 def test_a_wrong_key_does_not_keep_a_session_from_running(make_world: MakeWorld) -> None:
     world = make_world()
-    world.server.add_morpheus("morph", world.keys[1:], ["moral-1"])
+    world.server.add_upstream("morph", "morpheus", world.keys[1:], ["moral-1"])
     session_id = world.run_session("moral")
     assert _places(world, session_id) == EVERYWHERE[:2]
 

@@ -35,7 +35,7 @@ def shop(make_platforms: MakeWorld) -> PlatformWorld:
     """Return a world of one server with one key and two models; the key will not be allowed to use `costly`."""
     world = make_platforms(platform_of("openai"))
     models = ["llama-3", "qwen-2"]
-    world.server.add_openai("openai", ["sk-openai-1"], models)
+    world.server.add_upstream("openai", "openai", ["sk-openai-1"], models)
     world.put_model("costly", {"openai": "qwen-2"})
     return world
 
@@ -101,7 +101,7 @@ def test_refused_again_the_model_waits_longer_and_nothing_is_reported_twice(shop
 
 def test_another_key_serves_the_model_meanwhile(make_platforms: MakeWorld) -> None:
     world = make_platforms(replace(platform_of("openai"), keys=2))
-    world.server.add_openai("openai", ["sk-openai-1", "sk-openai-2"], ["llama-3", "qwen-2"])
+    world.server.add_upstream("openai", "openai", ["sk-openai-1", "sk-openai-2"], ["llama-3", "qwen-2"])
     world.put_model("costly", {"openai": "qwen-2"})
     for ref in ("env:OPENAI_1", "env:OPENAI_2"):
         world.run_at("openai", credential=ref)

@@ -97,7 +97,7 @@ def test_a_ping_with_a_failed_handshake_is_transient(stage: Stage) -> None:
 
 
 def test_redirects_are_never_followed(stage: Stage) -> None:
-    lure = stage.server.add_openai("lure", [KEY], [MODEL])
+    lure = stage.server.add_upstream("lure", "openai", [KEY], [MODEL])
     placed = stage.open()
     stage.fault("redirect", location=f"{lure}/chat/completions", status=308)
     stage.play(lambda driver: driver.probe(stage.target(placed)))

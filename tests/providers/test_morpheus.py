@@ -85,7 +85,7 @@ def test_a_model_is_known_by_name_and_by_id(server: SimulatorServer, name: str) 
     server.reset()
     first = {"id": "default", "blockchain_id": "0x1"}
     mine = {"id": "mine", "name": "the-name", "blockchain_id": "0xabc"}
-    stage = Stage(server, PLATFORM, server.add_morpheus("up", [secret().value], [first, mine]))
+    stage = Stage(server, PLATFORM, server.add_upstream("up", "morpheus", [secret().value], [first, mine]))
     placed = stage.open(model=name)
     assert placed.endpoint.model == name
     assert [session.model for session in server.open_sessions()] == ["mine"]

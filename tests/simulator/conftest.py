@@ -95,10 +95,10 @@ def openai_url(server: SimulatorServer) -> str:
         {"id": "thinker", "reasoning": True},
         {"id": "whisper", "type": "ASR"},
     ]
-    return server.add_openai("alpha", ["sk-one"], models)
+    return server.add_upstream("alpha", "openai", ["sk-one"], models)
 
 
 @pytest.fixture
 def gateway(server: SimulatorServer, http: httpx.Client) -> Gateway:
     models = [{"id": "llama", "blockchain_id": "0xaa"}, {"id": "qwen", "blockchain_id": "0xbb"}]
-    return Gateway(http, server.add_morpheus("morpheus", ["sk-one", "sk-two"], models))
+    return Gateway(http, server.add_upstream("morpheus", "morpheus", ["sk-one", "sk-two"], models))

@@ -179,7 +179,7 @@ def test_the_oldest_fault_that_matches_goes_first(server: SimulatorServer, chat:
 def test_a_fault_strikes_only_what_it_matches(
     server: SimulatorServer, chat: Chat, match: dict[str, str], struck: bool
 ) -> None:
-    server.add_openai("beta", ["sk-one"], ["llama"])
+    server.add_upstream("beta", "openai", ["sk-one"], ["llama"])
     server.fault("error_before", **match)  # type: ignore[arg-type]
     assert (chat().status_code == 500) is struck
 

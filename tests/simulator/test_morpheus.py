@@ -52,7 +52,7 @@ def test_an_unknown_model_silently_becomes_the_default(gateway: Gateway, server:
 
 
 def test_the_default_model_is_a_setting(server: SimulatorServer, http: httpx.Client) -> None:
-    url = server.add_morpheus("m", ["sk-one"], ["llama", "qwen"], default_model="qwen")
+    url = server.add_upstream("m", "morpheus", ["sk-one"], ["llama", "qwen"], default_model="qwen")
     assert Gateway(http, url).open("0xunknown").json()["model"] == "qwen"
 
 
@@ -70,7 +70,7 @@ def test_a_bid_leaks_the_previous_session(gateway: Gateway, server: SimulatorSer
 
 
 def test_bids_may_belong_to_models(server: SimulatorServer, http: httpx.Client) -> None:
-    url = server.add_morpheus("m", ["sk-one"], ["llama", "qwen"], bids={"0xb": "qwen"})
+    url = server.add_upstream("m", "morpheus", ["sk-one"], ["llama", "qwen"], bids={"0xb": "qwen"})
     gateway = Gateway(http, url)
     gateway.open_bid("0xb")
     assert server.sessions()[0].model == "qwen"
@@ -124,7 +124,7 @@ def test_a_wrong_key_is_refused_everywhere(gateway: Gateway) -> None:
 
 
 def test_a_retired_gateway_has_no_session_calls(server: SimulatorServer, http: httpx.Client) -> None:
-    gateway = Gateway(http, server.add_morpheus("m", ["sk-one"], ["llama"], retired=True))
+    gateway = Gateway(http, server.add_upstream("m", "morpheus", ["sk-one"], ["llama"], retired=True))
     answers = [gateway.open(), gateway.open_bid(), gateway.ping(), gateway.close()]
     assert {answer.status_code for answer in answers} == {404}
     assert gateway.chat().status_code == 200

@@ -77,7 +77,7 @@ def test_images_are_read_as_parts(http: httpx.Client, openai_url: str) -> None:
 def test_ways_to_prove_who_asks(
     server: SimulatorServer, http: httpx.Client, auth: str, headers: dict[str, str], status: int
 ) -> None:
-    url = server.add_openai("alpha", ["sk-one"], ["llama"], auth=auth)
+    url = server.add_upstream("alpha", "openai", ["sk-one"], ["llama"], auth=auth)
     answer = http.get(f"{url}/models", headers=headers)
     assert answer.status_code == status
     assert status == 200 or answer.json()["error"]["code"] == "invalid_api_key"

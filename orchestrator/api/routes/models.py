@@ -22,7 +22,7 @@ from orchestrator.store.transaction import Transaction
 router = APIRouter(tags=["models"])
 
 _EXAMPLE = {
-    "provider": "morpheus",
+    "provider": "gw",
     "provider_model_id": "0x62d8",
     "type": "LLM",
     "size": "8B",

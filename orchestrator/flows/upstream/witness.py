@@ -1,4 +1,4 @@
-"""A second platform that knows the sessions of the first: a Morpheus node, which reads the chain below a gateway."""
+"""A second platform that knows the sessions of the first: a node that reads the chain below a gateway."""
 
 import logging
 from datetime import datetime, timedelta

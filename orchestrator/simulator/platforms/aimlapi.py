@@ -10,9 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.simulator import completions
 from orchestrator.simulator.platform import Platform, Route, Target
-from orchestrator.simulator.platforms.openai import bearer
 from orchestrator.simulator.values import Model, Upstream
-from orchestrator.simulator.wire import Ask, Refusal, Reply
+from orchestrator.simulator.wire import Ask, Refusal, Reply, bearer
 from orchestrator.simulator.world import Simulator
 
 

@@ -5,9 +5,8 @@ import re
 from orchestrator.simulator import completions
 from orchestrator.simulator.platform import Platform, Route, Target
 from orchestrator.simulator.platforms.huggingface_hosting import SERVING, Hosted, Hosting, Options, at_path
-from orchestrator.simulator.platforms.openai import bearer
 from orchestrator.simulator.values import Model
-from orchestrator.simulator.wire import Ask, Refusal, Reply
+from orchestrator.simulator.wire import Ask, Refusal, Reply, bearer
 from orchestrator.simulator.world import Simulator
 
 ENDPOINTS = "/v2/endpoint/{namespace}"

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from orchestrator.simulator import completions
 from orchestrator.simulator.platform import Platform, Route, Target
 from orchestrator.simulator.platforms import morpheus_sessions as sessions
-from orchestrator.simulator.platforms.openai import bearer
 from orchestrator.simulator.values import Upstream
-from orchestrator.simulator.wire import Ask, Refusal, Reply, events
+from orchestrator.simulator.wire import Ask, Refusal, Reply, bearer, events
 from orchestrator.simulator.world import Simulator
 
 BASE_PATH = "/api/v1"

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from orchestrator.simulator import completions
 from orchestrator.simulator.platform import Platform, Route, Target
 from orchestrator.simulator.values import Model, Upstream
-from orchestrator.simulator.wire import Ask, Refusal, Reply
+from orchestrator.simulator.wire import Ask, Refusal, Reply, bearer
 from orchestrator.simulator.world import Simulator
 
 
@@ -18,12 +18,6 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     auth: Literal["bearer", "x-api-key", "both", "none"] = "bearer"
-
-
-def bearer(headers: Mapping[str, str]) -> str | None:
-    """Return the token of an Authorization header."""
-    scheme, _, token = headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
 
 def _auth(upstream: Upstream) -> str:

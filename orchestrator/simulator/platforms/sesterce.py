@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 from orchestrator.simulator import completions
 from orchestrator.simulator.platform import Platform, Route, Target
-from orchestrator.simulator.platforms.openai import bearer
 from orchestrator.simulator.platforms.sesterce_fleet import SERVING, Fleet, Instance, Options
 from orchestrator.simulator.values import Model, Upstream
-from orchestrator.simulator.wire import Ask, Refusal, Reply
+from orchestrator.simulator.wire import Ask, Refusal, Reply, bearer
 from orchestrator.simulator.world import Simulator
 
 INSTANCES = "/ai-inference/instances"
