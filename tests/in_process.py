@@ -215,7 +215,7 @@ class InProcessWorld(JobSender):
         self.clock.now = end
         self.settle()
 
-    def look_at_queues(self) -> None:
+    def wake_queues(self) -> None:
         """Run the slow tick that checks every queue."""
         wake_queues(self.services)
         self.settle()

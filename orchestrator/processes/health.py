@@ -42,7 +42,7 @@ def liveness(kinds: Collection[str]) -> Probe:
     """Return a probe that fails once the heartbeat of one of these processes stands still."""
 
     def probe() -> str | None:
-        stuck = [kind for kind in sorted(kinds) if BEATS.silence(kind) > STUCK_AFTER]
+        stuck = [kind for kind in sorted(kinds) if BEATS.seconds_since(kind) > STUCK_AFTER]
         return f"stuck for more than {STUCK_AFTER:g} s: {', '.join(stuck)}" if stuck else None
 
     return probe

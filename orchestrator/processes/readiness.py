@@ -47,7 +47,7 @@ def passes(error: StoreUnavailable) -> bool:
     return isinstance(outage, StoreOutage) and outage.meaning not in _WRONG
 
 
-def look_at_broker(settings: Settings) -> None:
+def probe_broker(settings: Settings) -> None:
     """Log a broker that does not answer. Due work is done without it; jobs and events wait for it. Raises
     BrokerRefused where the settings are wrong."""
     try:

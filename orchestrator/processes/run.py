@@ -16,7 +16,7 @@ from orchestrator.processes import private_valkey, sharing
 from orchestrator.processes.apart import run_apart
 from orchestrator.processes.arenas import bound_arenas
 from orchestrator.processes.health import serve_health
-from orchestrator.processes.readiness import look_at_broker, wait_for_database
+from orchestrator.processes.readiness import probe_broker, wait_for_database
 from orchestrator.processes.traces import require_traces, traced
 from orchestrator.processes.tree import Tree
 from orchestrator.rules.installation.liveness import KINDS, SCHEDULER
@@ -108,7 +108,7 @@ def checked() -> Settings:
     database.dispose()
     if said:
         log.warning(said)
-    look_at_broker(settings)
+    probe_broker(settings)
     return settings
 
 

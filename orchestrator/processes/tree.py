@@ -112,7 +112,7 @@ class Tree:
         looks = 0
         while not self._signals and self._misses < _MISSES:
             for child in self._children:
-                self._guards[child.name].run(partial(self._look_at, child))
+                self._guards[child.name].run(partial(self._check, child))
             _sleep(_LOOK)
             looks += 1
             if looks % _LOOKS_APART == 0:
@@ -128,7 +128,7 @@ class Tree:
     def _on_signal(self, *_: object) -> None:
         self._signals += 1
 
-    def _look_at(self, child: _Child) -> None:
+    def _check(self, child: _Child) -> None:
         now = time.monotonic()
         if child.process is not None and not child.process.is_alive():
             self._note_death(child, now)

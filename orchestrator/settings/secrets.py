@@ -164,13 +164,13 @@ class KeyRings:
         at, found = self._found.get(provider, (None, None))
         if found is not None and at is not None and now is not None and at <= now < at + KEPT_FOR:
             return found
-        ring = looked_through(refs, secrets)
+        ring = resolve_all(refs, secrets)
         if now is not None:
             self._found[provider] = now, ring
         return ring
 
 
-def looked_through(refs: Sequence[str], secrets: SecretStore) -> KeyRing:
+def resolve_all(refs: Sequence[str], secrets: SecretStore) -> KeyRing:
     """Look every reference up."""
     found = [(secrets.fingerprint(ref), ref) for ref in refs]
     return KeyRing(

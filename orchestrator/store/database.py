@@ -150,7 +150,7 @@ class Database:
         if at_one_moment and self.engine.dialect.name == "postgresql":  # SQLite always does so
             options["isolation_level"] = "REPEATABLE READ"
         try:
-            self._look_at_time()
+            self._refresh_time()
             with self.engine.connect().execution_options(**options) as connection:
                 yield Transaction(connection, self._clock_of(connection), self.identity)
         except SQLAlchemyError as error:
@@ -244,7 +244,7 @@ class Database:
 
     def attempt(self, work: Callable[[Transaction], T]) -> tuple[T, frozenset[Step]]:
         """Run one write transaction; return what `work` returned, and the steps that its commit made due."""
-        self._look_at_time()
+        self._refresh_time()
         with self.engine.begin() as connection:
             unit = Transaction(connection, self._clock_of(connection), self.identity, self._lately)
             result = work(unit)
@@ -258,7 +258,7 @@ class Database:
         self.on_retry(cause)
         log.info("transaction run again: %s", cause)
 
-    def _look_at_time(self) -> None:
+    def _refresh_time(self) -> None:
         if self._clock is None:
             self.time.look(self.engine)
 

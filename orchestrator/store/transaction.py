@@ -51,12 +51,12 @@ if TYPE_CHECKING:
     from orchestrator.store.queries.pings import Pings
     from orchestrator.store.queries.placements import Placements
     from orchestrator.store.queries.queues import Queues
+    from orchestrator.store.queries.rate_limits import RateLimits
     from orchestrator.store.queries.recent import Recent
     from orchestrator.store.queries.recordings import Recordings
     from orchestrator.store.queries.retention import Retention
     from orchestrator.store.queries.sessions import Sessions
     from orchestrator.store.queries.tokens import Tokens
-    from orchestrator.store.queries.waits import Waits
     from orchestrator.store.queries.webhooks import Webhooks
     from orchestrator.store.queries.workers import Workers
 
@@ -119,7 +119,7 @@ class Transaction:
     brakes: Family[Brakes] = Family("brakes.Brakes")
     alarms: Family[Alarms] = Family("alarms.Alarms")
     installation_alarms: Family[InstallationAlarms] = Family("alarms.InstallationAlarms")
-    waits: Family[Waits] = Family("waits.Waits")
+    rate_limits: Family[RateLimits] = Family("rate_limits.RateLimits")
     workers: Family[Workers] = Family("workers.Workers")
     tokens: Family[Tokens] = Family("tokens.Tokens")
     meters: Family[Meters] = Family("meters.Meters")

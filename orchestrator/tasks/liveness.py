@@ -55,7 +55,7 @@ class SharedBeats:
         if self._at is not None:
             _INSTANT.pack_into(self._at, _INSTANT.size * _PLACES.index(kind), time.monotonic())
 
-    def silence(self, kind: str) -> float:
+    def seconds_since(self, kind: str) -> float:
         """Return the seconds since its heartbeat last ran. All processes of a machine have one monotonic clock."""
         assert self._at is not None, "expect() comes first"
         at: float = _INSTANT.unpack_from(self._at, _INSTANT.size * _PLACES.index(kind))[0]

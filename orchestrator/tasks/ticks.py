@@ -62,7 +62,7 @@ class Tick:
     """How long a runner waits between two runs that follow each other, so that the second finds more."""
 
 
-def _look_at_brakes(services: Services) -> None:
+def _review_brakes(services: Services) -> None:
     brake.review(services)
     end_alarms(services)
     prune(services)
@@ -83,7 +83,7 @@ _RUNS: Mapping[str, Callable[[TickContext], Any]] = {
     "orchestrator.tick.events": lambda a: deliver_events(a.services, a.sinks),
     "orchestrator.tick.webhooks": lambda a: deliver_webhooks(a.services, a.webhooks),
     "orchestrator.tick.queues": lambda a: wake_queues(a.services),
-    "orchestrator.tick.brakes": lambda a: _look_at_brakes(a.services),
+    "orchestrator.tick.brakes": lambda a: _review_brakes(a.services),
     "orchestrator.tick.keys": lambda a: retry_paused(a.services),
     "orchestrator.tick.balances": lambda a: read_balances(a.services),
     "orchestrator.tick.reconcile": lambda a: reconcile_due(a.services),

@@ -290,9 +290,9 @@ def test_the_list_tells_brakes_waits_and_meters(cli: Cli, world: World) -> None:
     later = now + timedelta(days=36_500)
 
     def note(tx: Transaction) -> None:
-        tx.credentials.cool("morph", "env:MORPH_1", later)
-        tx.waits.hold_model("alpha", "env:ALPHA", "llama", later)
-        tx.waits.hold_model("alpha", None, "pair", later)
+        tx.credentials.rate_limit("morph", "env:MORPH_1", later)
+        tx.rate_limits.limit_model("alpha", "env:ALPHA", "llama", later)
+        tx.rate_limits.limit_model("alpha", None, "pair", later)
         tx.credentials.pause("morph", "env:MORPH_2", "401 Invalid API key", now)
         empty = alarm(AlarmKind.OUT_OF_BALANCE, "alpha", "env:ALPHA", "llama", "402 top up", now)
         tx.alarms.raise_(empty)

@@ -9,7 +9,7 @@ TESTS = Path(__file__).parents[1]
 #: What the worlds of the tests do: jobs, time, workers.
 _OF_A_WORLD = {
     *("job", "done", "send", "perform", "repeat", "create_session", "run_session", "another_worker"),
-    *("settle", "pass_time", "jump", "upkeep", "look_at_queues"),
+    *("settle", "pass_time", "jump", "upkeep", "wake_queues"),
 }
 #: Flows.
 _FLOWS = {

@@ -123,7 +123,7 @@ class QueueMachine(RuleBasedStateMachine):
     def _come_to_rest(self) -> list[Session]:
         for _ in range(AT_REST):
             before = self._queued()
-            self.world.look_at_queues()
+            self.world.wake_queues()
             self.world.settle()
             self.world.jump(SECOND)
             if self._queued() == before:

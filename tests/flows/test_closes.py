@@ -174,7 +174,7 @@ def test_a_session_that_waits_for_a_slot_gets_the_one_in_cleanup_debt(world: Wor
     for session_id in stuck:
         world.done("session.close", session_id=session_id)
     world.pass_time(11 * MINUTE)
-    world.look_at_queues()
+    world.wake_queues()
     assert world.session(waiting).state is State.RUNNING
 
 

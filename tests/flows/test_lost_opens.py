@@ -81,7 +81,7 @@ def test_a_resolve_that_cannot_close_is_unproven_and_our_debt(world: World) -> N
     assert "unproven" in world.events(session_id)
     others = [world.create_session(), world.create_session(on_quota="queue")]
     world.pass_time(11 * MINUTE)
-    world.look_at_queues()
+    world.wake_queues()
     assert [world.session(other).state for other in others] == [State.RUNNING, State.RUNNING]
     world.server.clear_faults()
     world.pass_time(10 * MINUTE)

@@ -66,7 +66,9 @@ def test_a_waiter_whose_model_must_wait_holds_up_no_other_model_of_its_account(a
     world.put_model("other", {"morph": "moral-2"})
     holder = world.run_session("moral")
     until = world.clock.now + 2 * MINUTE
-    world.services.database.transact(lambda tx: tx.waits.hold_model("morph", "env:MORPH_1", "moral", until))
+    world.services.database.transact(
+        lambda tx: tx.rate_limits.limit_model("morph", "env:MORPH_1", "moral", until)
+    )
     waits = world.create_session("moral", on_quota="queue")
     world.jump(SECOND)
     fit = world.create_session("other", on_quota="queue")
@@ -139,21 +141,23 @@ def test_a_longer_wait_of_the_model_stands(any_world: MakeWorld) -> None:
 
     def held(seconds: int) -> list[float]:
         until = now + timedelta(seconds=seconds)
-        world.services.database.transact(lambda tx: tx.waits.hold_model("alpha", "env:ALPHA", "llama", until))
+        world.services.database.transact(
+            lambda tx: tx.rate_limits.limit_model("alpha", "env:ALPHA", "llama", until)
+        )
         with world.services.database.reading() as tx:
-            return [(one.until - now).total_seconds() for one in tx.waits.of_models(now, "alpha")]
+            return [(one.until - now).total_seconds() for one in tx.rate_limits.of_models(now, "alpha")]
 
     assert [held(seconds) for seconds in (60, 30, 90)] == [[60], [60], [90]]
     world.jump(HOUR)
     with world.services.database.reading() as tx:
-        assert tx.waits.of_models(tx.now()) == []
+        assert tx.rate_limits.of_models(tx.now()) == []
     kept = []
     for _ in range(2):
         retry_paused(world.services)
         with world.services.database.reading() as tx:
-            kept.append(len(tx.waits.of_models(now)))
+            kept.append(len(tx.rate_limits.of_models(now)))
         world.jump(20 * HOUR)
     assert kept == [1, 1]
     retry_paused(world.services)
     with world.services.database.reading() as tx:
-        assert tx.waits.of_models(now) == []
+        assert tx.rate_limits.of_models(now) == []

@@ -52,7 +52,7 @@ def test_a_close_that_becomes_our_debt_gives_its_slot_at_that_instant(any_world:
 def test_a_key_that_has_rested_is_taken_at_that_instant(make_world: MakeWorld) -> None:
     world = make_world(morpheus_keys=1, plans=OPEN_ENDED)
     rested = world.clock.now + 90 * SECOND
-    world.services.database.transact(lambda tx: tx.credentials.cool("morph", "env:MORPH_1", rested))
+    world.services.database.transact(lambda tx: tx.credentials.rate_limit("morph", "env:MORPH_1", rested))
     waiting = _queued(world, "moral")
     assert world.view(waiting)["queue_reason"] == "no_capacity"
     world.pass_time(88 * SECOND)
@@ -280,7 +280,7 @@ def test_a_key_that_is_waited_for_is_left_to_the_one_that_waits(any_world: MakeW
     first = world.create_session("other")
     assert world.session(first).credential == KEYS[0]
     assert world.refused("session.create", account_id="acme", model_id="other") == "no_capacity"
-    world.look_at_queues()
+    world.wake_queues()
     world.settle()
     assert world.session(waiting).credential == KEYS[1]
 
@@ -344,12 +344,12 @@ def test_the_slow_look_lets_in_whom_a_changed_plan_has_room_for(any_world: MakeW
         _account(world, f"a{n}", plan="narrow")
         world.run_session("llama", account_id=f"a{n}")
     waiting = [_queued(world, "llama", account_id=f"a{n}") for n in range(2) for _ in range(2)]
-    world.look_at_queues()
+    world.wake_queues()
     assert {world.session(one).state for one in waiting} == {State.QUEUED}
     config = world.services.config
     plans = {**config.plans, "narrow": replace(narrow, max_concurrent=2)}
     world.services = replace(world.services, config=replace(config, plans=plans))
-    world.look_at_queues()
+    world.wake_queues()
     states = [world.session(one).state for one in waiting]
     assert states == [State.RUNNING, State.QUEUED, State.RUNNING, State.QUEUED]
 

@@ -56,8 +56,8 @@ DEFECTS: Sequence[Defect] = (
             ),
             Edit(
                 within="Claims._lease",
-                sound='{IDS: list(ids), "token": token, "until": until, "now": now, "silence": silence}',
-                broken='{IDS: list(ids), "token": token, "until": until, "now": now, "silence": now}',
+                sound='{IDS: list(ids), "token": token, "until": until, "now": now, "fallback_at": fallback_at}',
+                broken='{IDS: list(ids), "token": token, "until": until, "now": now, "fallback_at": now}',
             ),
         ],
         found_by=story("closed while it opens, at node"),

@@ -255,7 +255,7 @@ def test_opens_wait_too_and_closes_never(make_platforms: MakeWorld) -> None:
     assert code == "no_capacity"
     waiting = world.create_at("fpt-template", on_quota="queue")
     world.pass_time(2 * MINUTE)
-    world.look_at_queues()
+    world.wake_queues()
     assert world.session(waiting).state is State.RUNNING
 
 

@@ -16,7 +16,7 @@ from orchestrator.rules.upstream.network import (
     NotKnown,
     ProviderFails,
     concerns,
-    is_believed,
+    is_still_at_fault,
     judge,
     subject_of,
 )
@@ -142,11 +142,11 @@ def test_where_one_way_is_broken_it_is_named() -> None:
 )
 def test_how_long_it_is_believed(finding: NetworkFails, since: float, expected: bool) -> None:
     contacts = [fails("alpha", since=since), answers("beta")]
-    assert is_believed(finding, contacts, NOW, timedelta(seconds=1800)) is expected
+    assert is_still_at_fault(finding, contacts, NOW, timedelta(seconds=1800)) is expected
 
 
 def test_nothing_that_fails_is_believed() -> None:
-    assert is_believed(NetworkFails(""), [answers("beta")], NOW, MINUTE)
+    assert is_still_at_fault(NetworkFails(""), [answers("beta")], NOW, MINUTE)
 
 
 moments = st.none() | st.integers(0, 200).map(lambda ago: NOW - ago * SECOND)

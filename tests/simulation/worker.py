@@ -177,7 +177,7 @@ class SharedDatabase(Database):
         event.listen(self.engine, "commit", self._commits)
         self._worker = worker
         self._where, self._committed, self._looks = "nobody", False, False
-        self.time.look_every = 4.0  # a day is long, and every other tick is rarer
+        self.time.refresh_every = 4.0  # a day is long, and every other tick is rarer
 
     def attempt(self, work: Callable[[Transaction], T]) -> tuple[T, frozenset[Step]]:
         self._where = name_of(work)
@@ -188,11 +188,11 @@ class SharedDatabase(Database):
         self._point("after")
         return done
 
-    def _look_at_time(self) -> None:
+    def _refresh_time(self) -> None:
         """Look at the time without faults: a process that stopped here would hold its lock in real time."""
         self._looks = True
         try:
-            super()._look_at_time()
+            super()._refresh_time()
         finally:
             self._looks = False
 

@@ -126,7 +126,7 @@ def test_a_claim_writes_lease_and_attempt(database: Database) -> None:
         pytest.param(T0 - MINUTE, None, Step.STOP, T0 - MINUTE, id="an overdue stop stays overdue"),
     ],
 )
-def test_a_claim_writes_what_follows_silence(
+def test_a_claim_writes_the_fallback_step(
     database: Database, stop_at: datetime, warn_at: datetime | None, step: Step, at: datetime
 ) -> None:
     keep_running(database, a_running(1, stop_at=stop_at, warn_at=warn_at))

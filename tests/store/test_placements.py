@@ -87,7 +87,7 @@ def test_credentials_that_a_worker_lacks_are_left_to_others(database: Database) 
 
 
 @pytest.mark.parametrize(
-    ("step", "silence", "follows", "after"),
+    ("step", "fallback_seconds", "follows", "after"),
     [
         pytest.param(Step.OPEN, 600, Step.RESOLVE, 600, id="an open is resolved"),
         pytest.param(Step.OPEN, 10, Step.RESOLVE, LEASE, id="but never before the lease ends"),
@@ -95,11 +95,11 @@ def test_credentials_that_a_worker_lacks_are_left_to_others(database: Database) 
         pytest.param(Step.CLOSE, 0, Step.CLOSE, LEASE, id="a close is repeated"),
     ],
 )
-def test_a_claim_writes_what_follows_silence(
-    database: Database, step: Step, silence: int, follows: Step, after: int
+def test_a_claim_writes_the_fallback_step(
+    database: Database, step: Step, fallback_seconds: int, follows: Step, after: int
 ) -> None:
     keep(database, a_created(1), an_opening(1, state=PlacementState.UNKNOWN, due=Due(step, T0)))
-    assert claim(database, step, fallback_seconds=silence) == [1]
+    assert claim(database, step, fallback_seconds=fallback_seconds) == [1]
     claimed = the_placement(database)
     assert claimed.due == Due(follows, T0 + after * SECOND)
     assert claimed.lease == Lease("mine", T0 + LEASE * SECOND)

@@ -104,7 +104,7 @@ class AccountWork:
         return self._usage
 
     @property
-    def looked_at_stops(self) -> bool:
+    def has_checked_stops(self) -> bool:
         """Whether sessions were due to be stopped here, and may have been stopped."""
         return self.overdue is not None
 

@@ -76,7 +76,7 @@ def on_session(
         return None
     session, standing = found
     work = begin(services, tx, account, tx.now(), standing)
-    current = tx.sessions.get(session_id) if work.looked_at_stops else session
+    current = tx.sessions.get(session_id) if work.has_checked_stops else session
     return (work, current) if current is not None else None
 
 

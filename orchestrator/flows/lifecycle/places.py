@@ -57,7 +57,7 @@ def taken_by(
 ) -> ProviderKeys:
     """Return the places at `provider` that a waiting session of this model can use now. A key that refuses this model,
     or is rate-limited for it, is left to others meanwhile."""
-    limited = {one.credential for one in tx.waits.of_models(now, provider) if one.model_id == model_id}
+    limited = {one.credential for one in tx.rate_limits.of_models(now, provider) if one.model_id == model_id}
     closed = tx.alarms.keys_refusing(provider, model_id) | limited
     if not closed:
         return {(provider, EVERYWHERE)}
@@ -136,10 +136,8 @@ def freed_by_time(
     tx: Transaction, session: Session, providers: Sequence[str], now: datetime
 ) -> Sequence[datetime]:
     """Return when a rate limit of these providers, or the rest of one of their keys, ends; earliest first."""
-    rested = tx.credentials.rest_ends(
-        providers, now, model_id=session.model_id, ref=session.pinned_credential
-    )
-    keyless = tx.waits.holding_keyless(session.model_id, now)
+    rested = tx.credentials.free_at(providers, now, model_id=session.model_id, ref=session.pinned_credential)
+    keyless = tx.rate_limits.without_key(session.model_id, now)
     asked = (until for provider, until in keyless.items() if provider in providers)
     return sorted({*asked, *rested})
 
@@ -168,7 +166,7 @@ def _take_at(
     if credential is not None:
         return Place(provider=provider, credential=credential, at=now)
     keyless = not services.config.providers[provider].all_credentials and session.pinned_credential is None
-    if keyless and None not in avoiding and provider not in tx.waits.holding_keyless(session.model_id, now):
+    if keyless and None not in avoiding and provider not in tx.rate_limits.without_key(session.model_id, now):
         return Place(provider=provider, credential=None, at=now)
     return None
 

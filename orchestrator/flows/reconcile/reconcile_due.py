@@ -72,7 +72,9 @@ def _keys(services: Services) -> Iterator[tuple[str, str | None]]:
 def _rate_limited(services: Services) -> set[tuple[str, str | None]]:
     with services.database.reading() as tx:
         now = tx.now()
-        keyless: set[tuple[str, str | None]] = {(provider, None) for provider in tx.waits.holding(now)}
+        keyless: set[tuple[str, str | None]] = {
+            (provider, None) for provider in tx.rate_limits.of_providers(now)
+        }
         keys = [one for one in tx.credentials.listed() if one.cool_until is not None and one.cool_until > now]
     return keyless | {(one.provider, one.ref) for one in keys}
 

@@ -160,10 +160,10 @@ def _rate_limited(tx: Transaction, session: Session) -> Iterator[str]:
     if session.state not in ACTIVE or session.provider is None:
         return
     under, now = session.credential or session.provider, tx.now()
-    until = tx.waits.holding(now).get(session.provider) if session.credential is None else None
-    until = until or tx.credentials.cooling(session.provider, session.credential, now)
+    until = tx.rate_limits.of_providers(now).get(session.provider) if session.credential is None else None
+    until = until or tx.credentials.rate_limited_until(session.provider, session.credential, now)
     if until is not None:
         yield f"{under} is rate-limited until {rfc3339(until)}"
-    for one in tx.waits.of_models(now, session.provider):
+    for one in tx.rate_limits.of_models(now, session.provider):
         if (one.credential, one.model_id) == (session.credential, session.model_id):
             yield f"{one.model_id} is rate-limited under {under} until {rfc3339(one.until)}"

@@ -12,7 +12,7 @@ from orchestrator.rules.upstream.network import concerns
 from orchestrator.rules.values import Brake, Credential, Meter
 from orchestrator.rules.values.amounts import money_text
 from orchestrator.settings import Configuration, ProviderConfiguration, SecretStore
-from orchestrator.store.queries.waits import ModelWait
+from orchestrator.store.queries.rate_limits import ModelRateLimit
 from orchestrator.store.transaction import Transaction
 
 
@@ -27,8 +27,8 @@ class KnownProviders:
     network: Sequence[InstallationAlarm]
     """What holds over all providers of a host, or over one."""
     meters: Mapping[str, Meter]
-    waits: Mapping[str, datetime]
-    model_waits: Sequence[ModelWait]
+    rate_limits: Mapping[str, datetime]
+    model_rate_limits: Sequence[ModelRateLimit]
     secrets: SecretStore
     now: datetime
 
@@ -68,8 +68,8 @@ def known_of(tx: Transaction, secrets: SecretStore) -> KnownProviders:
         alarms=tx.alarms.listed(),
         network=tx.installation_alarms.listed(InstallationAlarmKind.NETWORK_DOWN),
         meters={meter.provider: meter for meter in tx.meters.listed()},
-        waits=tx.waits.holding(now),
-        model_waits=tx.waits.of_models(now),
+        rate_limits=tx.rate_limits.of_providers(now),
+        model_rate_limits=tx.rate_limits.of_models(now),
         secrets=secrets,
         now=now,
     )
@@ -123,15 +123,17 @@ def _health(known: KnownProviders, provider: str) -> dict[str, Any]:
     return {
         "brakes": [_brake(brake) for brake in known.brakes if brake.provider == provider],
         "network": [_network(one) for one in known.network if concerns(one.about, provider)],
-        "wait_until": rfc3339(known.waits.get(provider)),
-        "model_waits": [_model_wait(one) for one in known.model_waits if one.provider == provider],
+        "wait_until": rfc3339(known.rate_limits.get(provider)),
+        "model_waits": [
+            _model_rate_limit(one) for one in known.model_rate_limits if one.provider == provider
+        ],
         "alarms": [of_alarm(alarm) for alarm in known.alarms if alarm.provider == provider],
         "pings": {"count": meter.pings, "tokens": meter.tokens, "cost_usd": money_text(meter.cost_usd)},
         "balance": _balance(meter),
     }
 
 
-def _model_wait(wait: ModelWait) -> dict[str, Any]:
+def _model_rate_limit(wait: ModelRateLimit) -> dict[str, Any]:
     return {"credential": wait.credential, "model": wait.model_id, "wait_until": rfc3339(wait.until)}
 
 

@@ -228,7 +228,7 @@ def _note_refusal_by_key(work: AccountWork, placement: Placement, error: KeyNotF
     if placement.credential is not None:
         rests = work.services.policy(placement.provider).close_retry_max_seconds
         until = work.now + timedelta(seconds=rests)
-        work.tx.credentials.rest(placement.provider, placement.credential, until)
+        work.tx.credentials.start_cooldown(placement.provider, placement.credential, until)
     refused = replace(placement, refused_by=RefusedBy.CREDENTIAL, last_answer=str(error))
     return work.tx.placements.save(placement, refused)
 

@@ -57,7 +57,7 @@ def _held_up_no_longer(services: Services, tx: Transaction, account_id: str) -> 
 def _free_places(services: Services, tx: Transaction, limit: int) -> list[tuple[str, str | None]]:
     """Return (provider, key) of free places that a session waits for; None as the key of a provider without keys."""
     now = tx.now()
-    rate_limited = tx.waits.holding(now)
+    rate_limited = tx.rate_limits.of_providers(now)
     places: list[tuple[str, str | None]] = []
     for provider in services.drivers:
         if not tx.queues.has_waiting_session(provider, now):

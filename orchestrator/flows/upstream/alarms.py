@@ -55,7 +55,7 @@ def let_retry(tx: Transaction) -> int:
     now = tx.now()
     for alarm in tx.alarms.forget(now - rule.FORGOTTEN_AFTER):
         _send_recovered(tx, alarm, "it was not seen for a day")
-    tx.waits.forget(now - rule.FORGOTTEN_AFTER)
+    tx.rate_limits.forget(now - rule.FORGOTTEN_AFTER)
     due = tx.alarms.let_retry(now)
     for alarm in due:
         tx.queues.wake_waiting_for_provider(alarm.provider, now)

@@ -72,11 +72,11 @@ def note_rate_limit(
         return
     until = now + timedelta(seconds=seconds)
     if not whole_key:
-        tx.waits.hold_model(provider, ref, placement.model_id, until)
+        tx.rate_limits.limit_model(provider, ref, placement.model_id, until)
     elif ref is not None:
-        tx.credentials.cool(provider, ref, until)
+        tx.credentials.rate_limit(provider, ref, until)
     else:
-        tx.waits.hold(provider, until)
+        tx.rate_limits.limit_provider(provider, until)
 
 
 def retry_paused(services: Services) -> Tally:
@@ -97,7 +97,7 @@ def _due(services: Services, tx: Transaction) -> list[Credential]:
     return [
         credential
         for provider in services.drivers
-        for credential in tx.credentials.paused_unchecked_since(
+        for credential in tx.credentials.claim_paused_to_check(
             provider, since, now, lacking=services.lacking(provider)
         )
     ]

@@ -165,8 +165,8 @@ def _is_left_behind(provider: str | None, due: Due, until: datetime, now: AuditC
     """Return whether the take-over was due long ago and the step was postponed again. Overdue steps are checked
     elsewhere."""
     long_ago = now.at - timedelta(seconds=now.bounds.overdue_after_seconds)
-    silence = now.wait_limits(provider).waits.get(due.step, timedelta(0))
-    return until + silence < long_ago <= due.at
+    postponed_by = now.wait_limits(provider).waits.get(due.step, timedelta(0))
+    return until + postponed_by < long_ago <= due.at
 
 
 def _history(facts: SessionFacts, now: AuditContext) -> Iterator[str]:

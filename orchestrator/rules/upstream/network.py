@@ -122,7 +122,9 @@ def concerns(subject: str, provider: str) -> bool:
     return not to_one or only == provider
 
 
-def is_believed(finding: NetworkFails, contacts: Iterable[Contact], now: datetime, most: timedelta) -> bool:
+def is_still_at_fault(
+    finding: NetworkFails, contacts: Iterable[Contact], now: datetime, most: timedelta
+) -> bool:
     """Return whether the network still counts as at fault. If only the silence of all providers suggests it, sessions
     are judged again after `most`."""
     if finding.is_proven:

@@ -1,7 +1,7 @@
 """The named queries, in families; a `Transaction` has an object of each that changes or reads rows.
 
 sessions, placements, accounts, models, ledger     rows by id, and the one method that saves each
-pings, claims, due, queues, waits                  what is due, and leases on it
+pings, claims, due, queues, rate_limits            what is due, and leases on it
 newcomers, usage                                   what a new session depends on; what sessions add up to
 charges, groups, debts                             money of running sessions
 costs, charge_entries                              what was charged: by day, and entry by entry

@@ -3,7 +3,7 @@ rows under a rate limit (`may_be_asked`).
 
 A key may be retired, paused or rate-limited (as a whole, or for one model), resting after a lifecycle call, under the
 lease of such a call, or carry as many placements as it may. A provider without keys may be rate-limited. `Credentials`
-and `Waits` write all that. Brakes, and the cooldowns of one process, are decided elsewhere."""
+and `RateLimits` write all that. Brakes, and the cooldowns of one process, are decided elsewhere."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, or_
 from orchestrator.rules.upstream.alarms import AlarmKind
 from orchestrator.store.plain import table_of
 from orchestrator.store.queries.living import UNENDED
-from orchestrator.store.queries.waits import MODEL_WAITS, WAITS
+from orchestrator.store.queries.rate_limits import MODEL_WAITS, WAITS
 
 CREDENTIALS = table_of("credentials")
 _ALARMS = table_of("alarms")

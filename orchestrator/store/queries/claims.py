@@ -74,8 +74,8 @@ class Claims:
         self._put_off([row.id for row in due if row.id not in set(ids)], now)
         if not ids:
             return []
-        silence = now + timedelta(seconds=max(fallback_seconds, lease_seconds))
-        return self._lease(ids, step, now, token, now + timedelta(seconds=lease_seconds), silence)
+        fallback_at = now + timedelta(seconds=max(fallback_seconds, lease_seconds))
+        return self._lease(ids, step, now, token, now + timedelta(seconds=lease_seconds), fallback_at)
 
     def lease_credential(
         self, placement: Placement, *, now: datetime, token: str, lease_seconds: float, rest_seconds: float
@@ -100,11 +100,17 @@ class Claims:
         return set(self._connection.execute(query).scalars())
 
     def _lease(
-        self, ids: Collection[str], step: Step, now: datetime, token: str, until: datetime, silence: datetime
+        self,
+        ids: Collection[str],
+        step: Step,
+        now: datetime,
+        token: str,
+        until: datetime,
+        fallback_at: datetime,
     ) -> Sequence[Placement]:
-        """Lease these until then. The step that follows a lost lease is due at `silence`."""
+        """Lease these until then. The step that follows a lost lease is due at `fallback_at`."""
         claim = _claim(step, self._connection.dialect.name)
-        given = {IDS: list(ids), "token": token, "until": until, "now": now, "silence": silence}
+        given = {IDS: list(ids), "token": token, "until": until, "now": now, "fallback_at": fallback_at}
         if step is not Step.OPEN:
             del given["now"]
         return snapshots(Placement, self._connection.execute(claim, given))
@@ -218,7 +224,7 @@ def _claim(step: Step, dialect: str) -> Any:
             lease_until=bindparam("until", type_=at),
             attempts=PLACEMENTS.c.attempts + 1,
             next_step=following,
-            next_step_at=bindparam("silence", type_=at),
+            next_step_at=bindparam("fallback_at", type_=at),
             **(sent if step is Step.OPEN else {}),
         )
         .returning(PLACEMENTS)

@@ -24,7 +24,7 @@ Clock = Callable[[], datetime]
 _ROW = 1
 _MICROSECOND = timedelta(microseconds=1)
 #: Seconds between two reads of the shared time by one process, and between two notes of it.
-LOOK_EVERY = 1.0
+REFRESH_EVERY = 1.0
 _NOTE_EVERY = timedelta(seconds=1)
 #: If no new note appears for this long, no other process notes the time: workers do so more often. Seconds.
 SILENCE = 5.0
@@ -73,7 +73,7 @@ class StoreClock:
         self._clock = clock
         self._stopwatch = stopwatch
         self._keeps = keeps
-        self.look_every = LOOK_EVERY
+        self.refresh_every = REFRESH_EVERY
         self._lock = threading.Lock()
         self._looking = threading.RLock()
         self._looked = float("-inf")
@@ -129,7 +129,7 @@ class StoreClock:
     def look(self, engine: Engine) -> None:
         """Compare with the time that others noted, if that is due, in a transaction of its own; one thread at a
         time."""
-        if self._stopwatch.seconds() - self._looked < self.look_every and self._trust is not None:
+        if self._stopwatch.seconds() - self._looked < self.refresh_every and self._trust is not None:
             return
         if not self._looking.acquire(blocking=self._trust is None):
             return

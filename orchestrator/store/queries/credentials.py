@@ -24,8 +24,8 @@ from orchestrator.store.core.rows import snapshot, values_of
 from orchestrator.store.plain import table_of
 from orchestrator.store.queries.availability import carries_no_more_than_it_may, lease_over, takes_placement
 from orchestrator.store.queries.living import UNENDED
+from orchestrator.store.queries.rate_limits import MODEL_WAITS
 from orchestrator.store.queries.refused_keys import is_still_refused
-from orchestrator.store.queries.waits import MODEL_WAITS
 
 CREDENTIALS = table_of("credentials")
 ALARMS = table_of("alarms")
@@ -120,7 +120,7 @@ class Credentials:
         may = CREDENTIALS.c.retired.is_(False), CREDENTIALS.c.paused_since.is_(None)
         return self._connection.execute(select(CREDENTIALS.c.id).where(*mine, *may)).first() is not None
 
-    def rest_ends(
+    def free_at(
         self, providers: Collection[str], now: datetime, *, model_id: str = "", ref: str | None = None
     ) -> Sequence[datetime]:
         """Return when each credential may carry a new placement of this model, for those that only have to wait."""
@@ -168,24 +168,24 @@ class Credentials:
         freed = update(CREDENTIALS).where(mine).values(paused_since=None, paused_reason=None, checked_at=None)
         return self._connection.execute(freed).rowcount == 1
 
-    def cool(self, provider: str, ref: str, until: datetime) -> None:
-        """Put the key in cooldown until then, unless its cooldown is longer already."""
+    def rate_limit(self, provider: str, ref: str, until: datetime) -> None:
+        """Save the rate limit of the whole key, unless it has a longer one."""
         mine = and_(CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref)
         shorter = or_(CREDENTIALS.c.cool_until.is_(None), CREDENTIALS.c.cool_until < until)
         self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(cool_until=until))
 
-    def cooling(self, provider: str, ref: str | None, now: datetime) -> datetime | None:
-        """Return until when the whole key is in cooldown; None where it is not."""
+    def rate_limited_until(self, provider: str, ref: str | None, now: datetime) -> datetime | None:
+        """Return until when the whole key is rate-limited; None where it is not."""
         mine = CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > now
         return self._connection.execute(select(CREDENTIALS.c.cool_until).where(*mine)).scalar()
 
-    def rest(self, provider: str, ref: str, until: datetime) -> None:
-        """Let the key rest until then, without new placements, unless its rest is longer already."""
+    def start_cooldown(self, provider: str, ref: str, until: datetime) -> None:
+        """Put the key into cooldown until then, without new placements, unless its cooldown is longer already."""
         mine = and_(CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref)
         shorter = or_(CREDENTIALS.c.resting_until.is_(None), CREDENTIALS.c.resting_until < until)
         self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(resting_until=until))
 
-    def paused_unchecked_since(
+    def claim_paused_to_check(
         self, provider: str, since: datetime, now: datetime, *, lacking: Collection[str] = ()
     ) -> Sequence[Credential]:
         """Return paused credentials of `provider` that were not tried since then, and mark them as tried now. Those in

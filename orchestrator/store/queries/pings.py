@@ -184,7 +184,7 @@ class Pings:
         return {ping.session_id for ping in mine}
 
 
-def _after_silence() -> tuple[ColumnElement[Step], ColumnElement[datetime]]:
+def _fallback_step() -> tuple[ColumnElement[Step], ColumnElement[datetime]]:
     """Return the next step if the ping is never settled. At equal times, a stop comes before a warning, and a warning
     before a ping."""
     stop_first = SESSIONS.c.stop_at <= case((SESSIONS.c.warn_at < _UNTIL, SESSIONS.c.warn_at), else_=_UNTIL)
@@ -204,7 +204,7 @@ def _claim(*, lacking: bool, suspects: bool) -> Update:
     if not suspects:
         due = due.where(SESSIONS.c.failures == 0, SESSIONS.c.busy_since.is_(None))
     once = due.cte("due")  # a subquery may run once for each row, and would then claim more than `most`
-    step, at = _after_silence()
+    step, at = _fallback_step()
     leased = {
         "lease_token": bindparam("token"),
         "leased_at": _AT,

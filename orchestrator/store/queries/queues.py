@@ -30,7 +30,7 @@ from orchestrator.rules.values import Session
 from orchestrator.store.core.rows import snapshot
 from orchestrator.store.plain import table_of
 from orchestrator.store.queries.due import STEPS, due_after, due_by
-from orchestrator.store.queries.waits import MODEL_WAITS
+from orchestrator.store.queries.rate_limits import MODEL_WAITS
 
 _SESSIONS = table_of("sessions")
 _MODELS = table_of("models")

@@ -24,7 +24,7 @@ from orchestrator.rules.upstream.network import (
     Finding,
     NetworkFails,
     NotKnown,
-    is_believed,
+    is_still_at_fault,
     judge,
     subject_of,
 )
@@ -85,7 +85,7 @@ def _is_given_back(
         case NetworkFails() as finding:
             here = [one for one in contacts if one.host == services.host]
             most = timedelta(seconds=services.policy(pinged.placement.provider).brake_max_seconds)
-            if not is_believed(finding, here, now, most):
+            if not is_still_at_fault(finding, here, now, most):
                 return False
             _give_way(services, tx, pinged, finding, now)
             return True

@@ -14,7 +14,7 @@ MODEL_WAITS = table_of("model_waits")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelWait:
+class ModelRateLimit:
     """A model that is rate-limited under a key until then; `credential` None: at a provider without keys."""
 
     provider: str
@@ -23,14 +23,14 @@ class ModelWait:
     until: datetime
 
 
-class Waits:
+class RateLimits:
     """Rate limits of models, and of providers without credentials, inside one transaction. Their locks are taken after
     all others."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def hold(self, provider: str, until: datetime) -> None:
+    def limit_provider(self, provider: str, until: datetime) -> None:
         """Save the rate limit of a provider without credentials, unless it has a longer one."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         statement = dialect.insert(WAITS).values(provider=provider, until=until)
@@ -39,7 +39,7 @@ class Waits:
             statement.on_conflict_do_update(index_elements=["provider"], set_={"until": until}, where=longer)
         )
 
-    def hold_model(self, provider: str, ref: str | None, model_id: str, until: datetime) -> None:
+    def limit_model(self, provider: str, ref: str | None, model_id: str, until: datetime) -> None:
         """Save the rate limit of this model under this key, unless it has a longer one."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         key = {"provider": provider, "credential": ref or "", "model_id": model_id}
@@ -53,12 +53,12 @@ class Waits:
         """Delete the rate limits of models that ended before then, since models come and go."""
         self._connection.execute(delete(MODEL_WAITS).where(MODEL_WAITS.c.until < before))
 
-    def holding(self, now: datetime) -> Mapping[str, datetime]:
+    def of_providers(self, now: datetime) -> Mapping[str, datetime]:
         """Return the providers that are rate-limited now for every model, and until when."""
         query = select(WAITS.c.provider, WAITS.c.until).where(WAITS.c.until > now)
         return {row.provider: row.until for row in self._connection.execute(query)}
 
-    def holding_keyless(self, model_id: str, now: datetime) -> Mapping[str, datetime]:
+    def without_key(self, model_id: str, now: datetime) -> Mapping[str, datetime]:
         """Return the providers that are rate-limited now for this model when it is used without a key, and until
         when."""
         alone = MODEL_WAITS.c.credential == "", MODEL_WAITS.c.model_id == model_id, MODEL_WAITS.c.until > now
@@ -67,14 +67,14 @@ class Waits:
         rows = sorted(self._connection.execute(query), key=lambda row: row.until)
         return {row.provider: row.until for row in rows}
 
-    def of_models(self, now: datetime, provider: str | None = None) -> Sequence[ModelWait]:
+    def of_models(self, now: datetime, provider: str | None = None) -> Sequence[ModelRateLimit]:
         """Return the models that are rate-limited now, at one provider or at all, and under which key."""
         query = select(MODEL_WAITS).where(MODEL_WAITS.c.until > now)
         if provider is not None:
             query = query.where(MODEL_WAITS.c.provider == provider)
         in_order = query.order_by(MODEL_WAITS.c.provider, MODEL_WAITS.c.credential, MODEL_WAITS.c.model_id)
         return [
-            ModelWait(
+            ModelRateLimit(
                 provider=row.provider,
                 credential=row.credential or None,
                 model_id=row.model_id,

@@ -10,15 +10,15 @@ from tests.store.test_pings import claim, keep_running
 
 
 def _hold(database: Database, seconds: int) -> None:
-    database.transact(lambda tx: tx.waits.hold("alpha", T0 + seconds * SECOND))
+    database.transact(lambda tx: tx.rate_limits.limit_provider("alpha", T0 + seconds * SECOND))
 
 
 def test_the_longer_wait_stands(database: Database) -> None:
     for seconds, stands in [(60, 60), (30, 60), (90, 90)]:
         _hold(database, seconds)
-        held = database.transact(lambda tx: tx.waits.holding(T0))
+        held = database.transact(lambda tx: tx.rate_limits.of_providers(T0))
         assert held == {"alpha": T0 + stands * SECOND}
-    assert database.transact(lambda tx: tx.waits.holding(T0 + 90 * SECOND)) == {}
+    assert database.transact(lambda tx: tx.rate_limits.of_providers(T0 + 90 * SECOND)) == {}
 
 
 def test_only_what_has_no_key_waits_with_its_provider(database: Database) -> None:
