@@ -11,6 +11,9 @@ from pydantic import BaseModel
 from orchestrator.rules.refusals import Refusal
 from orchestrator.rules.values.amounts import money_text
 
+#: Most values of an outcome: only others are asked what they are.
+_AS_THEY_ARE = frozenset({str, int, bool, float, type(None)})
+
 
 def succeeded(result: Mapping[str, Any]) -> dict[str, Any]:
     return {"ok": True, "result": plain(result)}
@@ -24,6 +27,8 @@ def refused(refusal: Refusal) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """Return the value in JSON's types: times in RFC 3339 and UTC, money as a decimal text, requests as objects without
     the fields that were left out."""
+    if type(value) in _AS_THEY_ARE:
+        return value
     match value:
         case BaseModel():
             return value.model_dump(mode="json", exclude_unset=True)

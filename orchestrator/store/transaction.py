@@ -70,14 +70,16 @@ class Family(Generic[Q]):
     def __init__(self, place: str, *given: str) -> None:
         """`place`: its module and its class; `given`: attributes of the transaction that it takes."""
         self._place, self._given = place, given
+        self._build: Callable[..., Q] | None = None
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
     def __get__(self, tx: Transaction, owner: type) -> Q:
-        module, _, kind = self._place.rpartition(".")
-        build = getattr(import_module(f".{module}", "orchestrator.store.queries"), kind)
-        family: Q = build(tx.connection, *(getattr(tx, name) for name in self._given))
+        if self._build is None:  # kept, as a create uses eight families
+            module, _, kind = self._place.rpartition(".")
+            self._build = getattr(import_module(f".{module}", "orchestrator.store.queries"), kind)
+        family: Q = self._build(tx.connection, *(getattr(tx, name) for name in self._given))
         vars(tx)[self._name] = family
         return family
 

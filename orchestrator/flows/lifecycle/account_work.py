@@ -59,6 +59,7 @@ class AccountWork:
         self.now = now
         self.account = account
         self._before = account
+        self._terms: tuple[Account, AccountTerms] | None = None
         self._books = AccountLedger(tx, self.now)
         self.burning = Burning(
             tx,
@@ -87,8 +88,10 @@ class AccountWork:
 
     @property
     def terms(self) -> AccountTerms:
-        """The account's limits, as they are now."""
-        return self.services.config.terms_of(self.account)
+        """The account's limits, as they are now; laid over its plan once for each change of the account."""
+        if self._terms is None or self._terms[0] is not self.account:
+            self._terms = self.account, self.services.config.terms_of(self.account)
+        return self._terms[1]
 
     def policy(self, session: Session) -> Policy:
         """Return the policy where this session is served."""

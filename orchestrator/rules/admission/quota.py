@@ -44,10 +44,9 @@ class Usage:
 def terms_of(plan: Plan, account: Account) -> AccountTerms:
     """Return the account's plan with its own limits."""
     own: dict[str, Any] = {name: account.quota[name] for name in QUOTAS if name in account.quota}
-    if account.overdraft_limit is None:
-        return AccountTerms(plan=replace(plan, **own), own=frozenset(own))
-    laid_over = replace(plan, **own, overdraft_limit=account.overdraft_limit)
-    return AccountTerms(plan=laid_over, own=frozenset(own) | {"overdraft_limit"})
+    if account.overdraft_limit is not None:
+        own["overdraft_limit"] = account.overdraft_limit
+    return AccountTerms(plan=replace(plan, **own) if own else plan, own=frozenset(own))
 
 
 def counted_at_creation(plan: Plan, usage: Usage) -> dict[str, int]:

@@ -3,6 +3,7 @@ row."""
 
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,9 @@ _READ_ONLY = ("25006", "attempt to write a readonly database")
 #: Data that does not fit is quoted in the first line already. The name of a constraint follows no colon.
 _QUOTED = re.compile(r': ".*"')
 
+#: The option of a connection that says what to call before each of its statements.
+_BEFORE_EACH = "orchestrator_before_each"
+
 #: Seconds for which a statement waits for a SQLite database that another connection writes to.
 BUSY_SECONDS = 15.0
 
@@ -27,9 +31,22 @@ def open_engine(url: str, pool_size: int, busy_seconds: float = BUSY_SECONDS) ->
     `busy_seconds`: how long one statement waits for the lock of a SQLite database."""
     sqlite = make_url(url).get_backend_name() == "sqlite"
     engine = _sqlite(url, pool_size, busy_seconds) if sqlite else _postgresql(url, pool_size)
+    event.listen(engine, "before_execute", _call_first)
     event.listen(engine, "handle_error", _hush)
     event.listen(engine, "handle_error", _replace_read_only_connection)
     return engine
+
+
+def call_before_each(connection: Connection, call: Callable[[], None] | None) -> None:
+    """Call this before each statement of the connection; None: nothing more. An event of this one connection would mean
+    the same, and take ten times as long to set up."""
+    connection.execution_options(**{_BEFORE_EACH: call})
+
+
+def _call_first(connection: Connection, *_event: Any) -> None:
+    call = connection.get_execution_options().get(_BEFORE_EACH)
+    if call is not None:
+        call()
 
 
 def _postgresql(url: str, pool_size: int) -> Engine:

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, event
+from sqlalchemy import Connection, Table
 
 from orchestrator.store.core import bulk, joined
+from orchestrator.store.core.engine import call_before_each
 from orchestrator.store.core.joined import Write
 from orchestrator.store.core.rows import columns_from
 
@@ -50,8 +51,7 @@ class Gathering:
 
     def gather(self) -> None:
         """Gather from now on, until `write` is called at the end of the transaction."""
-        if not self._at_the_end:
-            event.listen(self._connection, "before_execute", self._before)
+        call_before_each(self._connection, self._write_waiting)
         self._gathers = self._at_the_end = True
 
     @contextmanager
@@ -60,14 +60,14 @@ class Gathering:
         if self._at_the_end:
             yield
             return
-        event.listen(self._connection, "before_execute", self._before)
+        call_before_each(self._connection, self._write_waiting)
         self._gathers = True
         try:
             yield
             self.write()
         finally:
             self._gathers = False
-            event.remove(self._connection, "before_execute", self._before)
+            call_before_each(self._connection, None)
 
     def note_locked(self, table: Table, ids: Collection[str]) -> None:
         """Note rows that were read under their locks: only these may be written later than they are changed."""
@@ -136,7 +136,7 @@ class Gathering:
             check = _check_new if write.is_new else _check_updates
             check(write.table, written, len(write.rows))
 
-    def _before(self, *_event: Any) -> None:
+    def _write_waiting(self) -> None:
         if self._updates or self._inserts or self._new:
             self.write()
 

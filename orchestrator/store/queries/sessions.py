@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -64,11 +65,13 @@ _NOTED = (
     "attempts",
 )
 _NOTE = update(SESSIONS).where(SESSIONS.c.id == bindparam("its_id"))
-_METER = (
-    select(*(SESSIONS.c[field.name] for field in fields(Metered)))
-    .where(SESSIONS.c.account_id == bindparam("account"), STARTS_OR_RUNS)
-    .order_by(SESSIONS.c.id)
-)
+
+
+@cache
+def _metered(limit: int | None) -> Select[Any]:
+    costly = select(*(SESSIONS.c[field.name] for field in fields(Metered)))
+    mine = costly.where(SESSIONS.c.account_id == bindparam("account"), STARTS_OR_RUNS)
+    return mine.order_by(SESSIONS.c.id).limit(limit)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,10 +198,7 @@ class Sessions:
     def metered(self, account_id: str, limit: int | None = None) -> Sequence[Metered]:
         """Return what an account's starting and running sessions cost, by id, up to `limit`. Under the account's lock
         their states and money do not change."""
-        rows = self._connection.execute(
-            _METER.limit(limit) if limit is not None else _METER, {"account": account_id}
-        )
-        return [Metered(**row._mapping) for row in rows]  # noqa: SLF001
+        return snapshots(Metered, self._connection.execute(_metered(limit), {"account": account_id}))
 
     def overdue(self, account_id: str, now: datetime, limit: int | None = None) -> Sequence[Session]:
         """Return an account's starting and running sessions with a deadline that has passed, longest overdue first, up
