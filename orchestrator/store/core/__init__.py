@@ -1,6 +1,7 @@
 """Databases without the domain: everything else in `store` builds on it.
 
 engine         opens SQLite and PostgreSQL
+lean_driver    describes results and checks connections with less work than psycopg and its pool
 pooler         connects directly or through a pooler such as PgBouncer
 columns        column types that are exact on both databases
 conditions     wordings that indexes and queries have in common

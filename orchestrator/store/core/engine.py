@@ -52,14 +52,22 @@ def _call_first(connection: Connection, *_event: Any) -> None:
 def _postgresql(url: str, pool_size: int) -> Engine:
     import psycopg
 
+    from orchestrator.store.core import lean_driver
+
     engine = create_engine(
         url,
         hide_parameters=True,
         pool_pre_ping=True,
+        poolclass=lean_driver.pool_of(pool_size),
         pool_size=pool_size,
         max_overflow=pool_size,
-        connect_args={"connect_timeout": 5, "application_name": "orchestrator"},
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "orchestrator",
+            "cursor_factory": lean_driver.LeanCursor,
+        },
     )
+    lean_driver.ask_less(engine)
     pooling = Pooling()
     pooling.listen(engine)
 
