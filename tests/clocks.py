@@ -1,4 +1,4 @@
-"""Machines with wall clocks that can be set, each to a time of its own; their monotonic clocks go on as they are."""
+"""Machines with wall clocks that can be set, each to a time of its own; their monotonic clocks continue as they are."""
 
 import os
 import tempfile

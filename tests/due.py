@@ -1,4 +1,4 @@
-"""What stories read off a row's next step and its lease; None where it has none."""
+"""What stories read off a row's next step and its lease; None if it has none."""
 
 from datetime import datetime
 

@@ -144,7 +144,7 @@ def postgres_server(make: Callable[[Path], PostgresServer] = PostgresServer) -> 
 
 
 def _account() -> dict[str, Any] | None:
-    """Return arguments of Popen for an account that is not root's; none where we are not root."""
+    """Return arguments of Popen for an account that is not root's; none if we are not root."""
     if os.geteuid() != 0:
         return None
     accounts = [one for one in pwd.getpwall() if one.pw_uid != 0]

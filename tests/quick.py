@@ -48,7 +48,7 @@ def share(files: Sequence[str], shares: int, turn: int) -> list[str]:
 
 
 def changed() -> set[str]:
-    """Return files of this working tree that differ from main; none where git fails."""
+    """Return files of this working tree that differ from main; none if git fails."""
     for base in BASES:
         fork = _git("merge-base", "HEAD", base)
         if fork:

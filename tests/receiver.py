@@ -1,4 +1,4 @@
-"""A receiver of webhooks on this machine, which does what each test tells it to."""
+"""A receiver of webhooks on this machine, which answers as each test sets it."""
 
 import json
 import threading

@@ -15,7 +15,7 @@ from orchestrator.store.database import StoreError
 
 #: What is answered to anyone.
 OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
-#: So many failures of one address within so many seconds are answered 401, further ones 429 until some are older.
+#: This many failures of one address within this many seconds are answered 401, further ones 429 until some are older.
 MOST_FAILURES, WITHIN = 20, 60.0
 #: Addresses that are remembered.
 MOST_ADDRESSES = 10_000

@@ -27,7 +27,7 @@ _MEANING: Mapping[int, str] = {
     403: "The token does not allow this.",
     404: "It does not exist, or belongs to another account.",
     409: "The state of the platform does not allow it now.",
-    410: "Events of that position are no longer kept.",
+    410: "Events after that position are no longer kept.",
     412: "It has changed since it was read.",
     413: "The body is too large.",
     415: "The body is not declared as JSON.",
@@ -54,7 +54,7 @@ _IF_MATCH = {
 _REPLAYED = {
     "Idempotency-Key": {"description": "The key of this request.", "schema": {"type": "string"}},
     "Idempotency-Replayed": {
-        "description": "`true` where this is an earlier request's outcome.",
+        "description": "`true` if the outcome is that of an earlier request.",
         "schema": {"type": "string", "const": "true"},
     },
 }
@@ -110,7 +110,7 @@ def document_of(app: FastAPI) -> dict[str, Any]:
         openapi_version="3.1.0",
         description=(
             "Create model sessions, watch them, extend and close them. Times are RFC 3339 in UTC, money is a decimal"
-            " string. A list is read page by page: `next` is the `after` of the following page."
+            " string. Lists come in pages: send `next` as `after` to get the following page."
         ),
         routes=app.routes,
     )

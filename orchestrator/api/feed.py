@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 EVERY, AFTER_FAILURE = 0.2, 2.0
 #: Events read at once, and how many are kept for listeners that are slow or have just begun.
 BATCH, KEPT = 500, 5_000
-#: How many of the newest events are looked at, at the start, for places that are still empty.
+#: How many of the newest events are read, at the start, for places that are still empty.
 LOOKED_AT = 500
 
 Read: TypeAlias = Callable[[Callable[[Transaction], Any]], Awaitable[Any]]
@@ -73,8 +73,8 @@ class Feed:
 
     @asynccontextmanager
     async def listening(self, token_id: str | None = None) -> AsyncIterator[None]:
-        """Read events while this lasts. `position` is known inside. `token_id`: whose stream it is, to be ended with
-        the token."""
+        """Read events while this lasts. `position` is known inside. `token_id`: the token of the stream, to be ended
+        with the token."""
         self._listeners += 1
         try:
             async with self._starting:
@@ -94,14 +94,14 @@ class Feed:
         return self._count
 
     def since(self, count: int) -> Sequence[FeedEvent]:
-        """Return the events after the first `count`. Raises TooSlow where they are no longer kept."""
+        """Return the events after the first `count`. Raises TooSlow if they are no longer kept."""
         behind = self._count - count
         if behind > len(self._kept):
             raise TooSlow
         return [self._kept[n] for n in range(len(self._kept) - behind, len(self._kept))]
 
     async def wait(self, seconds: float) -> None:
-        """Wait until events come, the process leaves, or so many seconds have passed."""
+        """Wait until events come, the process leaves, or this many seconds have passed."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), seconds)
 

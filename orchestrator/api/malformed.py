@@ -12,7 +12,7 @@ class ProblemProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Answer, and close the connection; close it alone where an answer is under way. `msg`: uvicorn's text."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            said = f"{msg.rstrip('.')}: look at its first line, its Host and the length of its body"
+            said = f"{msg.rstrip('.')}: check its first line, its Host and the length of its body"
             refused = answer(Problem(ApiCode.MALFORMED, said, headers={"Connection": "close"}))
             response = h11.Response(status_code=refused.status_code, headers=refused.raw_headers)
             for event in (response, h11.Data(data=bytes(refused.body)), h11.EndOfMessage()):

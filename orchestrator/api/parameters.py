@@ -20,17 +20,18 @@ ModelId: TypeAlias = Annotated[
     str, Path(pattern=_MODEL_ID, description="The model's id.", examples=["llama-3.1-8b"])
 ]
 ProviderName: TypeAlias = Annotated[
-    str, Path(pattern=_ID, description="As the configuration calls it.", examples=["gw"])
+    str, Path(pattern=_ID, description="Its name in the configuration.", examples=["gw"])
 ]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=MOST_ENTRIES, description="The most entries of the page.")]
 After: TypeAlias = Annotated[
-    str | None, Query(max_length=1000, description="The `next` of the page before; the first page has none.")
+    str | None,
+    Query(max_length=1000, description="The `next` of the previous page; leave it out for the first page."),
 ]
 Account: TypeAlias = Annotated[str | None, Query(pattern=_ID, description="Only of this account.")]
 Provider: TypeAlias = Annotated[str | None, Query(pattern=_ID, description="Only at this provider.")]
 Since: TypeAlias = Annotated[
     fields.Timestamp | None,
-    Query(description="Not older than this, in RFC 3339.", examples=["2025-09-15T15:59:55Z"]),
+    Query(description="From this time on, in RFC 3339.", examples=["2025-09-15T15:59:55Z"]),
 ]
 
 
@@ -43,7 +44,7 @@ def session_filter(
     name: Annotated[fields.Name | None, Query(description="Only with exactly this name.")] = None,
     search: Annotated[
         fields.Name | None,
-        Query(description="Only with a name or an id that begins so.", examples=["3c6e0b"]),
+        Query(description="Only with a name or an id that begins with this.", examples=["3c6e0b"]),
     ] = None,
     unproven: Annotated[
         bool, Query(description="Only with a close that the provider has not confirmed.")

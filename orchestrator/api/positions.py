@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-#: A place that is empty after this was rolled back: no transaction lasts so long.
+#: A place that is empty after this was rolled back: no transaction lasts this long.
 GIVE_UP_AFTER = timedelta(seconds=90)
 #: Empty places that are remembered; more at once were lost in a jump of the sequence.
 MOST_GAPS = 100
@@ -58,7 +58,7 @@ class Position:
 
 
 def position_of(text: str) -> Position | None:
-    """Return the position that this text says; None where it says none."""
+    """Return the position that this text says; None if it says none."""
     if not text.isascii() or not _TEXT.fullmatch(text):
         return None
     after, _, rest = text.partition("@")

@@ -111,7 +111,7 @@ def fault(loc: str, message: str, kind: str = "value") -> Mapping[str, str]:
 
 
 def unavailable(message: str, retry_after: int = RETRY_AFTER) -> Problem:
-    """Return the problem of a request that may be repeated after so many seconds."""
+    """Return the problem of a request that may be repeated after this many seconds."""
     return Problem(ApiCode.UNAVAILABLE, message, headers={"Retry-After": str(retry_after)})
 
 

@@ -64,7 +64,7 @@ class ApiServer(uvicorn.Server):
 
 
 def serve(settings: Settings, application: Application = create_app) -> int:
-    """Serve until a signal, and return the exit code. Raises ConfigurationError where the port is taken."""
+    """Serve until a signal, and return the exit code. Raises ConfigurationError if the port is taken."""
     listener = listen(settings)
     built = build(settings)
     try:

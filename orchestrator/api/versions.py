@@ -23,9 +23,9 @@ def etag_of(content: Representation) -> str:
 def unchanged(
     request: Request, current: Callable[[Transaction], Representation | None]
 ) -> Precondition | None:
-    """Return the condition that `If-Match` and `If-None-Match` set; None where the request has neither.
+    """Return the condition that `If-Match` and `If-None-Match` set; None if the request has neither.
 
-    `current`: locks the row and returns what is put there; None where there is none."""
+    `current`: locks the row and returns what is put there; None if there is none."""
     match, no_match = _joined(request, "if-match"), _joined(request, "if-none-match")
     if match is None and no_match is None:
         return None

@@ -65,10 +65,10 @@ class BudgetAccount(Request):
     @model_validator(mode="after")
     def _has_an_amount_beside_its_rate(self) -> Self:
         if self.amount is None and self.max_burn_per_hour is not None:
-            sentence = "{} belongs to a budget, so that it needs an {}: without one the budget is taken away"
+            sentence = "{} is part of a budget, which needs an {}: without it the budget is removed"
             raise fields.fault("amount", sentence, "max_burn_per_hour", "amount")
         if self.amount is None and self.hard_stop:
-            sentence = "{} belongs to a budget, so that it needs an {}: without one the budget is taken away"
+            sentence = "{} is part of a budget, which needs an {}: without it the budget is removed"
             raise fields.fault("amount", sentence, "hard_stop", "amount")
         return self
 

@@ -20,7 +20,7 @@ class BudgetResource(Resource):
     hard_stop: bool
     """Whether running sessions stop with the first block that the budget cannot pay."""
     stops_at: Time
-    """When that block begins; null where none is foreseen in this period, or the balance ends before."""
+    """When that block begins; null if none is foreseen in this period, or the balance ends before."""
 
 
 class BudgetsResource(Resource):

@@ -32,7 +32,7 @@ class SessionData(Resource):
     """By its own rules; the end of the account's funds may be earlier."""
     stop_at_reason: StopReason | None
     extendable_until: Time = None
-    """The latest instant to which `orchestrator.session.extend` can move `stop_at`; null where it cannot."""
+    """The latest instant to which `orchestrator.session.extend` can move `stop_at`; null if it cannot."""
     stop_reason: StopReason | None
     stop_detail: str | None
     charged: str = money()

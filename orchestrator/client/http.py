@@ -55,7 +55,7 @@ class ApiClient:
     def __init__(
         self, url: str, token: str, *, tries: int = TRIES, pause: Callable[[float], None] = time.sleep
     ) -> None:
-        """Prepare. `url`: such as https://orchestrator.example; `pause`: waits so many seconds before a retry."""
+        """Prepare. `url`: such as https://orchestrator.example; `pause`: waits this many seconds before a retry."""
         import httpx
 
         self._http = httpx.Client(**_options(url, token))
@@ -243,7 +243,7 @@ def _may_pass(call: ApiCall[Any], answer: "httpx.Response | Exception") -> bool:
 
 
 def _following(call: ApiCall[Any], page: Any) -> ApiCall[Any] | None:
-    """Return the request for the next page; None where this is the last. The last page of events names itself."""
+    """Return the request for the next page; None if this is the last. The last page of events names itself."""
     return call.behind(page.next) if page.next and page.next != call.query.get("after") else None
 
 

@@ -232,7 +232,7 @@ class WebhookResource(Resource):
     accounts: list[str]
     active: bool
     from_file: bool
-    """It stands in `orchestrator.toml`, and is changed there."""
+    """It is in `orchestrator.toml`, and is changed there."""
     waiting: int
     """Events that wait for another try, or behind such an event."""
     oldest_waiting_at: Time

@@ -28,7 +28,7 @@ class JobRefused(Exception):
 
 
 class JobUnanswered(Exception):
-    """No outcome came in time. The job goes on: `wait(task_id, …)` finds its outcome."""
+    """No outcome came in time. The job continues: `wait(task_id, …)` finds its outcome."""
 
     def __init__(self, name: str, task_id: str, timeout: float) -> None:
         super().__init__(f"no outcome of {name} after {timeout:g} s; wait for its task id {task_id}")
@@ -91,7 +91,7 @@ class JobMethod(Generic[R, T]):
         return given
 
     def result(self, outcome: dict[str, Any] | None, task_id: str, timeout: float) -> T:
-        """Return the outcome's result. Raises JobUnanswered where there is no outcome, and JobRefused."""
+        """Return the outcome's result. Raises JobUnanswered if there is no outcome, and JobRefused."""
         from orchestrator.client.results import RESULTS
 
         if outcome is None:

@@ -88,7 +88,7 @@ def parse(name: str, kwargs: Any) -> Request:
 
 
 def needs_known_job(name: str) -> type[Request]:
-    """Return the request of the job with this name. Raises Refusal, with the nearest name, where there is none."""
+    """Return the request of the job with this name. Raises Refusal, with the nearest name, if there is none."""
     if name not in JOBS:
         verbs = [known.removeprefix(_PREFIX) for known in JOBS]
         nearest = did_you_mean(name.removeprefix(_PREFIX), verbs, prefix=_PREFIX)

@@ -34,7 +34,7 @@ class ListSessions(Request):
     """Only created then or later."""
     limit: Annotated[int, Field(ge=1, le=MOST_ENTRIES)] = 50
     after: fields.Cursor | None = None
-    """The `next` of the page before; the first page has none."""
+    """The `next` of the previous page; leave it out for the first page."""
 
 
 class GetAccount(Request):

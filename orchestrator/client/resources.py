@@ -167,7 +167,7 @@ class EventResource(Resource):
 
 
 class EventPageResource(Resource):
-    """Events in their order. `next` is the position behind them, also where there are none yet."""
+    """Events in their order. `next` is the position behind them, also if there are none yet."""
 
     items: list[EventResource]
     next: str | None
@@ -238,7 +238,7 @@ class LedgerLineResource(Resource):
     session_id: str | None
     note: str
     balance: MoneyText | None
-    """After the entry; null where entries of that time are archived."""
+    """After the entry; null if entries of that time are archived."""
 
 
 class LedgerPageResource(Resource):

@@ -163,7 +163,8 @@ class JobClient(JobMethods):
             return None
         if not isinstance(found["result"], Mapping):
             raise JobBroken(
-                f"the result store holds no outcome for job {task_id}, but something else: is it ours alone?"
+                f"the result store holds something that is not an outcome for job {task_id}: does another "
+                "program use it?"
             )
         return dict(found["result"])
 

@@ -10,13 +10,13 @@ from redis.exceptions import OutOfMemoryError
 from redis.sentinel import Sentinel
 
 STREAM = "orchestrator:events"
-#: About so many events are kept; readers that are further behind ask the database.
+#: About this many events are kept; readers that are further behind ask the database.
 KEPT = 1_000_000
-#: The stream's share of a broker's `maxmemory`, and its bytes where there is none, unless a setting says otherwise.
+#: The stream's share of a broker's `maxmemory`, and its bytes if there is none, unless a setting says otherwise.
 SHARE, UNBOUNDED = 4, 256 * 1024 * 1024
 #: A stream that is too large is trimmed to this share of its bound, so that it is not trimmed at each event.
 _TRIMMED_TO = 0.8
-#: Parts of the stream that the broker looks at to estimate its size.
+#: Parts of the stream that the broker reads to estimate its size.
 _SAMPLES = 20
 #: The stream is measured again once so small a part of its bound has been written.
 _MEASURED_EACH = 20
@@ -91,7 +91,7 @@ def kept_within(most: int, used: int, length: int) -> int:
 def connect(
     broker_url: str, *, sentinel_master: str | None = None, most_bytes: int | None = None
 ) -> EventStream | None:
-    """Return the stream behind a broker's URL; None where the broker is no Redis."""
+    """Return the stream behind a broker's URL; None if the broker is no Redis."""
     redis = redis_behind(broker_url, sentinel_master=sentinel_master)
     return EventStream(redis, most_bytes) if redis is not None else None
 
@@ -99,7 +99,7 @@ def connect(
 def redis_behind(
     broker_url: str, *, sentinel_master: str | None = None, decode_responses: bool = True
 ) -> "Redis | None":
-    """Return a client of the Redis that is the broker; None where the broker is no Redis."""
+    """Return a client of the Redis that is the broker; None if the broker is no Redis."""
     if broker_url.startswith("sentinel://") and sentinel_master is not None:
         return _master(broker_url, sentinel_master, decode_responses=decode_responses)
     if not broker_url.startswith(("redis://", "rediss://", "redis+socket://")):

@@ -8,7 +8,7 @@ from orchestrator.client import fields
 from orchestrator.client.base import Part
 from orchestrator.client.resources import Resource, Time, money
 
-#: The most sessions of one state that one trial looks at.
+#: The most sessions of one state that one trial reads.
 MOST_SESSIONS = 20_000
 
 
@@ -31,7 +31,7 @@ class TryPolicy(Part):
 
 
 class ValueChangeResource(Resource):
-    """A value that changes; null where it is not there."""
+    """A value that changes; null if it is not there."""
 
     key: str
     old: Any
@@ -59,7 +59,7 @@ class TrialFindingResource(Resource):
     applies: str
     """`deployed`: with the deploy; `hindsight`: if it had applied all along."""
     at: Time
-    """When it ends under the change; null: it goes on."""
+    """When it ends under the change; null: it continues."""
     reason: str | None
     detail: str
     condition: str | None
@@ -75,7 +75,7 @@ class TrialResource(Resource):
 
     at: str
     since: str
-    """Sessions that ended before were not looked at."""
+    """Sessions that ended before were not read."""
     changes: list[ValueChangeResource]
     sessions: int
     complete: bool

@@ -31,7 +31,7 @@ async def get(request: Request, path: str, query: Query | None = None) -> Any:
 
 
 async def find(request: Request, path: str, query: Query | None = None) -> Any | None:
-    """Return what the API answers; None where it does not exist, or not for this person, or not now."""
+    """Return what the API answers; None if it does not exist, or not for this person, or not now."""
     try:
         return await get(request, path, query)
     except Problem as problem:

@@ -28,7 +28,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class _Measure:
-    """One number of a minute; None where it is not known."""
+    """One number of a minute; None if it is not known."""
 
     label: str
     value: Callable[[Minute], float | None]

@@ -35,7 +35,7 @@ class Form:
         self.values, self.files = values, files
 
     def text(self, name: str) -> str | None:
-        """Return a field without the spaces around it; None where it is empty."""
+        """Return a field without the spaces around it; None if it is empty."""
         return self.values.get(name, "").strip() or None
 
     def number(self, name: str, unit: int = 1) -> int | None:
@@ -53,7 +53,7 @@ class Form:
 
     @property
     def key(self) -> str:
-        """The key under which the form acts once. Raises Problem where it has none."""
+        """The key under which the form acts once. Raises Problem if it has none."""
         key = self.values.get("key", "")
         if not _KEY.fullmatch(key):
             raise invalid(fault("key", "the form is incomplete: load the page again", "missing"))
@@ -61,7 +61,7 @@ class Form:
 
 
 async def form_of(request: Request) -> Form:
-    """Return what was sent. Raises Problem where the form is not of our own page."""
+    """Return what was sent. Raises Problem if the form is not of our own page."""
     needs_own_site(request)
     async with request.form(max_fields=_MOST_FIELDS, max_files=1, max_part_size=_MOST_BYTES) as sent:
         values = {name: one for name, one in sent.multi_items() if isinstance(one, str)}

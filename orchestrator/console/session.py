@@ -36,7 +36,7 @@ class SignedIn:
 
 
 async def token_of(request: Request, text: str) -> ApiToken | None:
-    """Return the valid token with this text; None where there is none."""
+    """Return the valid token with this text; None if there is none."""
     process = request.app.state.process
     found: ApiToken | None = await process.look(lambda: authenticate(process.services.database, text))
     return found

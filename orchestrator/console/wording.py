@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.rules.durations import duration_text
 
-#: What is shown where there is no value.
+#: What is shown if there is no value.
 NOTHING = "\N{EN DASH}"
 #: How a state or verdict is coloured: by what it asks of the reader.
 _TONES = {

@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-#: Values of labels → number; one text where there is one label.
+#: Values of labels → number; one text if there is one label.
 Samples = Mapping[Any, float | Decimal]
 
 
@@ -37,7 +37,7 @@ class StoreReading:
     clock_ahead: float = 0.0
     """Seconds by which the store's clock has jumped; 0 where it agrees with the measured time."""
     processes: Mapping[str, int] = field(default_factory=dict)
-    """Kind → processes that have reported lately."""
+    """Kind → processes that have reported recently."""
     deaths: Mapping[str, int] = field(default_factory=dict)
     """Kind → processes that died within ten minutes."""
     last_tick: datetime | None = None
@@ -193,7 +193,7 @@ GAUGES: Sequence[StoreGauge] = (
     ),
     StoreGauge(
         name="orchestrator_inbox_oldest_seconds",
-        meaning="Age of the oldest job of which the outcome is kept.",
+        meaning="Age of the oldest job with a stored outcome.",
         samples=lambda reading: {(): reading.age_of(reading.oldest_job or reading.now)},
     ),
     StoreGauge(
@@ -204,7 +204,7 @@ GAUGES: Sequence[StoreGauge] = (
     ),
     StoreGauge(
         name="orchestrator_audit_violations",
-        meaning="Violations that stand, by check of the audit; healthy is 0.",
+        meaning="Open violations by check of the audit; healthy is 0.",
         labels=("check",),
         samples=lambda reading: reading.audit,
     ),
@@ -220,7 +220,7 @@ class StoreCollector(Collector):
     """Reads the store at each scrape."""
 
     def __init__(self, read: Callable[[], StoreReading | None]) -> None:
-        """`read`: returns None where the store cannot be read."""
+        """`read`: returns None if the store cannot be read."""
         self._read = read
 
     def describe(self) -> Iterable[Metric]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
-#: Lines of one kind that are written in one window of so many seconds.
+#: Lines of one kind that are written in one window of this many seconds.
 LINES, WINDOW = 3, 60.0
 #: Kinds that are remembered; the oldest is forgotten first.
 KINDS = 1000

@@ -16,12 +16,12 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 
 log = logging.getLogger(__name__)
 
-#: Ports that are tried, from the configured one on: so many processes of one host may have the same setting.
+#: Ports that are tried, from the configured one on: this many processes of one host may have the same setting.
 PORTS = 20
 
 #: Requests that are answered at once, each in a thread; others wait for their turn.
 MOST_THREADS = 8
-#: A client that neither sends its request nor reads the answer for so long is cut off. Seconds.
+#: A client that neither sends its request nor reads the answer for this long is cut off. Seconds.
 CLIENT_WITHIN = 10.0
 
 Probe = Callable[[], str | None]

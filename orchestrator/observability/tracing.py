@@ -35,7 +35,7 @@ class Recorder(Protocol):
         is_first: bool,
         fault: str | None,
     ) -> None:
-        """Record one span, of the session's trace where there is a session."""
+        """Record one span, of the session's trace if there is a session."""
 
     def close(self) -> None:
         """Send what is recorded, within a few seconds."""

@@ -13,12 +13,12 @@ from orchestrator.tasks.liveness import BEATS
 
 log = logging.getLogger(__name__)
 
-#: A process is stuck when its heartbeat has stood still for so long; waiting for a database takes less. Seconds.
+#: A process is stuck when its heartbeat has stood still for this long; waiting for a database takes less. Seconds.
 STUCK_AFTER = 120.0
 
 
 def serve_health(settings: Settings, kinds: Collection[str], *, shared: bool) -> None:
-    """Serve them if a port is set. `kinds`: `/healthz` looks at the heartbeat of each; `shared`: the counters of all
+    """Serve them if a port is set. `kinds`: `/healthz` reads the heartbeat of each; `shared`: the counters of all
     are added up. Raises ConfigurationError."""
     if settings.metrics_port is None:
         return

@@ -32,7 +32,7 @@ _fork = multiprocessing.get_context("fork")
 
 
 def pause_after(failures: int) -> float:
-    """Return the seconds before a retry after so many failures in a row."""
+    """Return the seconds before a retry after this many failures in a row."""
     return backoff(FIRST_PAUSE, failures - 1, LONGEST_PAUSE)
 
 
@@ -194,7 +194,7 @@ class Tree:
 
 
 def _sleep(seconds: float) -> None:
-    """Pause. If the machine refuses that, go on at once, so that no loop here ends."""
+    """Pause. If the machine refuses that, continue at once, so that no loop here ends."""
     try:
         time.sleep(seconds)
     except OSError:

@@ -5,5 +5,5 @@ _DOUBLINGS = 30
 
 
 def backoff(first: float, doublings: int, last: float) -> float:
-    """Return `first`, doubled so many times, and at most `last`. Seconds."""
+    """Return `first`, doubled this many times, and at most `last`. Seconds."""
     return min(first * 2.0 ** min(doublings, _DOUBLINGS), last)

@@ -17,7 +17,7 @@ class PlanChanged(Exception):
     """The plan does not hold any more. Nothing was closed."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"nothing was closed: {why}. Look at a new dry run, and send its plan")
+        super().__init__(f"nothing was closed: {why}. Make a new dry run, and send its plan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ClosePlan:
     def check(self, digest: str, session_ids: Collection[str], now: datetime) -> None:
         """Raise PlanChanged unless the plan is this request's, and holds every session that it would hit now."""
         if self.digest != digest:
-            raise PlanChanged("the plan is of another request")
+            raise PlanChanged("the plan belongs to another request")
         if not timedelta(0) <= now - self.at <= LASTS:
             raise PlanChanged(f"the plan is older than {LASTS.total_seconds():.0f} s")
         more = sum(_short(one) not in self.ids for one in session_ids)
@@ -51,7 +51,7 @@ class ClosePlan:
 
 
 def plan_in(text: str) -> ClosePlan:
-    """Return the plan that a dry run answered with. Raises PlanChanged where it is none."""
+    """Return the plan that a dry run answered with. Raises PlanChanged if it is none."""
     try:
         raw = base64.b64decode(text, altchars=b"-_", validate=True)
         digest, at, ids = raw.split(b"\n", 2)

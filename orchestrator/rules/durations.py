@@ -23,7 +23,7 @@ def parse_duration(text: str) -> int | None:
 
 
 def duration_text(seconds: float, most: int = 2) -> str:
-    """Return the largest units that are not zero, at most so many that follow each other."""
+    """Return the largest units that are not zero, at most this many in a row."""
     left, parts = int(seconds), []
     for unit, length in _SHOWN:
         count, left = divmod(left, length)

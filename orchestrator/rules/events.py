@@ -221,7 +221,7 @@ def ownership_lost(placement: Placement, foreign: str) -> Event:
 
 
 def changed(session_id: str, account_id: str) -> Event:
-    """Return the event of a change that no other event tells of; `by_job` says who made it."""
+    """Return the event of a change that no other event reports; `by_job` says who made it."""
     return Event(type=CHANGED, subject=session_id, data={"session_id": session_id, "account_id": account_id})
 
 

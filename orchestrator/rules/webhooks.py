@@ -18,11 +18,11 @@ ANSWERS_WITHIN = 10.0
 FIRST_RETRY, LONGEST_RETRY = 5.0, 3600.0
 #: A receiver that fails is left alone for at most this long. Seconds.
 LONGEST_REST = 300.0
-#: A delivery that fails so long after its event becomes a dead letter.
+#: A delivery that fails this long after its event becomes a dead letter.
 GIVEN_UP_AFTER = timedelta(hours=24)
-#: So many secrets may sign at once: two, while receivers change over.
+#: This many secrets may sign at once: two, while receivers change over.
 MOST_SECRETS = 2
-#: New events that a pass reads. If so many events wait for a receiver that fails, it reads a few.
+#: New events that a pass reads. If this many events wait for a receiver that fails, it reads a few.
 BATCH, MOST_WAITING, FEW = 100, 1000, 8
 #: How the Standard Webhooks write a secret, and how many bytes it has.
 _PREFIX, _KEY_BYTES = "whsec_", range(24, 65)
@@ -44,7 +44,7 @@ class Undelivered:
 def url_fault(url: str) -> str | None:
     """Return why events may not be sent to this URL; None if they may."""
     if " " in url or not url.isprintable():
-        return "must hold no space and no control character"
+        return "must not contain spaces or control characters"
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -53,7 +53,7 @@ def url_fault(url: str) -> str | None:
     if not parts.hostname:
         return _NO_HOST
     if "@" in parts.netloc or parts.fragment:
-        return "must hold no user, password or fragment"
+        return "must not contain a user, password or fragment"
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)):
         return None
     return "must begin with https:// (http:// is for receivers on this machine)"
@@ -96,7 +96,7 @@ def events_to_read(waiting: int) -> int:
 
 def after_pass(webhook: Webhook, *, arrived: int, failed: Sequence[Undelivered], now: datetime) -> Webhook:
     """Return the webhook after a pass. A pass that sent nothing says nothing of the receiver. A receiver that sent
-    Retry-After is left alone for so long."""
+    Retry-After is left alone for this long."""
     if not failed and not arrived:
         return replace(webhook, next_at=now)
     asked = min(max((one.retry_after for one in failed), default=0.0), LONGEST_RETRY)

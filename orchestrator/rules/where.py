@@ -5,7 +5,7 @@
     field:     state account provider model name age idle cost unproven
     operator:  = != < > <= >=
 
-`age` and `idle` are durations (`90s`, `1h30m`), `cost` is money. A value with spaces stands in double quotes. There
+`age` and `idle` are durations (`90s`, `1h30m`), `cost` is money. A value with spaces is in double quotes. There
 is no `or`: two commands do that."""
 
 import operator
@@ -61,7 +61,7 @@ class Condition:
     def holds(self, session: Session, at: datetime) -> bool:
         """Return whether the session meets it, as of `at`. What a session does not have meets nothing."""
         if self.field == "unproven":
-            return True  # rows of placements say so: the query has looked at them
+            return True  # rows of placements say so: the query has checked them
         value = _value(session, self.field, at)
         return value is not None and _OPERATORS[self.operator](value, self.value)
 
@@ -77,7 +77,7 @@ class Where:
         return all(condition.holds(session, at) for condition in self.conditions)
 
     def exactly(self, field: str) -> Any:
-        """Return the value that this field must have; None where it may have others."""
+        """Return the value that this field must have; None if it may have others."""
         mine = [one.value for one in self.conditions if (one.field, one.operator) == (field, "=")]
         return mine[0] if mine else None
 
@@ -94,7 +94,7 @@ def parse_where(text: str) -> Where:
         raise WhereFault(f"the text has more than {LONGEST_WHERE} characters", LONGEST_WHERE + 1)
     unstorable = _UNSTORABLE.search(text)
     if unstorable:
-        raise WhereFault("a NUL character or half a surrogate pair stands here", unstorable.start() + 1)
+        raise WhereFault("a NUL character or half a surrogate pair", unstorable.start() + 1)
     tokens = _Tokens(text)
     found = [_condition(tokens)]
     while not tokens.is_over:
@@ -102,7 +102,7 @@ def parse_where(text: str) -> Where:
         begin = tokens.position
         found.append(_condition(tokens))
         if [one.field for one in found].count("unproven") > 1:
-            raise WhereFault("unproven stands here a second time", begin)
+            raise WhereFault("unproven is given twice", begin)
     if len(found) > MOST_CONDITIONS:
         raise WhereFault(f"there are more than {MOST_CONDITIONS} conditions", len(text))
     return Where(tuple(found))
@@ -137,7 +137,7 @@ class _Tokens:
             raise WhereFault(f"{wanted} is missing", self._end)
         token = self._found[self._next]
         if token.kind not in kinds:
-            raise WhereFault(f"{wanted} must stand here, not {token.text!r}", token.position)
+            raise WhereFault(f"expected {wanted}, not {token.text!r}", token.position)
         self._next += 1
         return token
 
@@ -149,7 +149,7 @@ class _Tokens:
         """Take the word `and`. Raises WhereFault."""
         token = self.take("`and`", "word")
         if token.text.lower() != "and":
-            raise WhereFault(f"`and` must stand here, not {token.text!r}", token.position)
+            raise WhereFault(f"expected `and`, not {token.text!r}", token.position)
 
 
 def _tokens(text: str) -> Iterator[_Token]:
@@ -158,7 +158,7 @@ def _tokens(text: str) -> Iterator[_Token]:
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup is None:
             begin = at + len(text[at:]) - len(text[at:].lstrip())
-            raise WhereFault(f"{text[begin]!r} cannot stand here", begin + 1)
+            raise WhereFault(f"{text[begin]!r} is unexpected", begin + 1)
         yield _Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup) + 1)
         at = match.end()
 
@@ -168,7 +168,7 @@ def _condition(tokens: _Tokens) -> Condition:
     if field.text not in FIELDS:
         near = get_close_matches(field.text, FIELDS, 1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(FIELDS)}"
-        raise WhereFault(f"{field.text!r} is no field; {hint}", field.position)
+        raise WhereFault(f"{field.text!r} is not a field; {hint}", field.position)
     if field.text == "unproven" and not tokens.is_operator_next():
         return Condition("unproven", "=", True)  # noqa: FBT003
     sign = tokens.take(f"an operator ({' '.join(_OPERATORS)})", "operator")

@@ -32,7 +32,7 @@ def with_changes(configuration: Configuration, changes: Mapping[str, Any]) -> Co
         fault = _fault_of(loc, path, configuration)
         before = written.setdefault(loc, path)
         if fault is None and before != path:  # a key of the policy has two spellings
-            fault = Fault((path,), f"is given twice: the other time as {before}")
+            fault = Fault((path,), f"is given twice, also as {before}")
         if fault is None:
             _put(document, loc, value)
         else:
@@ -63,7 +63,7 @@ def flat(configuration: Configuration) -> dict[str, Any]:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what differs, by path, in order; null where a value is not there."""
+    """Return what differs, by path, in order; null if a value is not there."""
     paths = sorted({*old, *new})
     return [
         {"key": path, "old": old.get(path), "new": new.get(path)}

@@ -121,7 +121,7 @@ class RetentionSettings(Table):
     """`[retention]`: what is kept for how long, and how much of it."""
 
     events_days: Annotated[float, within("_days", 1)] = 30
-    """Delivered events are pruned after so long."""
+    """Delivered events are pruned after this long."""
     stream_bytes: Annotated[int, within("_bytes", 0, _LARGEST_STREAM), AfterValidator(_stream)] | None = None
     """What the events may take in the broker's memory; None: a quarter of its `maxmemory`."""
     sessions: Annotated[SessionRetention, Field(strict=False)] = SessionRetention.KEEP
@@ -141,7 +141,9 @@ class RetentionSettings(Table):
         """Refuse each of the two keys without the other."""
         sessions = info.data.get("sessions") if info.context else None
         if sessions is SessionRetention.KEEP and days is not None:
-            raise wrong('needs sessions: what happens after so many days, "archive" or "delete"', OF_CONTEXT)
+            raise wrong(
+                'needs the key sessions, "archive" or "delete": what happens after that many days', OF_CONTEXT
+            )
         if sessions in {SessionRetention.ARCHIVE, SessionRetention.DELETE} and days is None:
             raise wrong(f"must say after how many days ({LEAST_DAYS} or more) to {sessions}", OF_CONTEXT)
         return days

@@ -92,7 +92,7 @@ def _credential(
 
 
 def _marked(entries: Any, info: ValidationInfo) -> Any:
-    """Mark references that stand in the list before, so that the fault has their number."""
+    """Mark references that are in the list before, so that the fault has their number."""
     if not info.context or not isinstance(entries, list):
         return entries
     refs = [entry.get("ref") if isinstance(entry, dict) else entry for entry in entries]

@@ -47,8 +47,8 @@ def _named(pattern: str, sentence: str) -> AfterValidator:
     return AfterValidator(checked)
 
 
-_PlanName: TypeAlias = Annotated[str, _named(r".*\S.*", "must have a name: accounts are put on a plan by it")]
-#: It stands in rows, metrics and jobs.
+_PlanName: TypeAlias = Annotated[str, _named(r".*\S.*", "must have a name, by which accounts refer to it")]
+#: It is in rows, metrics and jobs.
 _ProviderName: TypeAlias = Annotated[
     str, _named(r"[A-Za-z0-9._-]{1,64}", "must be 1 to 64 letters, digits, dots, dashes or underscores")
 ]
@@ -225,7 +225,7 @@ def _without(details: Sequence[ErrorDetails], document: Mapping[str, Any]) -> Ma
         if detail["type"] != OF_CONTEXT
     }
     for loc in reversed(kinds):
-        if not any(loc[:n] in kinds for n in range(len(loc))):  # else it leaves with what it stands in
+        if not any(loc[:n] in kinds for n in range(len(loc))):  # else it leaves with what contains it
             document = _changed(document, loc, kinds[loc])
     return document
 
@@ -276,5 +276,5 @@ def _tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _plan(name: str, table: Table) -> Plan:
-    """Return the built-in plan of this name, changed as the file says; a new one where there is none."""
+    """Return the built-in plan of this name, changed as the file says; a new one if there is none."""
     return replace(BUILT_IN_PLANS.get(name, Plan(name=name)), **table.given())

@@ -49,7 +49,7 @@ class SecretStore:
         return "SecretStore()"
 
     def get(self, ref: str) -> str | None:
-        """Return the secret, without a newline at its end; None where it is missing or empty."""
+        """Return the secret, without a newline at its end; None if it is missing or empty."""
         value, _ = self._look_up(ref)
         if value is not None:
             self._found.add(value)
@@ -160,7 +160,7 @@ class KeyRings:
     def of(
         self, provider: str, refs: Sequence[str], secrets: SecretStore, now: datetime | None = None
     ) -> KeyRing:
-        """Return the key ring; found lately where `now` is given, else found at once."""
+        """Return the key ring; found recently where `now` is given, else found at once."""
         at, found = self._found.get(provider, (None, None))
         if found is not None and at is not None and now is not None and at <= now < at + KEPT_FOR:
             return found

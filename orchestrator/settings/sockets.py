@@ -36,9 +36,7 @@ def _short(directory: Path) -> Path:
     parent = Path(tempfile.gettempdir()) / f"orchestrator-{os.getuid()}"
     path = _fitting(parent / f"{name}.sock")
     if path is None:
-        raise ValueError(
-            "does not fit a socket, and neither does TMPDIR: choose a shorter one without blanks"
-        )
+        raise ValueError("cannot hold a socket, and neither can TMPDIR: choose a shorter path without blanks")
     _make_private(parent)
     return path
 
@@ -49,6 +47,8 @@ def _make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.lstat()
     except OSError as error:
-        raise ValueError(f"does not fit a socket, and {directory} cannot be made: {error.strerror}") from None
+        raise ValueError(
+            f"cannot hold a socket, and {directory} cannot be created: {error.strerror}"
+        ) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise ValueError(f"does not fit a socket, and {directory} is not this user's alone (mode 0700)")
+        raise ValueError(f"cannot hold a socket, and {directory} is not private to this user (mode 0700)")

@@ -57,7 +57,9 @@ def base_url(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must begin with http:// or https:// and name a host")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError("must hold no user, password, query or fragment: secrets are given by reference")
+        raise ValueError(
+            "must not contain a user, password, query or fragment: secrets are given by reference"
+        )
     return url.rstrip("/")
 
 

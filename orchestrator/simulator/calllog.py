@@ -16,7 +16,7 @@ class CallLog:
         self.clear()
 
     def clear(self) -> None:
-        """Delete all calls. Numbers go on, so that `since` never shows an old call as new."""
+        """Delete all calls. Numbers continue, so that `since` never shows an old call as new."""
         self._calls: dict[int, Call] = {}
         self._running: set[int] = set()
 

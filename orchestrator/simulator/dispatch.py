@@ -39,7 +39,7 @@ class Incoming:
 class Body:
     """The body of a request."""
 
-    #: None where it was empty or no JSON
+    #: None if it was empty or no JSON
     json: Any = None
     form: Mapping[str, bytes] = field(default_factory=dict)
 

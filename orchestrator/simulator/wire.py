@@ -24,7 +24,7 @@ class Ask:
     #: the parts of the path that the route names
     named: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, bytes] = field(default_factory=dict)
-    #: None where the body was empty or no JSON
+    #: None if the body was empty or no JSON
     json: Any = None
     #: what it is about, as far as the request says
     session: str | None = None

@@ -97,8 +97,9 @@ class Database:
         gives_up_after: float | None = None,
     ) -> None:
         """Open the engine. `clock`: given by tests; trusted as it is, unless a `stopwatch` is given with it.
-        `keeps_time`: this process notes the time for all others. `pause`: waits so many seconds before a transaction is
-        retried. `gives_up_after`: seconds after which none is retried, as somebody waits for its answer."""
+        `keeps_time`: this process notes the time for all others. `pause`: waits this many seconds before a
+        transaction is retried. `gives_up_after`: seconds after which none is retried, as somebody waits for its
+        answer."""
         self.url = make_url(url)
         self.engine = open_engine(url, pool_size, min(BUSY_SECONDS, (gives_up_after or 2 * BUSY_SECONDS) / 2))
         self._gives_up_after = gives_up_after
@@ -256,7 +257,7 @@ class Database:
         error = state.outcome.exception() if state.outcome else None
         cause = _cause(error) or "unknown"
         self.on_retry(cause)
-        log.info("transaction run again: %s", cause)
+        log.info("retrying a transaction: %s", cause)
 
     def _refresh_time(self) -> None:
         if self._clock is None:

@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema while workers of the release before go on: `orchestrator migrate`.
+"""Bring a database to the newest schema while workers of the release before continue: `orchestrator migrate`.
 
 Migrations only add (docs/deploying.md). Each runs in a transaction of its own, so that no table stays locked while a
 later one fills another. On PostgreSQL none of them waits for a lock longer than `LOCK_TIMEOUT`: one that does not get
@@ -106,7 +106,7 @@ def standing(connection: Connection) -> SchemaState:
 
 
 def fit(connection: Connection) -> str:
-    """Return a message about a newer schema, or "" for this code's own. Raises StoreUnavailable where it cannot be
+    """Return a message about a newer schema, or "" for this code's own. Raises StoreUnavailable if it cannot be
     used."""
     at, wanted = current(connection), newest()
     match standing(connection):
@@ -115,7 +115,7 @@ def fit(connection: Connection) -> str:
         case SchemaState.OLDER:
             raise StoreUnavailable(
                 f"the database is at revision {at}, this release needs {wanted}: run `orchestrator migrate` first;"
-                " workers of the release before go on meanwhile"
+                " workers of the previous release keep working meanwhile"
             )
         case SchemaState.NEWER:
             return f"the database is at revision {at}, newer than this release's {wanted}: finish the deploy"
@@ -163,13 +163,13 @@ def _stepped_back(error: BaseException) -> bool:
 
 
 def _make_indexes(database: Database, say: Say) -> None:
-    """Build indexes concurrently: reads and writes go on. An index that a crash left unfinished is built again."""
+    """Build indexes concurrently: reads and writes continue. An index that a crash left unfinished is built again."""
     engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with _taking_turns(database.engine), engine.connect() as connection:
         _lift_timeouts(connection)
         missing = missing_indexes(connection)
         for index in missing:
-            say(f"making the index {index.name}, while everything goes on")
+            say(f"creating the index {index.name}; writes continue meanwhile")
             connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}"))
             index.dialect_options["postgresql"]["concurrently"] = True
             try:

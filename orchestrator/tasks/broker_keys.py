@@ -49,7 +49,7 @@ def _wrong(redis: "Redis") -> Iterator[str]:
         if found not in (kind, "none"):
             yield f"`{key}` is a {found} and must be a {kind}"
         elif key == _CHANNEL.unacked_mutex_key and left == _FOR_EVER:
-            yield f"`{key}` must expire and does not: what a dead worker had taken waits for it"
+            yield f"`{key}` must expire but does not: messages that a dead worker had taken wait for that"
 
 
 def _text(answer: Any) -> str:

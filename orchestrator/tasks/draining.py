@@ -61,7 +61,7 @@ class Drain:
         return max(within - (time.monotonic() - self._began), 0.0) if self._began else within
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Sleep for so long, or until a signal to stop. Return whether one has come."""
+        """Sleep for this long, or until a signal to stop. Return whether one has come."""
         return self._signalled.wait(seconds)
 
     def _watch(self, then: Callable[[], None]) -> None:

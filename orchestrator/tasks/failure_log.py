@@ -18,7 +18,7 @@ class FailureLog:
         self._said_at: float | None = None
 
     def log_failure(self, what: str, error: Exception | None = None) -> None:
-        """Log a failure, unless one was logged lately. `error`: logged with its traceback if it is a defect."""
+        """Log a failure, unless one was logged recently. `error`: logged with its traceback if it is a defect."""
         now = self._clock()
         if self._said_at is None or now - self._said_at >= EVERY:
             self._said_at = now

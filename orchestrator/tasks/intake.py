@@ -1,7 +1,7 @@
 """The second place where a message is read: a message of any broker becomes a request.
 
 Celery catches only some of the errors there. Any other ends the worker and puts the message back into its queue, where
-it ends the next worker. Here every message is carried out or parked, and the worker goes on."""
+it ends the next worker. Here every message is carried out or parked, and the worker continues."""
 
 import json
 import logging

@@ -7,7 +7,7 @@ from orchestrator.store.transaction import Precondition, Transaction
 
 
 class NotDueYet(Exception):
-    """The job may not begin yet; look again after so many seconds."""
+    """The job may not begin yet; look again after this many seconds."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()

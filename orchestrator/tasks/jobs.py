@@ -168,7 +168,7 @@ def _defect(task: "Task[..., Any]", services: Services, name: str, error: Except
     except (
         StoreError
     ) as refused:  # the database cannot hold what the job brings: its outcome is not kept either
-        log_failure(log, refused, f"the outcome of job {task_id} ({name}) cannot be kept")
+        log_failure(log, refused, f"the outcome of job {task_id} ({name}) cannot be saved")
         return failed_at_every_try(_kind(error))
 
 

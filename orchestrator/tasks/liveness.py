@@ -152,7 +152,7 @@ class Heartbeat:
                 worker_id = self._id
                 self._database().transact(lambda tx: tx.workers.leave(worker_id))
         except StoreError as error:
-            log.debug("the row of this process stays: %s", type(error).__name__)
+            log.debug("cannot delete the row of this process: %s", type(error).__name__)
 
     def report_death(self, what: str, error: BaseException) -> None:
         """Note in the row that an error ends this process."""

@@ -35,7 +35,7 @@ class Outage:
                 return
             self._since, self._said_at = (now if self._since is None else self._since), now
             self._said, count = said, self._failed
-        log.error("%s: %d ticks have failed so far; what is due stays due, and jobs wait", said, count)
+        log.error("%s: %d ticks have failed so far; due work and jobs wait", said, count)
 
     def note_success(self, prove: Callable[[], object] = lambda: None) -> None:
         """Note that a tick has succeeded. It may only have read, so the outage is over once `prove`, a write, succeeds

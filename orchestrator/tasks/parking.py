@@ -93,7 +93,7 @@ class Parking:
             return None
         try:
             return self._copies.keep(message.raw)
-        except Exception as error:  # noqa: BLE001  (a broker that is full: the message is named all the same)
+        except Exception as error:  # noqa: BLE001  (a broker that is full: the message is named anyway)
             log.warning("cannot keep a copy of a parked message: %s", type(error).__name__)
             return None
 
@@ -139,7 +139,7 @@ class Parking:
         text += f"; it is parked as {message.id}" if waiting.is_kept else ""
         try:
             self._answer(waiting.task_id, refused(Refusal(ErrorCode.INVALID_REQUEST, text, faults=[])))
-        except Exception as error:  # noqa: BLE001  (the alarm names a parked message all the same)
+        except Exception as error:  # noqa: BLE001  (the alarm names a parked message anyway)
             log.warning("cannot answer the sender of a refused message: %s", type(error).__name__)
 
 

@@ -37,7 +37,7 @@ class Bell:
         self._signal.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a ring, at most so long; return whether there was one."""
+        """Wait for a ring, at most this long; return whether there was one."""
         signalled = self._signal.wait(seconds)
         self._signal.clear()
         return signalled
@@ -105,7 +105,7 @@ class Runner:
             self._outage.note_failure(error)
             self._pulse.note_failure(self.name, error)
             self._leaving.wait(AFTER_A_FAILURE)
-        except Exception as error:  # noqa: BLE001  (it is logged: what is due stays due, and the runner goes on)
+        except Exception as error:  # noqa: BLE001  (it is logged: what is due stays due, and the runner continues)
             self._log_failure(error)
             self._leaving.wait(AFTER_A_FAILURE)
         else:
@@ -139,7 +139,7 @@ class Runner:
 
     def _log_failure(self, error: Exception) -> None:
         self._pulse.note_failure(self.name, error)
-        self._failing.log_failure(f"{self.name} failed; what is due stays due and is tried again", error)
+        self._failing.log_failure(f"{self.name} failed; due work is retried", error)
 
 
 def pause_of(tick: Tick, jitter: float) -> float:

@@ -33,7 +33,7 @@ class SteadyScheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler
         ahead = self._wall() - self._monotonic()
         jump, self._ahead = ahead - self._ahead, ahead
         if abs(jump) > JUMP:
-            log.warning("this machine's clock jumped by %+.1f s: wake-ups go on at their pace", jump)
+            log.warning("this machine's clock jumped by %+.1f s: wake-ups continue at their pace", jump)
             self._move(timedelta(seconds=jump))
         seconds: float | None = super()._process_jobs()
         return seconds

@@ -113,7 +113,9 @@ class Waker:
         try:
             sent = self._send_one(name)
         except Exception as error:  # noqa: BLE001  (whatever the broker does, runners look without a wake-up)
-            self._unsent.log_failure(f"{name} not sent: {type(error).__name__}; workers look without it")
+            self._unsent.log_failure(
+                f"{name} not sent: {type(error).__name__}; workers find due work without it"
+            )
         else:
             if sent is not False:  # otherwise enough are waiting already
                 self._unsent.note_success()

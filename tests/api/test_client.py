@@ -50,7 +50,7 @@ def client(api: Api) -> Iterator[ApiClient]:
 
 
 def lose(client: ApiClient | AsyncApiClient, monkeypatch: pytest.MonkeyPatch, times: int) -> list[str]:
-    """Lose so many answers, after the request was carried out; return the methods that were sent."""
+    """Lose this many answers, after the request was carried out; return the methods that were sent."""
     sent: list[str] = []
     real = client._http.request
 

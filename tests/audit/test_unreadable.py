@@ -38,7 +38,7 @@ def test_it_is_reported_with_its_column_and_all_others_are_judged(
 
 def test_an_event_is_reported_by_its_session(scene: Scene) -> None:
     if scene.world.services.database.engine.dialect.name == "postgresql":
-        return  # it takes nothing but JSON
+        return  # it takes only JSON
     garble(scene, "stopped", "UPDATE outbox SET data = '{' WHERE subject = :id")
     assert scene.audit() == {"rows": 1}
     [found] = audit_everything(scene.world.services).found

@@ -61,7 +61,7 @@ def _forget_events(which: str, *kinds: str) -> Plant:
 
 
 def _lowered_before_they_came(plan: str, under: dict[str, int]) -> Plant:
-    """Give the account this plan since before its newest sessions, which were admitted all the same."""
+    """Give the account this plan since before its newest sessions, which were admitted anyway."""
 
     def plant(c: Connection, scene: Scene) -> None:
         _update(c, scene, ACCOUNTS, "id", "acme", {"plan": plan})

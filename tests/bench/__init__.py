@@ -9,7 +9,7 @@ servers, stage, seeds     PostgreSQL, Valkey, nginx · one database with process
 lines/                    one file for each line, or group of lines, of the table
 peers/                    what we are compared with: the bare HTTP client, plain Celery tasks
 results, compare          a run as a file · what has become worse since the kept one
-report, numbers, sizing   Markdown and plots · what so many live sessions need
+report, numbers, sizing   Markdown and plots · what a given number of live sessions needs
 soak                      a ping process with 2,000 requests in flight for minutes: is everything flat?
 audit, history            what the audit and an account's past cost
 """

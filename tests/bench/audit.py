@@ -61,7 +61,7 @@ def say(line: str) -> None:
 
 
 def measure(server: Postgres, rows: int) -> Measured:
-    """Return the median run over a store of so many rows."""
+    """Return the median run over a store of this many rows."""
     with server.fresh_database() as url:
         built = wiring.build(Settings(database_url=url), UNHURRIED, pool_size=2)
         try:

@@ -49,7 +49,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Return whether the limit is kept; None where there is none."""
+        """Return whether the limit is kept; None if there is none."""
         if self.must is None:
             return None
         return self.value >= self.must if self.better is Better.MORE else self.value <= self.must

@@ -42,7 +42,7 @@ class Run:
 
     @contextmanager
     def upstreams(self, delays_ms: Mapping[str, float]) -> Iterator[Mapping[str, str]]:
-        """Yield base URLs of platforms that answer after so many milliseconds."""
+        """Yield base URLs of platforms that answer after this many milliseconds."""
         with nginx(self.directory / self._unique("nginx"), delays_ms) as urls:
             yield urls
 

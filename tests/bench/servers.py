@@ -62,7 +62,7 @@ def counting_postgres() -> Iterator[tuple[CountingServer, Postgres]]:
 
 @contextmanager
 def nginx(directory: Path, delays_ms: Mapping[str, float]) -> Iterator[Mapping[str, str]]:
-    """Start an nginx that answers every request after so many milliseconds; yield name → base URL."""
+    """Start an nginx that answers every request after this many milliseconds; yield name → base URL."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
         raise ServerMissing(f"nginx is the upstream of the benchmarks and is not installed: {_HOW}")

@@ -1,4 +1,4 @@
-"""What so many live sessions need, from the figures of a run and nothing else."""
+"""What a given number of live sessions needs, from the figures of a run and nothing else."""
 
 import math
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class Need:
 
 
 def needs(results: Results) -> Sequence[Need]:
-    """Return what each size needs; none where the run lacks the figures."""
+    """Return what each size needs; none if the run lacks the figures."""
     pings, claims = results.figure(_PINGS), results.figure(_CLAIMS)
     if pings is None or claims is None:
         return []

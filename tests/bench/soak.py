@@ -96,7 +96,7 @@ def main() -> int:
 
 
 def soak(run: Run, seconds: float, limits: Limits) -> Outcome:
-    """Ping for so long; return what was sampled."""
+    """Ping for this long; return what was sampled."""
     delays = {"alpha": _DELAY_MS, "beta": _DELAY_MS}
     with run.upstreams(delays) as urls, run.stage("soak") as stage:
         policy = {"ping_interval_seconds": _INTERVAL, "ping_timeout_seconds": 60}

@@ -23,7 +23,7 @@ from tests.waiting import WAIT_LIMIT, eventually
 
 #: The secret of every provider with one key, and what its variable is called.
 KEY, KEY_VARIABLE = "sk-bench", "BENCH_KEY"
-#: Nothing but what a line of the table asks for is due while it is measured.
+#: Only what a line of the table asks for is due while it is measured.
 UNHURRIED: Mapping[str, Any] = {
     "ping_interval_seconds": 3600,
     "ping_timeout_seconds": 30,

@@ -20,7 +20,7 @@ WITHIN = 120.0
 EVERYTHING_IS_UP = "count(up == 1) == 4 and on() min(max by (kind) (orchestrator_processes)) == 2"
 #: What holds while no alert fires or waits to fire.
 NO_ALERT = "absent(ALERTS)"
-#: Seconds between two looks at Prometheus.
+#: Seconds between two reads of Prometheus.
 LOOK = 0.25
 #: Upkeep without which alerts do not end, and the seconds between two runs of it while silence is waited for.
 UPKEEP, UPKEPT_EVERY = ("audit", "keys"), 1.5

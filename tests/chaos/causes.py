@@ -1,6 +1,6 @@
 """The real cause of each alert, as a run of chaos brings it about after its faults, and how it ends.
 
-Causes of one stage go on beside each other, until every alert of the stage has fired; those of the first until the
+Causes of one stage continue beside each other, until every alert of the stage has fired; those of the first until the
 end. What takes hours or days is had by moving times in rows back."""
 
 import os
@@ -24,10 +24,10 @@ NOTED = 0.3
 
 
 class Stage(IntEnum):
-    """What goes on at the same time. A later stage takes away what an earlier one needs."""
+    """What fails at the same time. A later stage takes away what an earlier one needs."""
 
     LASTING = 1
-    """Faults of platforms, machines and rows, which go on through all stages."""
+    """Faults of platforms, machines and rows, which continue through all stages."""
     UNHEARD = 2
     """Redis is down, no platform answers, one kind of work stands still."""
     UNSCHEDULED = 3
@@ -72,7 +72,7 @@ def sessions_die(scene: Scene) -> Iterator[None]:
 
 @fires(Stage.LASTING, "CredentialRefused", "PlatformOutOfFunds", "ProviderMisconfigured", "ProviderBraked")
 def platforms_refuse(scene: Scene) -> Iterator[None]:
-    """One refuses our key, one our account, one a model, and one answers nothing but errors."""
+    """One refuses our key, one our account, one a model, and one answers only errors."""
     scene.fault("unauthorized", "refuses")
     scene.fault("out_of_balance", "poor")
     scene.fault("status", "renamed", params={"status": 422})
@@ -92,7 +92,7 @@ def a_platform_does_not_close(scene: Scene) -> Iterator[None]:
 
 @fires(Stage.LASTING, "PossibleOrphans")
 def an_open_may_have_left_a_session(scene: Scene) -> Iterator[None]:
-    """A gateway opens a session and answers with an error. It may go on for as long as was asked for."""
+    """A gateway opens a session and answers with an error. It may continue for as long as was asked for."""
     scene.fault("error_after_effect", "doubtful", operation="open", times=1)
     session_id = scene.create("doubtful", seconds=30)
     yield

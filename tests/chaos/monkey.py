@@ -58,9 +58,9 @@ PAUSE, DOWN, REST = 12.0, (0.5, 3.0), (0.5, 2.0)
 GONE, REFUSES, UNSCHEDULED = 20.0, (5.0, 8.0), 10.0
 #: Seconds by which the wall clock of a machine may be off, either way; for how long the database's host's is.
 CLOCKS_DIFFER, JUMPED = 7200.0, 6.0
-#: After every so many troubles there is peace for so long: no late stop is excused then. Seconds.
+#: Between groups of this many troubles there is peace for this long: no late stop is excused then. Seconds.
 PEACE_EVERY, PEACE = 6, 12.0
-#: Work after a trouble may be late for so long: processes start again, connections are opened again.
+#: Work after a trouble may be late for this long: processes start again, connections are opened again.
 AFTERWARDS = timedelta(seconds=10)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 #: By how much an alert waits less, and by how much windows, and limits of ages, are shorter.
 WAITS, WINDOWS, LIMITS = 180, 20, 40
-#: A limit of so many seconds or more is an age. Smaller numbers are not changed.
+#: A limit of this many seconds or more is an age. Smaller numbers are not changed.
 AGE = 60
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _WINDOW = re.compile(r"\[(\d+[smhd])\]")

@@ -82,7 +82,7 @@ def test_rows_that_wait_to_be_corrected_are_shown_and_turn_the_line_red(cli: Cli
     began = world.clock.now - timedelta(minutes=2)
     note(world, corrected_at=began, correct_at=began)
 
-    assert "still brings those back" in cli("clock", "show").out
+    assert "still correcting those" in cli("clock", "show").out
     assert cli("clock", "show", "--json").json["correct_at"] is not None
     [found] = [one for one in cli("doctor", "--json").json if one["check"] == "clock"]
     assert not found["ok"]

@@ -37,16 +37,14 @@ def test_what_a_dry_run_showed_is_closed_and_nothing_else(cli: Cli, worker: Worl
     other = cli(*WHERE, "--plan", plan)
     assert (
         other.code,
-        "error plan_changed: nothing was closed: the plan is of another request" in other.err,
+        "error plan_changed: nothing was closed: the plan belongs to another request" in other.err,
     ) == (1, True)
     done = cli(*WHERE, "--plan", plan, "--operator", "--reason", "left over")
-    assert (done.code, "2 of 2 closes are decided" in done.out) == (0, True), done.err
+    assert (done.code, "2 of 2 sessions are being closed" in done.out) == (0, True), done.err
     assert {worker.session(one).stop_reason for one in idle} == {"operator"}
     assert worker.session(idle[0]).stop_detail == "left over"
     assert worker.session(used).stopped_at is None
-    assert (
-        "nothing is left to close" in cli(*WHERE, "--plan", plan, "--operator", "--reason", "left over").out
-    )
+    assert "nothing left to close" in cli(*WHERE, "--plan", plan, "--operator", "--reason", "left over").out
     again = cli(*WHERE, "--plan", plan, "--operator", "--reason", "left over", "--json").json
     assert again == {"count": 0, "closed": 0, "refused": []}
 
@@ -105,7 +103,7 @@ def test_a_run_that_is_killed_goes_on_where_it_ended(
         (("--where", "provider=gw", "--plan", "x", "--no-wait"), "leave out --no-wait"),
         (
             ("--where", "providr=gw", "--dry-run"),
-            "at character 1: 'providr' is no field; did you mean provider?",
+            "at character 1: 'providr' is not a field; did you mean provider?",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The demo's output: lines, tables, and nothing but JSON for machines."""
+"""The demo's output: lines, tables, and only JSON for machines."""
 
 import io
 import json

@@ -236,7 +236,7 @@ FAULTS: Mapping[str, tuple[Fault, str]] = {
     "broker writes": (broker_is_full, "give it memory"),
     "broker keys": (key_has_another_type, "`unacked_index` is a string and must be a zset"),
     "workers": (in_the_database(lambda tx: tx.workers.leave("stop")), "orchestrator worker --pool stop"),
-    "restarts": (in_the_database(dies_again_and_again), "look into its log"),
+    "restarts": (in_the_database(dies_again_and_again), "read its log"),
     "scheduler": (in_the_database(lambda tx: tx.workers.leave(SCHEDULER)), "`orchestrator scheduler`"),
     "wake-ups": (
         sql("UPDATE workers SET last_wake_up_at = NULL WHERE kind = 'ping'"),

@@ -35,7 +35,7 @@ def test_a_doubt_is_reported_with_what_would_make_it_a_death(cli: Cli, world: Wo
     reported = cli("session", "explain", session_id, "--json").json
     [doubt] = reported["doubts"]
     assert doubt.startswith("1 failed pings in a row since ")
-    assert doubt.endswith("3 over 60 s are death")
+    assert doubt.endswith("3 over 60 s mean dead")
     [because] = reported["because"]
     assert because.startswith("the last ping of placement 1 at alpha: TRANSIENT (")
     world.done("session.close", session_id=session_id)
@@ -55,7 +55,7 @@ def test_doubts_of_several_kinds_are_reported_with_the_one_bound_that_they_share
         world.settle()
     doubts = cli("session", "explain", session_id, "--json").json["doubts"]
     [shared] = [doubt for doubt in doubts if doubt.startswith("no proof of life since ")]
-    assert shared.endswith(": 3600 s of it are death where the last answer is THROTTLED")
+    assert shared.endswith(": 3600 s of it mean dead where the last answer is THROTTLED")
 
 
 @pytest.mark.parametrize(

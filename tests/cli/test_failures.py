@@ -313,7 +313,7 @@ def test_the_doctor_tells_a_fault_of_the_configuration_once(cli: Cli, config: Pa
     ]
     skipped = (False, "skipped: fix configuration first")
     assert found["secrets"] == found["environment"] == found["providers"] == skipped
-    assert found["database"][0], "what does not rest on it is looked at"
+    assert found["database"][0], "what does not rest on it is checked"
     assert cli("doctor").out.count("providers.a.base_url") == 1
 
 

@@ -81,7 +81,7 @@ def test_what_cannot_be_followed_is_said(cli: Cli, world: World) -> None:
     unknown = cli("events", "--after", "nothing")
     assert (unknown.code, unknown.err) == (
         3,
-        "event nothing is not kept any more, or never was: begin with --since\n",
+        "event nothing is unknown or no longer kept: begin with --since\n",
     )
     assert "1h30m" in cli("events", "--since", "yesterday").err
     both = cli("events", "--follow", "--since", "1h", "--limit", "5")

@@ -105,7 +105,7 @@ def test_what_several_may_be_is_refused_with_the_candidates(cli: Cli, sessions: 
     error = json.loads(said.err)
     assert (error["code"], error["details"]) == ("ambiguous", {"candidates": [FIRST, SECOND]})
     people = cli("session", "show", "first").err
-    assert people.startswith("error ambiguous: first may be any of several sessions: ")
+    assert people.startswith("error ambiguous: first matches several sessions: ")
     assert f"{FIRST} (first)" in people
     assert "theirs (first)" in people
     assert people.endswith("Type more of the id\n")

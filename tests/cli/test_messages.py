@@ -105,7 +105,7 @@ def test_one_unknown_id_leaves_all_as_they_are_and_says_so(
     parked(world, broker, "msg-1")
     said = cli("messages", command, "nope", "msg-1")
     assert said.code == 3
-    assert f"none was {done}, as no message nope is parked" in said.err
+    assert f"none was {done}: no message nope is parked" in said.err
     assert kept(world) == {"msg-1"}
 
 
@@ -151,7 +151,7 @@ def test_the_doctor_names_parked_messages_and_their_remedy(
         [line] = [one for one in cli("doctor", "--json").json if one["check"] == "messages"]
         return line["ok"], line["detail"]
 
-    assert found() == (True, "none is parked")
+    assert found() == (True, "no message is parked")
     parked(world, broker, "msg-1", "msg-2")
     ok, detail = found()
     assert not ok

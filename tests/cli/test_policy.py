@@ -15,7 +15,7 @@ def test_a_change_is_shown_before_it_is_made(cli: Cli, world: World) -> None:
     said = cli("policy", "try", "--plan", "payg.max_duration_seconds=300", "--price", "llama=2.50")
     assert (said.code, said.err) == (0, "")
     assert "plans.payg.max_duration_seconds" in said.out.replace("\n", "")
-    assert "with the deploy: nothing changes" in said.out
+    assert "with the deploy: no session changes" in said.out
     assert "if it had applied all along: 2 to end earlier" in said.out
     assert session_id[:8] in said.out
     assert other[:8] in said.out
@@ -42,7 +42,7 @@ def test_a_value_that_is_there_already_changes_nothing(cli: Cli, world: World) -
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ((), 2, "nothing is to be tried"),
+        ((), 2, "nothing to try"),
         (("--set", "dead_after_failures"), 2, "must be KEY=VALUE"),
         (("--set", "max_placements=1", "--set", "max_placements=2"), 2, "given twice"),
         (("--set", "dead_after_failuers=1"), 2, "did you mean dead_after_failures"),

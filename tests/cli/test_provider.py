@@ -277,7 +277,7 @@ def test_a_hand_releases_every_brake_of_a_provider(cli: Cli, world: World) -> No
     brake(world, "alpha")
     assert cli("provider", "release-brake", "morph", "--json").json == {"provider": "morph", "released": 2}
     again = cli("provider", "release-brake", "morph")
-    assert (again.code, again.out) == (0, "morph: no brake held, nothing to release\n")
+    assert (again.code, again.out) == (0, "morph: no brake is active\n")
     left = {one["name"]: one["brakes"] for one in cli("provider", "list", "--json").json}
     assert (len(left["alpha"]), left["morph"]) == (1, [])
     kinds = [event["type"] for event in cli("events", "--json", "--subject", "morph").json]

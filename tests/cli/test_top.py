@@ -191,10 +191,10 @@ def test_a_database_that_goes_away_is_named_and_looked_at_again(three: World) ->
     console = Console(file=out, width=80, height=24, force_terminal=True, color_system=None)
     run(console, look, lambda _: next(presses), lambda: next(now))
     assert seen_screens[2] is not None
-    assert seen_screens[2].fault is not None, "it was looked at again"
+    assert seen_screens[2].fault is not None, "it was read again"
     assert seen_screens[-1] is not None
     assert seen_screens[-1].fault is None, "and answers again"
-    assert "this is of 12:00" in out.getvalue()
+    assert "last read at 12:00" in out.getvalue()
 
 
 def test_what_was_read_before_a_fault_is_not_shown_for_another_session(three: World) -> None:

@@ -43,7 +43,8 @@ def test_a_close_of_what_is_over_says_why_and_since_when(cli: Cli, worker: World
     closing = cli("session", "close", session_id)
     assert closing.code == 0
     assert (
-        f"session {session_id} is already stopping (operator: maintenance); its close is tried" in closing.out
+        f"session {session_id} is already stopping (operator: maintenance); its close is retried"
+        in closing.out
     )
     worker.server.clear_faults()
     worker.pass_time(10 * MINUTE)

@@ -19,7 +19,7 @@ CLIENT = ROOT / "deploy" / "client"
 #: Bytes of all files that are installed, dependencies included.
 LARGEST = 25_000_000
 
-#: A service, which has nothing but the client.
+#: A service, which has only the client.
 SERVICE = """
 import json, sys
 from orchestrator.client import JobClient, PingSession

@@ -133,7 +133,7 @@ def test_wrong_tokens_are_limited_together_with_those_of_the_api(site: Stage) ->
         assert visitor.http.post("/sign-in", data={"token": "orch_0_0"}).status_code == 401
     assert visitor.http.post("/sign-in", data={"token": "orch_0_0"}).status_code == 429
     assert visitor.http.get("/v1/sessions").status_code == 429
-    assert visitor.sign_in(site.token(Scope.READ)).status_code == 303, "a good token is answered all the same"
+    assert visitor.sign_in(site.token(Scope.READ)).status_code == 303, "a good token is answered anyway"
 
 
 def test_wrong_tokens_in_a_cookie_are_limited_too(site: Stage) -> None:

@@ -135,8 +135,8 @@ def test_a_provider_is_checked_and_its_brake_released(site: Stage, admin: Person
     site.world.server.fault("dead", upstream="alpha")
     site.world.pass_time(MINUTE)
     assert site.get("/providers/alpha")["brakes"]
-    assert "holds the deaths" in admin.page("/")
-    assert "2 running sessions are there" in admin.page("/providers/alpha/release-brake")
+    assert "keeps sessions from being stopped as dead" in admin.page("/")
+    assert "2 running sessions are affected" in admin.page("/providers/alpha/release-brake")
     admin.press("/providers/alpha/release-brake")
     assert site.get("/providers/alpha")["brakes"] == []
 
@@ -152,7 +152,7 @@ def test_sessions_are_found_by_name_by_id_and_by_filter(site: Stage, admin: Pers
     assert "beta-two" in admin.page("/sessions?q=beta")
     assert "alpha-one" not in admin.page("/sessions?q=beta")
     assert "beta-two" in admin.page("/sessions?state=created")
-    assert "No session fits" in admin.page("/sessions?state=failed")
+    assert "No matching session" in admin.page("/sessions?state=failed")
 
 
 def test_older_sessions_follow_on_the_next_page(site: Stage, admin: Person) -> None:

@@ -18,9 +18,9 @@ def admin(site: Stage) -> Person:
 
 
 def test_a_budget_is_put_shown_changed_and_taken_away(site: Stage, admin: Person) -> None:
-    assert "No budget limits what is spent" in admin.page(ACCOUNT)
+    assert "No budget is set for a day" in admin.page(ACCOUNT)
     put = admin.press(ACCOUNT, MONTH, amount="0.10", max_burn_per_hour="6")
-    assert "The budget is put" in admin.page(put.headers["location"])
+    assert "The budget is set" in admin.page(put.headers["location"])
     admin.press(ACCOUNT, DAY, amount="99", max_burn_per_hour="")
     site.world.run_session(stop={"max_duration_seconds": 7200})
     site.world.pass_time(3 * MINUTE)
@@ -34,7 +34,7 @@ def test_a_budget_is_put_shown_changed_and_taken_away(site: Stage, admin: Person
     admin.press(ACCOUNT, MONTH, amount="500")
     assert site.get(f"{ACCOUNT}/budgets")["budgets"][1]["amount"] == "500.00"
     gone = admin.press(ACCOUNT, MONTH, amount="500", remove="yes")
-    assert "The budget is taken away" in admin.page(gone.headers["location"])
+    assert "The budget is removed" in admin.page(gone.headers["location"])
     assert [one["period"] for one in site.get(f"{ACCOUNT}/budgets")["budgets"]] == ["day"]
 
 
@@ -50,7 +50,7 @@ def test_a_budget_that_is_used_up_says_until_when(site: Stage, admin: Person) ->
 def test_an_emptied_field_takes_no_budget_away(site: Stage, admin: Person) -> None:
     admin.press(ACCOUNT, DAY, amount="5")
     refused = admin.press(ACCOUNT, DAY, status=422, amount="", max_burn_per_hour="1")
-    assert "press the button that takes the budget away" in html.unescape(refused.text)
+    assert "press the button that removes the budget" in html.unescape(refused.text)
     assert "amount" in admin.press(ACCOUNT, DAY, status=422, amount="a lot").text
     assert site.get(f"{ACCOUNT}/budgets")["budgets"][0]["amount"] == "5.00"
 

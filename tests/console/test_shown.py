@@ -70,7 +70,7 @@ def test_an_account_with_many_sessions_lists_the_newest(site: Stage, monkeypatch
     old, new = (site.create(name=name) for name in ("old", "new"))
     site.world.settle()
     page = site.person(Scope.READ).page("/accounts/acme")
-    burning = page.partition("Who burns what")[2].partition("Ledger")[0]
+    burning = page.partition("Cost per hour by session")[2].partition("Ledger")[0]
     assert f"/sessions/{new}" in burning
     assert f"/sessions/{old}" not in burning
     assert "/sessions?account=acme&state=running" in links(burning)

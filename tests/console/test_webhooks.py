@@ -42,11 +42,11 @@ def test_a_webhook_is_added_tested_and_deleted_after_what_is_lost_is_shown(
     assert "env:HOOK" in page
     assert SECRET not in page
     tried = admin.press("/webhooks/shop", "/webhooks/shop/test", status=200)
-    assert "The receiver took the test event" in tried.text
+    assert "The receiver accepted the test event" in tried.text
     shop.answer = lambda _event: 403
     tried = admin.press("/webhooks/shop", "/webhooks/shop/test", status=200)
     assert "did not arrive: the receiver answered 403" in tried.text
-    assert "0 events that wait and 0 that were given up" in admin.page("/webhooks/shop/delete")
+    assert "0 waiting events and 0 given-up events" in admin.page("/webhooks/shop/delete")
     admin.press("/webhooks/shop/delete")
     assert site.get("/webhooks")["items"] == []
 

@@ -18,8 +18,8 @@ def test_a_change_is_tried_on_a_page(site: Stage, world: World) -> None:
     asked = {"set": "plans.payg.max_duration_seconds = 300\n\nmax_placements=2", "prices": "llama = 1.20"}
     shown = anna.page(f"/what-if?{urlencode(asked)}")
     assert f'<a href="/sessions/{session_id}">long-runner</a>' in shown
-    assert "1 to end earlier, 0 to end later or not, 0 to be refused" in shown
-    assert "Nothing changes for any session" in shown, "with the deploy"
+    assert "1 to end earlier, 0 to end later or never, 0 to be refused" in shown
+    assert "No session changes" in shown, "with the deploy"
     assert "the plan&#39;s ceiling of 300 s" in shown
     assert '<option value="100" selected>' in shown
     all_of_them = anna.page(f"/what-if?{urlencode(asked | {'most_sessions': '20000'})}")
@@ -31,7 +31,7 @@ def test_a_change_is_tried_on_a_page(site: Stage, world: World) -> None:
 @pytest.mark.parametrize(
     ("asked", "status", "said"),
     [
-        ({"set": "max_placements"}, 422, "must be KEY=VALUE, one in a line"),
+        ({"set": "max_placements"}, 422, "must be KEY=VALUE, one on each line"),
         ({"set": "max_placemints = 3"}, 422, "did you mean max_placements"),
         ({"prices": "lama = 3"}, 404, "model lama is unknown"),
         ({"prices": "llama = <b>"}, 422, "prices"),

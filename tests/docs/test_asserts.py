@@ -29,7 +29,7 @@ _FLOWS = {
 #: Methods of collections and files.
 _CHANGES = {"pop", "popleft", "append", "add", "extend", "remove", "clear", "insert", "setdefault", "unlink"}
 EFFECTS = _OF_A_WORLD | _FLOWS | _CHANGES
-#: Functions of one test module that build or send something, and change nothing that the test looks at.
+#: Functions of one test module that build or send something, and change nothing that the test reads.
 PURE = {("client/test_requests.py", "job"), ("client/test_sender.py", "send")}
 
 

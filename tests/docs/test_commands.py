@@ -180,7 +180,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _words(line: str, names: dict[str, str]) -> list[str]:
-    """Return the arguments of this command; what stands in brackets may be left out, and is put in."""
+    """Return the arguments of this command; what is in brackets may be left out, and is put in."""
     program, *words = shlex.split(line, comments=True)
     assert program == "orchestrator", f"`{line}` is no command of ours: mark its block `run`"
     return [names.get(word.strip("[]"), word.strip("[]")) for word in words]

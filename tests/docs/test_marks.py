@@ -77,7 +77,7 @@ def test_a_hidden_command_is_found(page: str, found: list[str]) -> None:
 
 
 def hidden_commands(page: str) -> list[str]:
-    """Return the commands of this page that stand in a fenced block without a language, or in an indented one."""
+    """Return the commands of this page that are in a fenced block without a language, or in an indented one."""
     rest = re.sub(r"^( *)```\w+\n.*?^\1```$", "", page, flags=re.DOTALL | re.MULTILINE)
     fenced = re.findall(r"^ *```\n(.*?)^ *```$", rest, re.DOTALL | re.MULTILINE)
     blocks = [block for block in fenced if "│" not in block]  # a drawing

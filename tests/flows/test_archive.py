@@ -301,7 +301,7 @@ class Dying:
 @MODES
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_process_may_die_at_a_commit(any_world: MakeWorld, sessions: SessionRetention, after: bool) -> None:
-    """Every sum holds, and the next run goes on."""
+    """Every sum holds, and the next run continues."""
     world = any_world()
     for _ in range(4):
         ended(world)

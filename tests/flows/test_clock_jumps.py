@@ -1,4 +1,4 @@
-"""The clock of the store's host jumps: the jump decides nothing, and work goes on in time."""
+"""The clock of the store's host jumps: the jump decides nothing, and work continues in time."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -55,7 +55,7 @@ def off(at: datetime | None, wanted: datetime) -> timedelta:
 
 
 def jumps_for(world: World, jump: timedelta, span: timedelta) -> None:
-    """Set the clock off for so long; work goes on meanwhile."""
+    """Set the clock off for this long; work continues meanwhile."""
     world.clock.store_is_ahead = jump
     world.settle()
     watch_clock(world.services)

@@ -1,4 +1,4 @@
-"""An account that others hold: only a bounded number of threads wait for it, and other accounts' work goes on."""
+"""An account that others hold: only a bounded number of threads wait for it, and other accounts' work continues."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

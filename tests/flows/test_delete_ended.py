@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 
 
 def deleting(world: World, seconds: float | None) -> Services:
-    """Return the world's worker, where the installation deletes after so long."""
+    """Return the world's worker, where the installation deletes after this long."""
     retention = world.services.config.retention.model_copy(update={"auto_delete_after_seconds": seconds})
     return replace(world.services, config=replace(world.services.config, retention=retention))
 

@@ -155,7 +155,7 @@ def test_a_lease_that_cannot_be_given_back_hides_no_error_of_a_sink(
     world.jump(MINUTE)
     sink = _Sink()
     deliver_events(world.services, [sink])
-    assert sink.got, "delivery goes on once the lease has expired"
+    assert sink.got, "delivery continues once the lease has expired"
 
 
 class _DownAtFirst(_Sink):

@@ -1,5 +1,5 @@
 """Budgets with a hard stop: sessions stop with the first block that the budget cannot pay, however late that is
-decided, and go on where its period ends before."""
+decided, and continue where its period ends before."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

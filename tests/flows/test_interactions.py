@@ -252,7 +252,7 @@ def test_a_batch_that_is_given_up_says_that_a_part_was_counted(
     with pytest.raises(ZeroDivisionError):
         world.job(RECORD, task_id="once", batch=batch)
     lost = perform.give_up(world.services, "once", f"orchestrator.{RECORD}", "ZeroDivisionError")
-    assert "of some accounts was recorded" in lost["error"]["message"]
+    assert "of some accounts were recorded" in lost["error"]["message"]
     outcome = world.job(RECORD, task_id="once", batch=batch)
     assert outcome == lost
     assert [world.session(one).interactions for one in ids] == [1, 1, 0]

@@ -165,7 +165,7 @@ def test_stops_of_many_accounts_take_as_many_statements_as_those_of_few(
 
 
 def one_each(world: World, number: int) -> list[str]:
-    """Run a session in each of so many accounts, all with the same deadline."""
+    """Run a session in each of this many accounts, all with the same deadline."""
     sessions = []
     for n in range(number):
         account_id = f"account-{n}"

@@ -30,7 +30,7 @@ def _pinged_at(world: World, model: str) -> list[float]:
 
 
 def test_a_throttled_model_takes_nothing_from_another_under_its_key(any_world: MakeWorld) -> None:
-    """For a long time: no session of another model is refused, its pings go on, and its death is seen in time."""
+    """For a long time: no session of another model is refused, its pings continue, and its death is seen in time."""
     world = _beside(any_world)
     throttled, healthy = world.run_session(), world.run_session("other")
     world.server.fault("throttled", operation="chat", model="llama-3", retry_after=300)

@@ -1,4 +1,4 @@
-"""Faults of the worker's own machine end no session; they raise an alarm, and work goes on as soon as it can."""
+"""Faults of the worker's own machine end no session; they raise an alarm, and work continues as soon as it can."""
 
 import socket
 

@@ -79,7 +79,7 @@ def test_before_its_declared_end_a_session_that_is_gone_is_dead_unless_it_is_sai
     session = world.session(session_id)
     assert (session.state, session.stop_reason) == (State.STOPPED, reason)
     assert said in (session.stop_detail or "")
-    assert world.calls("close") == 2, "closed all the same"
+    assert world.calls("close") == 2, "closed anyway"
 
 
 def test_what_has_expired_before_its_declared_end_is_moved_as_what_has_died(world: World) -> None:

@@ -69,7 +69,7 @@ def listens(port: int) -> bool:
 
 
 def headers(*, secret: str = SECRET, age: timedelta = timedelta()) -> dict[str, str]:
-    """Return the headers of `BODY`, signed so long ago."""
+    """Return the headers of `BODY`, signed this long ago."""
     signed_at = datetime.now(UTC) - age
     return {
         "webhook-id": "e-1",

@@ -10,7 +10,7 @@ from orchestrator.store.plain import table_of
 from orchestrator.store.queries.audit_findings import EVENTS_SINCE
 from tests.money.stage import HOUR, Stage
 
-#: An account that keeps ended sessions and is counted all the same.
+#: An account that keeps ended sessions and is counted anyway.
 KEEPER = Plan(name="keeper", max_sessions=100_000_000, max_concurrent=5)
 #: The default number of copies with events: those of the others were pruned long ago.
 TOLD = 2000
@@ -24,7 +24,8 @@ def open_account(stage: Stage) -> None:
 
 
 def give_a_past(stage: Stage, sessions: int, reported: int = TOLD) -> None:
-    """Give `acme` so many ended sessions, each with a placement and its charges, and `reported` of them with events."""
+    """Give `acme` this many ended sessions, each with a placement and its charges, and `reported` of them with
+    events."""
     one = "acme-old"
     stage.done("session.create", account_id="acme", model_id="llama", session_id=one, name=one)
     stage.settle()

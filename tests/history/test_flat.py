@@ -33,7 +33,7 @@ from tests.store.stage import statements
 
 FEW, MANY = 10, int(os.environ.get("PAST", "20000"))
 #: Rows that a step may read beyond its reads beside a short past: pages of lists, dead entries of an index. The audit
-#: reads so many rows in turn, and no more.
+#: reads this many rows in turn, and no more.
 SLACK, AUDIT = 400, 18_000
 AUDITS = "orchestrator.tick.audit"
 #: Tables of the past.

@@ -23,7 +23,7 @@ class Undone(Exception):
 
 
 def archive_for_a_moment(services: Services, retention: SessionRetention) -> int:
-    """Return how many sessions left. Raises AssertionError where a number changed, or the archive is incomplete."""
+    """Return how many sessions left. Raises AssertionError if a number changed, or the archive is incomplete."""
     left = 0
 
     def archive(tx: Transaction) -> None:

@@ -64,7 +64,7 @@ class Overdraft:
 
 
 def cost(row: Session, blocks: int) -> Decimal:
-    """Return what so many blocks cost together, rounded once."""
+    """Return what this many blocks cost together, rounded once."""
     with localcontext(prec=80):
         exact = row.price_per_node_hour * row.nodes * row.block_seconds * blocks / Decimal(3600)
         return exact.quantize(Decimal("0.000001"), ROUND_HALF_EVEN)

@@ -144,7 +144,7 @@ def _newcomer(history: History, first: Session, allowed: AccountLimits) -> Sessi
 
 
 def _needed(life: Life, row: Session, seconds: int, now: datetime) -> Decimal:
-    """Return its total cost if it runs from now on for so long, in whole blocks."""
+    """Return its total cost if it runs from now on for this long, in whole blocks."""
     end = now + timedelta(seconds=-(-seconds // row.block_seconds) * row.block_seconds)
     runs = [replace(run, end=run.end or end) for run in life.runs]
     if life.state == "starting":

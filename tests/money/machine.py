@@ -267,7 +267,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule(target=late, step=strategies.asked_steps, asked=st.booleans())
     def die_at_work(self, step: Step, asked: bool) -> "MultipleResults[Any]":
-        """Let a worker claim and die; its call takes effect all the same, and may be reported later."""
+        """Let a worker claim and die; its call takes effect anyway, and may be reported later."""
         hands = Hands(self.stage.another_process())
         claims = hands.claim(step)
         self.look()

@@ -31,7 +31,7 @@ def stage(database_url: str) -> Iterator[Stage]:
 
 
 def give_a_past(stage: Stage, sessions: int) -> None:
-    """Give each account so many ended sessions: half of them deleted, all of bob's."""
+    """Give each account this many ended sessions: half of them deleted, all of bob's."""
     for account_id in ACCOUNTS:
         over = stage.done(
             "session.create", account_id=account_id, model_id="llama", session_id=f"{account_id}-old"
@@ -104,7 +104,7 @@ def test_an_admission_is_as_many_statements_at_20_past_sessions_as_at_20_000(
 
 
 def give_a_past_more(stage: Stage, sessions: int) -> None:
-    """Put so many more sessions behind the same accounts."""
+    """Put this many more sessions behind the same accounts."""
     for account_id in ACCOUNTS:
         multiply_past(stage, f"{account_id}-old-1", sessions)
     analyse(stage)

@@ -11,7 +11,7 @@ from tests.mutations.runner import check
 parser = argparse.ArgumentParser(prog="tests.mutations", description=__doc__)
 parser.add_argument("names", nargs="*", metavar="NAME", help="of a defect; all unless named")
 parser.add_argument("--jobs", type=int, default=1, help="suites at a time")
-parser.add_argument("--every", type=int, default=1, help="of every so many defects one, in turns")
+parser.add_argument("--every", type=int, default=1, help="run one of every N defects, in turns")
 parser.add_argument("--turn", type=int, default=0, help="another number puts back another share")
 given = parser.parse_args()
 unknown = sorted(set(given.names) - {defect.name for defect in DEFECTS})

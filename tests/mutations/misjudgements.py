@@ -118,7 +118,7 @@ MISJUDGEMENTS: Sequence[Defect] = (
     ),
     Defect(
         name="doubted-clock-goes-on",
-        what="the store's clock is noticed to have jumped, and the time goes on by it all the same",
+        what="the store's clock is noticed to have jumped, but its time is used anyway",
         edits=[
             Edit(
                 within="compared",

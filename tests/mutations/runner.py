@@ -2,7 +2,7 @@
 
 python -m tests.mutations            # every defect; exit code 1 if one is not found
 python -m tests.mutations NAME …     # some of them
-python -m tests.mutations --jobs 4   # so many at a time, each in a copy of its own
+python -m tests.mutations --jobs 4   # this many at a time, each in a copy of its own
 """
 
 import os
@@ -48,7 +48,7 @@ class Outcome:
 
 
 def check(defects: Sequence[Defect], console: Console, jobs: int = 1) -> bool:
-    """Try each, `jobs` at a time; print a table; return True where every one is found."""
+    """Try each, `jobs` at a time; print a table; return True if every one is found."""
     outcomes = []
     with ThreadPoolExecutor(jobs) as pool:
         for outcome in pool.map(_try, defects):

@@ -15,7 +15,7 @@ import xllamacpp  # type: ignore[import-untyped]  # a wheel without types
 from tests.waiting import eventually, free_port
 
 WIDTH, DEEP, HEADS, LAYERS = 64, 128, 4, 2
-#: Size of the context: an answer that is longer goes on by shifting it.
+#: Size of the context: an answer that is longer continues by shifting it.
 CONTEXT = 2048
 
 

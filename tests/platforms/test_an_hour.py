@@ -111,7 +111,7 @@ def _ended_unseen(life: Life) -> bool:
 
 
 def _it_did_bite(log: list[Call], lives: list[Life], hour: Hour) -> None:
-    """Check that faults happened: platforms ended sessions, opens were lost, and most sessions lived all the same."""
+    """Check that faults happened: platforms ended sessions, opens were lost, and most sessions lived anyway."""
     struck = Counter(call.fault for call in log if call.fault)
     assert len(struck) > 15, struck
     assert hour.faults.bursts >= 8

@@ -40,7 +40,7 @@ def test_an_exclusive_key_refused_at_a_ping_is_paused_and_freed(make_platforms: 
     world.done("session.close", session_id=session_id)
     world.settle()
     world.pass_time(2 * SECOND)
-    assert world.session(session_id).state is State.STOPPED, "closes go on"
+    assert world.session(session_id).state is State.STOPPED, "closes continue"
     assert world.refused("session.create", account_id="acme", model_id="morpheus") == "no_capacity"
     waiting = world.create_at("morpheus", on_quota="queue")
     world.pass_time(2 * MINUTE)

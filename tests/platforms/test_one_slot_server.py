@@ -20,7 +20,7 @@ from tests.upstreams import Upstream
 from tests.world import Clock, World
 
 SECONDS = float(os.environ.get("ONE_SLOT_SECONDS", "15"))
-#: An unanswered ping is dead after three, over so long, without the look: a fraction of the answer.
+#: An unanswered ping is dead after three, over this long, without the look: a fraction of the answer.
 POLICY = Policy(
     ping_interval_seconds=1,
     ping_timeout_seconds=1.5,
@@ -53,7 +53,7 @@ class RealWorld(World):
         return self._base_url if upstream.name == "llama-cpp" else super().address_of(upstream)
 
     def live(self, session_id: str, seconds: float, until: State = State.STOPPED) -> Session:
-        """Work for so long, or until the session is in this state."""
+        """Work for this long, or until the session is in this state."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.session(session_id).state is not until:
             self.settle()

@@ -247,7 +247,7 @@ def test_what_is_gone_there_ends_though_nobody_pings(
     world.settle()
     session = world.session(session_id)
     assert (session.state, session.stop_reason) == (State.STOPPED, StopReason.DEAD)
-    assert "its list has it no more" in (session.stop_detail or "")
+    assert "it is no longer in the list" in (session.stop_detail or "")
     assert session.stopped_at == world.clock.now
 
 

@@ -31,7 +31,7 @@ from tests.waiting import WAIT_LIMIT, Unseen, eventually
 
 T = TypeVar("T")
 
-#: A job that is not answered for so long may be lost: a broker hands messages to workers that have just died.
+#: A job that is not answered for this long may be lost: a broker hands messages to workers that have just died.
 HEARS_NOTHING = 10.0
 #: A policy with which a night passes in seconds.
 HASTY: Mapping[str, Any] = {

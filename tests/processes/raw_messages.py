@@ -203,7 +203,7 @@ WRONG: Mapping[str, bytes] = {
     ),
     "first protocol of a list": raw(valid() | {"headers": {}}),
 }
-#: These are odd, and carried out, answered or dropped all the same.
+#: These are odd, and carried out, answered or dropped anyway.
 ODD: Mapping[str, bytes] = {
     "valid": raw(valid()),
     "a task follows a failure": with_body([[], {"session_id": "x"}, {"errbacks": [{"task": "x"}]}]),

@@ -32,19 +32,19 @@ log = logging.getLogger(__name__)
 #: Model → how often it is asked for, and where it is served: one of them moves on when it dies.
 MODELS = {"llama": 2, "moral": 3, "roam": 2}
 SERVED = {"llama": ("alpha",), "moral": ("morph",), "roam": ("beta", "alpha")}
-#: The points of an undisturbed worker are counted for so long. Seconds.
+#: The points of an undisturbed worker are counted for this long. Seconds.
 COUNTED_FOR = 15.0
 #: A worker reaches one of the remaining points within this, or starts again; and all together. Seconds.
 REACHED_WITHIN, SECONDS = 60.0, 600.0
-#: Each worker gets a wake-up for ticks that come once in so long. Seconds.
+#: Each worker gets a wake-up for ticks that come once in this long. Seconds.
 SLOW = 30.0
-#: So many kinds of point are found at least.
+#: This many kinds of point are found at least.
 MANY = 20
-#: With no point left, stops are judged for so long. Seconds.
+#: With no point left, stops are judged for this long. Seconds.
 PEACE = 20.0
 #: On a busy machine. Everything is stamped by processes that may have waited for the processor.
 LATE = timedelta(seconds=30)
-#: The work of a killed worker is taken over so long after the next one is ready: the longest lease of this policy.
+#: The work of a killed worker is taken over this long after the next one is ready: the longest lease of this policy.
 LEASES = timedelta(seconds=8)
 POLICY = {"dead_after_failures": 2, "dead_after_seconds": 1, "brake_max_seconds": 5}
 

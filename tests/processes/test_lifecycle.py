@@ -50,7 +50,7 @@ def ask_as_another_service(platform: Platform, *batches: list[Job]) -> list[dict
 
 
 def start_procfile(platform: Platform, copies: int) -> None:
-    """Start every line of the Procfile, so many times."""
+    """Start every line of the Procfile, this many times."""
     for line in PROCFILE.read_text().splitlines():
         name, _, command = line.partition(":")
         for n in range(copies):

@@ -70,7 +70,7 @@ class Broker:
         assert self.platform.processes["worker"].tree() == self.pids, f"{what}: a process ended"
 
     def rests(self, messages: int = 0) -> None:
-        """Wait until every queue is empty, after so many messages, and every message is acknowledged."""
+        """Wait until every queue is empty, after this many messages, and every message is acknowledged."""
         wait_limit = WAIT_LIMIT + messages / SLOWEST
         eventually(lambda: not sum(self.redis.llen(queue) for queue in QUEUES), "empty queues", wait_limit)
         eventually(lambda: not self.redis.hlen("unacked"), "acknowledged messages")

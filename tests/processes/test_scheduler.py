@@ -102,7 +102,7 @@ def test_a_broker_that_is_down_is_reported_once_and_ticks_go_on(
         for _ in range(5):
             one.tick("ping")
         assert [record.message for record in caplog.records] == [
-            "ping not sent: ConnectionError; is the broker up? Workers look without wake-ups"
+            "ping not sent: ConnectionError; is the broker up? Workers find due work without wake-ups"
         ]
         is_up = True
         one.tick("ping")

@@ -1,4 +1,4 @@
-"""One of two schedulers dies, the broker forgets everything, the broker is restarted: everything goes on."""
+"""One of two schedulers dies, the broker forgets everything, the broker is restarted: everything continues."""
 
 import json
 import signal
@@ -95,7 +95,7 @@ def everything_goes_on(platform: Platform, sessions: list[str]) -> None:
     pinged_at = {session_id: platform.session(session_id).last_ping_at for session_id in sessions}
     for session_id, before in pinged_at.items():
         assert before is not None
-        eventually(lambda: platform.session(session_id).last_ping_at > before, "pings go on")  # type: ignore[operator]  # noqa: B023
+        eventually(lambda: platform.session(session_id).last_ping_at > before, "pings continue")  # type: ignore[operator]  # noqa: B023
     assert [
         running.name for running in platform.processes.values() if running.process.poll() is not None
     ] == []

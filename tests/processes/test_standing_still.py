@@ -1,4 +1,4 @@
-"""Processes stopped (SIGSTOP) for longer than their leases go on: no session ends, nothing is paid twice."""
+"""Processes stopped (SIGSTOP) for longer than their leases continue: no session ends, nothing is paid twice."""
 
 import os
 import signal
@@ -109,5 +109,5 @@ def test_processes_that_stood_still_for_longer_than_their_leases_go_on(platform:
     platform.until_running(ends)
     with standing_still([worker, other, scheduler]):
         pass
-    eventually(lambda: stopped_in_time(platform, ends), "it ends as they go on")
+    eventually(lambda: stopped_in_time(platform, ends), "it ends once they continue")
     all_go_on(platform, healthy)

@@ -1,4 +1,4 @@
-"""An upgrade replaces the files of the package under processes that run. They go on with the code that they have."""
+"""An upgrade replaces the files of the package under processes that run. They continue with the code that they have."""
 
 import json
 import subprocess

@@ -183,7 +183,7 @@ def test_where_nothing_can_find_it_an_operator_must_look(stage: Stage) -> None:
 
 @pytest.mark.parametrize("word", ["Running", "Melting"])
 def test_what_exists_and_cannot_be_used_is_closed_where_nobody_wants_it(stage: Stage, word: str) -> None:
-    """Without an endpoint, or in an unknown state, it costs all the same."""
+    """Without an endpoint, or in an unknown state, it costs anyway."""
     lose(stage)
     (lost,) = live(stage)
     for _ in range(2):
@@ -279,7 +279,7 @@ def test_a_page_of_a_list_proves_nothing(stage: Stage, total: Any) -> None:
         lambda driver: driver.list(secret()),
         lambda driver: driver.resolve(stage.order(), close=False),
     ):
-        with pytest.raises(OutcomeUnknown, match="as many as it says there are"):
+        with pytest.raises(OutcomeUnknown, match="fewer entries than its total"):
             stage.play(story, **by_list)
 
 

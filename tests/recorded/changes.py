@@ -17,7 +17,7 @@ _NUMBERS = (
 
 
 def broken(document: Mapping[str, Any], rng: random.Random, values: Sequence[Any], most: int = 3) -> Any:
-    """Return a copy with at most so many changes; often without any."""
+    """Return a copy with at most this many changes; often without any."""
     copy = deepcopy(dict(document))
     for _ in range(rng.choice([0, 1, *range(1, most + 1)])):
         place = rng.choice(list(_containers(copy)))
@@ -84,7 +84,7 @@ def _repeat(place: Any, rng: random.Random, _values: Sequence[Any]) -> None:
 
 
 def _one(keys: list[Any], rng: random.Random) -> list[Any]:
-    """Return one of the keys; none where there is none."""
+    """Return one of the keys; none if there is none."""
     return [rng.choice(keys)] if keys else []
 
 

@@ -75,8 +75,8 @@ def running(**changes: Any) -> Session:
 
 
 def idle(kept: int, **changes: Any) -> Session:
-    """Return a session that is idle ten minutes from NOW on, with a grace for reports of so many seconds; five minutes
-    later its time is over."""
+    """Return a session that is idle ten minutes from NOW on, with a grace for reports of this many seconds; five
+    minutes later its time is over."""
     ends = NOW.at + 10 * MINUTE
     asked = {"idle_seconds": 600, "last_interaction_at": NOW.at}
     stop = {"stop_at": ends + kept * SECOND, "stop_at_reason": StopReason.IDLE, "idle_ends_at": ends}

@@ -1,4 +1,4 @@
-"""When a job may begin, and until when: a worker holds it for seconds, and the job looks at the time."""
+"""When a job may begin, and until when: a worker holds it for seconds, and the job checks the time."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -40,7 +40,7 @@ def test_an_archived_session_is_as_it_was(
         pytest.param({"revenue": [-7]}, None, (), None, id="as it must be"),
         pytest.param({"revenue": [-7]}, (-5, 2), (), None, id="as it must be, with the archive"),
         pytest.param({"revenue": [-8]}, None, (), "opens with -8.00 against revenue", id="another sum"),
-        pytest.param({}, None, (), "no entry opens its ledger against revenue", id="no opening"),
+        pytest.param({}, None, (), "its ledger has no opening entry against revenue", id="no opening"),
         pytest.param({"revenue": [-3, -4]}, None, (), "2 entries open its ledger", id="two openings"),
         pytest.param(
             {"revenue": [-7], "granted": [1]}, None, (), "opens with 1.00 against granted", id="from nowhere"

@@ -251,13 +251,13 @@ def test_where_too_much_began_already_the_first_by_id_stops_at_once() -> None:
             {"id": "a", "ran_microseconds": 30_000_000, "charged": Decimal(1)},
             0,
             True,
-            id="it goes on within a block that it has paid",
+            id="it continues within a block that it has paid",
         ),
         pytest.param(
             {"id": "a", "ran_microseconds": 60_000_000, "charged": Decimal(1)},
             1,
             False,
-            id="it goes on where its next block begins",
+            id="it continues where its next block begins",
         ),
     ],
 )
@@ -324,7 +324,7 @@ def test_the_end_of_the_funds_is_what_a_slow_loop_finds(sessions: list[Session],
     slowly, end = _slowly(balance, sessions, T0), funds_end(balance, sessions, T0)
     if slowly is None:
         assert end is not None
-        assert end.at >= T0 + HOUR, "the slow loop has looked at an hour"
+        assert end.at >= T0 + HOUR, "the slow loop has searched an hour"
     else:
         assert end == slowly
 
@@ -351,7 +351,7 @@ def test_until_the_funds_end_everything_is_paid(sessions: list[Session], million
         pytest.param([], 10, None, id="ten minutes are paid"),
         pytest.param([], "9.99", "0.01", id="a cent is missing"),
         pytest.param([a_starting_session()], 19, 1, id="one that starts counts as running"),
-        pytest.param([a_running_session()], 21, None, id="one that runs goes on from where it is"),
+        pytest.param([a_running_session()], 21, None, id="one that runs continues from where it is"),
         pytest.param([a_running_session()], 20, 1, id="and begins a block within the time"),
         pytest.param([a_running_session(charged=Decimal(1))], 20, None, id="what is charged is paid"),
         pytest.param(

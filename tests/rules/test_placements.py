@@ -281,7 +281,7 @@ def test_a_close_is_tried_again(
 
 @pytest.mark.parametrize(
     ("last", "said"),
-    [(None, "no worker tries it: its provider or its secret is missing here"), ("busy", "busy")],
+    [(None, "no worker tries it: its provider or its secret is missing on the workers"), ("busy", "busy")],
 )
 def test_a_close_that_nobody_tries_counts_as_unproven(last: str | None, said: str) -> None:
     placement = a_placement(state=PlacementState.CLOSING, last_answer=last)

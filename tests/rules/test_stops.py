@@ -170,7 +170,7 @@ def test_a_queued_session_waits_until_its_deadline() -> None:
             {"running_at": T0 - HOUR, "max_duration_seconds": 4000},
             StopReason.MAX_DURATION,
             400 * SECOND,
-            id="its time goes on while it is moved",
+            id="its time continues while it is moved",
         ),
         pytest.param(
             {"running_at": T0 - HOUR, "max_interactions": 10, **REACHED},

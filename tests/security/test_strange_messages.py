@@ -1,4 +1,5 @@
-"""Messages of the broker that are no job of ours are refused, the worker goes on, and their contents are not shown."""
+"""Messages of the broker that are no job of ours are refused, the worker continues, and their contents are not
+shown."""
 
 import base64
 import json

@@ -169,7 +169,7 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
         ),
         pytest.param(
             '[plans.""]',
-            'plans."": must have a name: accounts are put on a plan by it',
+            'plans."": must have a name, by which accounts refer to it',
             id="a plan without a name",
         ),
         pytest.param(
@@ -210,7 +210,8 @@ def test_single_keys_are_laid_over_what_holds_without_them(tmp_path: Path) -> No
         ),
         pytest.param(
             "[retention]\nsessions_kept_days = 90",
-            'retention.sessions_kept_days: needs sessions: what happens after so many days, "archive" or "delete"',
+            'retention.sessions_kept_days: needs the key sessions, "archive" or "delete": what happens after '
+            "that many days",
             id="sessions that leave to nowhere",
         ),
         pytest.param(
@@ -326,7 +327,7 @@ def test_faults_outside_of_providers(tmp_path: Path, text: str, expected: str) -
         ),
         pytest.param(
             'driver = "aimlapi"\nbase_url = "https://u:hunter2@h"',
-            "base_url: must hold no user, password, query or fragment: secrets are given by reference",
+            "base_url: must not contain a user, password, query or fragment: secrets are given by reference",
             id="a password in the address",
         ),
         pytest.param(

@@ -190,7 +190,7 @@ def test_a_short_directory_that_others_can_write_to_is_not_trusted(
     theirs.mkdir()
     theirs.chmod(0o777)
     found = faults(monkeypatch, DATA_DIR="d" * 120)
-    assert "not this user's alone" in found["ORCHESTRATOR_DATA_DIR"]
+    assert "not private to this user" in found["ORCHESTRATOR_DATA_DIR"]
 
 
 def test_a_socket_in_a_directory_with_odd_letters_is_quoted() -> None:

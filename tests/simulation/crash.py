@@ -17,8 +17,8 @@ class Crash:
         self.leaves_after: str | None = None
         """Once this function has committed, the process receives SIGTERM."""
         self.pauses: dict[str, tuple[int, float]] = {}
-        """Before this function begins its n-th transaction, the process stands still for so many seconds: what it has
-        read is old when it goes on."""
+        """Before this function begins its n-th transaction, the process stands still for this many seconds: what it has
+        read is old when it continues."""
         self.downtime = 1.0
         """After a death the next process starts so soon. Seconds."""
         self.points: list[str] = []
@@ -26,7 +26,7 @@ class Crash:
         """`driver.method` of every call of a driver."""
 
     def awaited_in_vain(self) -> list[str]:
-        """Return the commits that the story names and that never came: it has not told what it was to tell."""
+        """Return the commits that the story names and that never came: it did not cover what it was to cover."""
         names = [*self.pauses, *([self.leaves_after] if self.leaves_after else [])]
         return [f"the story waits for the commit of {name}, which never comes" for name in names]
 

@@ -23,7 +23,7 @@ async def _leaves(stage: Stage) -> None:
     await stage.passes(2 * MINUTE)
     for work in (_archive, _delete):
         done = None
-        while done is None:  # its worker died of it: the next one goes on
+        while done is None:  # its worker died of it: the next one continues
             done = await stage.by_itself("retention", work)
             await stage.passes(20)
             report = await stage.by_itself("audit", audit_everything)

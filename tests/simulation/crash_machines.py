@@ -20,7 +20,7 @@ async def _is_at_fault(stage: Stage) -> None:
     works: tuple[Callable[[Services], int], ...] = (_note, alarm_off_clocks)
     for work in works:
         done = None
-        while done is None:  # its worker died of it: the next one goes on
+        while done is None:  # its worker died of it: the next one continues
             stage.universe.database.transact(_report)
             done = await stage.by_itself("machine", work)
             await stage.passes(20)

@@ -89,7 +89,7 @@ class Stage:
                 await worker.do("check", ask)
 
     async def by_itself(self, name: str, work: Callable[[Services], T]) -> T | None:
-        """Run a worker's step for a task or platform that is not played here; return None where it dies of it."""
+        """Run a worker's step for a task or platform that is not played here; return None if it dies of it."""
         for worker in self.universe.alive[:1]:
             with suppress(Killed):
                 return await worker.do(name, partial(work, worker.services))

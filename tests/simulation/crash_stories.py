@@ -197,7 +197,7 @@ async def _ends_while_no_worker_runs(stage: Stage) -> None:
 
 
 def _goes_on_too_late(settles: str, *, after: int = 1) -> Plot:
-    """Let a worker stand still, with an answer, beyond its lease, while others do its work; then let it go on."""
+    """Let a worker stand still, with an answer, beyond its lease, while others do its work; then let it continue."""
 
     async def plot(stage: Stage) -> None:
         if after > 1:
@@ -208,7 +208,7 @@ def _goes_on_too_late(settles: str, *, after: int = 1) -> Plot:
         await stage.passes(8 * MINUTE)
         await stage.job("session.close", session_id=first)
         await stage.passes(2 * MINUTE)
-        second = await stage.create(on_quota="queue")  # where there is one key, it is this one's next
+        second = await stage.create(on_quota="queue")  # if there is one key, it is this one's next
         await stage.passes(8 * MINUTE)
         await stage.job("session.close", session_id=second)
         await stage.passes(2 * MINUTE)

@@ -46,7 +46,7 @@ class Customers:
         self._models = sorted(served)
 
     async def live(self, every: float) -> None:
-        """Send a job every so many seconds on average, for ever, without waiting for the outcome of another."""
+        """Send a job every this many seconds on average, for ever, without waiting for the outcome of another."""
         while True:
             await asyncio.sleep(self._rng.expovariate(1 / every))
             if self.active:
@@ -114,7 +114,7 @@ class Customers:
             await self._report_use(session_id, used)
 
     async def _shortly_before_it_is_idle(self, session_id: str) -> datetime | None:
-        """Wait until then; return None where it ends before."""
+        """Wait until then; return None if it ends before."""
         world, early = self._universe, timedelta(seconds=self._rng.uniform(0.5, 20))
         while self.active and (idle_end := world.idle_end(session_id)) is not None:
             left = (idle_end - early - world.store_now()).total_seconds()

@@ -28,7 +28,7 @@ from tests.simulation.provider_faults import ProviderFaults
 from tests.simulation.universe import Universe, copy_of
 
 HOUR = 3600.0
-#: Faults come for so long; two such spans, each followed by a quiet one, are a day.
+#: Faults come for this long; two such spans, each followed by a quiet one, are a day.
 FAULTY = 11 * HOUR
 WORKERS = 3
 #: Workers that die, pause or rest record no time for as long as this. A worker that starts then beside a clock that is

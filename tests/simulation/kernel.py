@@ -23,7 +23,7 @@ class Killed(BaseException):
 
 
 class Stuck(Exception):
-    """Every task waits for something that never comes, or goes on for ever without time passing."""
+    """Every task waits for something that never comes, or continues for ever without time passing."""
 
 
 #: More turns of the loop than anything real takes within one instant: seven days took 15 at most.
@@ -66,7 +66,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 async def in_greenlet(work: Callable[[], T]) -> T:
-    """Run blocking code; where it calls `wait_for`, others go on. A cancelled one dies as a process does."""
+    """Run blocking code; where it calls `wait_for`, others continue. A cancelled one dies as a process does."""
     runner = greenlet(work)
     awaited = runner.switch()
     while not runner.dead:
@@ -82,7 +82,7 @@ async def in_greenlet(work: Callable[[], T]) -> T:
 
 
 def wait_for(awaitable: Awaitable[T]) -> T:
-    """Let the others go on, inside a greenlet, until it is done."""
+    """Let the others continue, inside a greenlet, until it is done."""
     parent = getcurrent().parent
     assert parent is not None
     return cast(T, parent.switch(awaitable))

@@ -100,7 +100,7 @@ def cost(session: Session, ran_for: timedelta) -> Decimal:
 
 
 def cost_of_blocks(session: Session, blocks: int) -> Decimal:
-    """Return what so many blocks cost together."""
+    """Return what this many blocks cost together."""
     exact = Fraction(session.price_per_node_hour) * session.nodes * blocks * session.block_seconds / 3600
     return Decimal(round(exact * 1_000_000)).scaleb(-6)
 

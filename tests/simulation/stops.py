@@ -23,7 +23,7 @@ PING_BEGINS = timedelta(seconds=2)
 COOLDOWN = timedelta(seconds=LONGEST_COOLDOWN)
 #: Where no wake-up comes, a worker looks by itself for what is due; it finds each try so much later at most.
 LOOK = timedelta(seconds=LOOK_EVERY * (1 + LOOK_JITTER))
-#: A session that waits for a key is tried again after so long.
+#: A session that waits for a key is tried again after this long.
 KEY_COMES_FREE = timedelta(seconds=2)
 #: The waits between tries are spread by this share.
 JITTER = 0.1
@@ -125,6 +125,6 @@ def _failed_there(
 
 
 def _lost_claims(evidence: Evidence, placement: Placement, until: datetime) -> int:
-    """Return how many tries of this close may have ended before their call: they lengthen the waits all the same."""
+    """Return how many tries of this close may have ended before their call: they lengthen the waits anyway."""
     since, lost = placement.closing_since or until, timedelta(seconds=COMES_BACK)
     return sum(since <= begun <= until and over - begun >= lost for begun, over in evidence.troubles)

@@ -1,4 +1,4 @@
-"""What simulated processes share: one clock, one store, the platforms, and the story that is told of all of them."""
+"""What simulated processes share: one clock, one store, the platforms, and the story that covers all of them."""
 
 import asyncio
 import hashlib
@@ -122,7 +122,7 @@ class Surroundings:
         return self._digest.hexdigest()[:16]
 
     def trouble(self, seconds: float) -> None:
-        """Note trouble: from now on, and so long, a stop may be late."""
+        """Note trouble: from now on, and this long, a stop may be late."""
         self.troubles.append((self.loop.now(), self.loop.now() + timedelta(seconds=seconds)))
 
     def changed(self) -> None:

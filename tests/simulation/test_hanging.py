@@ -29,7 +29,7 @@ IN_FLIGHT = 6
 #: Seconds between two reads of the rows: no two pings of a session are as close.
 LOOK = 10
 MINUTES = 3
-#: Hanging sessions are not closed, so that they go on hanging.
+#: Hanging sessions are not closed, so that they keep hanging.
 POLICY = Policy(ping_interval_seconds=INTERVAL, ping_timeout_seconds=30, dead_after_failures=10_000)
 PLANS = {"contract": Plan(name="contract", max_duration_seconds=86_400)}
 ALPHA = Upstream(name="alpha", driver="openai", upstream={"models": ["well-1", "hung-1"]})

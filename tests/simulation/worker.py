@@ -101,7 +101,7 @@ class Worker:
         return task.result()
 
     def kill(self) -> None:
-        """Kill the process as kill -9 does: no task of it goes on."""
+        """Kill the process as kill -9 does: no task of it continues."""
         if self.alive:
             self.alive = False
             self.around.died.set()

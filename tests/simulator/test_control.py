@@ -79,7 +79,7 @@ def test_the_log_is_read_from_where_one_left_off(control: httpx.Client, gateway:
     assert control.get("/log", params={"operation": "close"}).json() == [second]
     control.delete("/log")
     gateway.close()
-    assert [call["seq"] for call in control.get("/log").json()] == [3], "numbers go on"
+    assert [call["seq"] for call in control.get("/log").json()] == [3], "numbers continue"
 
 
 def test_a_reset_empties_the_world(control: httpx.Client, gateway: Gateway) -> None:

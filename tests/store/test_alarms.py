@@ -31,7 +31,7 @@ def test_it_is_raised_once(tx: Transaction) -> None:
     assert not _refused(tx, MINUTE / 2)
     (standing,) = tx.alarms.listed()
     assert (standing.since, standing.seen_at, standing.refusals) == (NOW, NOW + MINUTE / 2, 1)
-    assert standing.retry_at == NOW + MINUTE, "who waits goes on waiting"
+    assert standing.retry_at == NOW + MINUTE, "who waits keeps waiting"
 
 
 def test_a_key_refuses_a_model_until_it_may_be_tried_again(tx: Transaction) -> None:

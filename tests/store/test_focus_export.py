@@ -30,7 +30,7 @@ KINDS = ("charge", "charge", "reversal", "write_off", "credit")
 
 
 def entry(n: int, kind: str, micros: int, of: int, days: float) -> Entry:
-    """Return entry `n`, of session `of`, posted so many days after T0."""
+    """Return entry `n`, of session `of`, posted this many days after T0."""
     account = "acme" if of % 2 else "b"
     return Entry(
         key=f"{kind}:{n}",

@@ -106,7 +106,7 @@ def test_events_wait_in_order_until_they_are_delivered(database: Database) -> No
 
 
 def test_an_event_bears_the_instant_of_the_decision_that_it_tells_of(database_url: str) -> None:
-    """The clock goes on between the decision and the commit, and the event must not."""
+    """The clock continues between the decision and the commit, and the event must not."""
     readings = iter(T0 + n * SECOND for n in range(9))
     database = Database(database_url, clock=lambda: next(readings))
 

@@ -1,4 +1,5 @@
-"""Migrations only add: workers of the previous release go on, on the migrated database, with statements of their own.
+"""Migrations only add: workers of the previous release continue, on the migrated database, with statements of their
+own.
 
 `frozen/0001.json`: rows of every table as the first release wrote them."""
 
@@ -198,7 +199,7 @@ def test_no_table_stays_locked_while_a_later_migration_waits_for_another(postgre
     with postgres.fresh_database(migrated=False) as url:
         database = Database(url)
         migrate.upgrade(database, "0036")
-        with database.engine.begin() as worker:  # it has posted a charge, and goes on to the session
+        with database.engine.begin() as worker:  # it has posted a charge, and continues to the session
             worker.execute(text("SET LOCAL lock_timeout = '1s'"))
             worker.execute(text("LOCK TABLE ledger IN ROW EXCLUSIVE MODE"))
             said = _upgrading_beside(url)

@@ -14,7 +14,7 @@ ALLOWED = {
     "providers/drivers/fpt/attach.py": "where a driver is asked by hand, without the store's time",
     "settings/secrets.py": "to compare with the times of files, which this machine writes",
     "scheduler.py": "given to the steady scheduler",
-    "tasks/steady.py": "to notice that it jumped, and go on at the measured pace",
+    "tasks/steady.py": "to notice that it jumped, and continue at the measured pace",
     "tasks/liveness.py": "to publish how far the clock of this machine is off",
     "tasks/visibility.py": "to turn the wall clock, by which kombu measures, into that of the broker",
     "tasks/intake.py": "what a message says of its own expiry",

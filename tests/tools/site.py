@@ -65,7 +65,7 @@ def llms_txt() -> str:
 
 
 def dead_links(site: Path) -> Iterator[str]:
-    """Yield each link within the site, of pages and of llms.txt, that leads to no file. The generator itself looks at
+    """Yield each link within the site, of pages and of llms.txt, that leads to no file. The generator itself checks
     links between pages only."""
     for page in sorted(site.rglob("*.html")):
         links = LinkParser()

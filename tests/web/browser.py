@@ -110,7 +110,7 @@ class Browser:
         self.find("main")
 
     def _pressed(self, words: str) -> bool:
-        """Press what says this; return False where it is not there, or was loaded again meanwhile."""
+        """Press what says this; return False if it is not there, or was loaded again meanwhile."""
         try:
             for one in self.all("main a, main button"):
                 if one.text.strip() == words:

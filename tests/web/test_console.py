@@ -193,7 +193,7 @@ def test_many_are_closed_with_their_number_typed(shown: Shown) -> None:
     browser.go("/sessions")
     browser.follow("Close many")
     browser.fill("model_id", "acme/support")
-    browser.follow("Show what it would close")
+    browser.follow("Show what would be closed")
     assert "3 sessions would be closed" in browser.text
     assert "3.60 USD" in browser.text
     browser.fill("typed", "3")
@@ -255,10 +255,10 @@ def test_an_account_is_credited_and_its_limits_are_changed(shown: Shown) -> None
     browser.follow("Change the limits")
     assert live.get("/accounts/globex")["own_quota"] == {"max_concurrent": "unlimited"}
     browser.find("#month-amount").send_keys("250")
-    browser.follow("Put the budget of the month")
+    browser.follow("Set the budget of the month")
     assert "of 250.00 USD" in browser.text
     browser.find("#month-amount").clear()
-    browser.follow("Take away the budget of the month")
+    browser.follow("Remove the budget of the month")
     assert live.get("/accounts/globex/budgets")["budgets"] == []
     browser.follow("Whole ledger")
     assert "granted" in browser.text
@@ -271,7 +271,7 @@ def test_a_provider_is_checked_and_its_brake_is_released(shown: Shown) -> None:
     browser.follow("shaky")
     assert "Brake since" in browser.text
     browser.follow("Release brakes")
-    assert "running sessions are there" in browser.text
+    assert "running sessions are affected" in browser.text
     browser.follow("Release them")
     assert "The brakes are released" in browser.text
     browser.go("/providers/steady")

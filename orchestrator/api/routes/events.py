@@ -32,7 +32,7 @@ CATCHES_UP_WITHIN = 5.0
 _EXAMPLE = 'id: 4711\nevent: orchestrator.session.running\ndata: {"specversion":"1.0", …}\n\n'
 _ALSO = {STREAM: {"schema": {"type": "string"}, "example": _EXAMPLE}}
 Place = Annotated[
-    str | None, Query(max_length=2500, description="Behind this position: the `next` of an earlier page.")
+    str | None, Query(max_length=2500, description="After this position: the `next` of an earlier page.")
 ]
 
 
@@ -59,7 +59,7 @@ async def list_events(
         str | None,
         Query(
             max_length=100,
-            description="Only of this type, or of types that begin so: `orchestrator.session`.",
+            description="Only of this type, or of types that begin with it, such as `orchestrator.session`.",
         ),
     ] = None,
     subject: Annotated[str | None, Query(max_length=64, description="Only of this subject.")] = None,
@@ -90,7 +90,7 @@ async def list_events(
 def _page(
     tx: Transaction, wanted: Callable[[FeedEvent], bool], position: Position, limit: int
 ) -> Mapping[str, Any]:
-    """Return the next events, and the position behind what was looked at."""
+    """Return the next events, and the position behind what was read."""
     items: list[Any] = []
     for event in events_behind(tx, position, BATCH):
         if len(items) == limit:
@@ -184,6 +184,6 @@ def _still_kept(tx: Transaction, position: Position) -> None:
     first = tx.outbox.first_place()
     if first is not None and position.after + 1 < first and position.after > 0:
         message = (
-            f"events behind {position} are no longer kept: begin without a position, and read the state again"
+            f"events after {position} are no longer kept: begin without a position, and read the state again"
         )
         raise Problem(ApiCode.EVENTS_GONE, message, details={"first": str(first - 1)})

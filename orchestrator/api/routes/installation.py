@@ -118,11 +118,11 @@ async def get_job(request: Request, task_id: TaskId) -> JSONResponse:
 async def compare(
     request: Request,
     provider: Provider = None,
-    dry_run: Annotated[bool, Query(description="Write nothing; say what would be done.")] = True,  # noqa: FBT002
+    dry_run: Annotated[bool, Query(description="Write nothing; show what would be done.")] = True,  # noqa: FBT002
     max_share: Annotated[
         float | None,
         Query(
-            ge=0, le=1, allow_inf_nan=False, description="Touch up to this share of a provider's sessions."
+            ge=0, le=1, allow_inf_nan=False, description="Change up to this share of a provider's sessions."
         ),
     ] = None,
 ) -> JSONResponse:

@@ -49,7 +49,9 @@ async def get_ledger(
     request: Request,
     account_id: AccountId,
     limit: Limit = 50,
-    after: Annotated[int | None, Query(ge=1, lt=2**62, description="The `next` of the page before.")] = None,
+    after: Annotated[
+        int | None, Query(ge=1, lt=2**62, description="The `next` of the previous page.")
+    ] = None,
     since: Since = None,
 ) -> Response:
     """List every movement of the account's money with the balance after it, newest first. With `Accept: text/csv`, all

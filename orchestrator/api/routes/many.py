@@ -55,7 +55,7 @@ _PLANNED = {
 async def close_many(request: Request) -> JSONResponse:
     """Close many sessions. A dry run, which is the default, answers with their number, a sample, what they cost, and a
     `plan`. Send the same request with `dry_run` false and that `plan` to close them: 409 `plan_changed` where others
-    fit by now. Each close is a job of its own, so that a repeated request goes on where the first one ended; once all
+    fit by now. Each close is a job of its own, so that a repeated request continues where the first one ended; once all
     are closed, it gets the first answer."""
     caller, process, key = caller_of(request), process_of(request), key_of(request)
     wanted = _bound(caller, model_of(CloseMany, await body_of(request)))
@@ -85,7 +85,7 @@ class _Begun:
 
 
 def _begin(tx: Transaction, task_id: str, caller: Caller, wanted: CloseMany, plan: ClosePlan) -> _Begun:
-    """Check the plan, and record the request with its sessions; a repeated one goes on with these. Raises Problem for
+    """Check the plan, and record the request with its sessions; a repeated one continues with these. Raises Problem for
     a key of another request."""
     now = tx.now()
     fingerprint = hashlib.sha256(wanted.model_dump_json().encode()).hexdigest()

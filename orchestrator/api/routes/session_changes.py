@@ -150,7 +150,7 @@ async def record_interactions(request: Request) -> JSONResponse:
 
 
 def _sessions_of(body: Mapping[str, Any]) -> Collection[str]:
-    """Return the sessions that a batch names; none where it is invalid, as the job refuses it."""
+    """Return the sessions that a batch names; none if it is invalid, as the job refuses it."""
     try:
         batch = parse("orchestrator.session.record_interactions", body)
     except Refusal:
@@ -170,7 +170,7 @@ async def _on_session(
 
 
 def _within_the_account(caller: Caller, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the body for the caller's own account. Raises Problem where it reaches beyond."""
+    """Return the body for the caller's own account. Raises Problem if it reaches beyond."""
     account_id = body.get("account_id", caller.account_id)
     if isinstance(account_id, str):
         caller.needs_account(account_id)

@@ -112,7 +112,7 @@ async def list_events_of_session(
     request: Request,
     session_id: SessionId,
     limit: Limit = 50,
-    after: Annotated[int, Query(ge=0, lt=2**62, description="The `next` of the page before.")] = 0,
+    after: Annotated[int, Query(ge=0, lt=2**62, description="The `next` of the previous page.")] = 0,
 ) -> JSONResponse:
     """List the session's events in their order, as far as they are kept."""
     await needs_sessions(request, session_id)
@@ -128,7 +128,7 @@ async def list_events_of_session(
 
 
 def bound_to(wanted: SessionFilter, account_id: str | None) -> SessionFilter:
-    """Return the filter within the caller's account. Raises Problem where it names another."""
+    """Return the filter within the caller's account. Raises Problem if it names another."""
     if account_id is None:
         return wanted
     if wanted.account_id not in (None, account_id):
@@ -174,7 +174,7 @@ def _is_there(session: Mapping[str, Any], state: State) -> bool:
 
 
 def _found(tx: Transaction, session_id: str) -> Session:
-    """Return the session. Raises Refusal where it is unknown or archived."""
+    """Return the session. Raises Refusal if it is unknown or archived."""
     session = tx.sessions.get(session_id)
     left = tx.archive.get(session_id) if session is None else None
     if left is not None:
@@ -185,7 +185,7 @@ def _found(tx: Transaction, session_id: str) -> Session:
 
 
 def _secret(request: Request, reference: str | None) -> str | None:
-    """Return the secret behind the reference. Raises Problem where this machine lacks it."""
+    """Return the secret behind the reference. Raises Problem if this machine lacks it."""
     if reference is None:
         return None
     secrets = process_of(request).services.secrets

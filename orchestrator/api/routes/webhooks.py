@@ -69,7 +69,7 @@ async def get_webhook(request: Request, name: Name) -> JSONResponse:
 )
 async def put_webhook(request: Request, name: Name) -> JSONResponse:
     """Add a webhook, or change it. A new one receives what happens from now on; what is left out is the default again.
-    One that stands in the configuration file is changed there: 409."""
+    One that is in the configuration file is changed there: 409."""
     body = await body_of(request)
     wanted, services = model_of(PutWebhook, body), process_of(request).services
     given = WebhookConfiguration(
@@ -106,7 +106,7 @@ async def put_webhook(request: Request, name: Name) -> JSONResponse:
     **describes(Scope.ADMIN, resources.WebhookDeletedResource, errors=(404,), all_accounts=True, job=True),
 )
 async def delete_webhook(request: Request, name: Name) -> JSONResponse:
-    """Delete a webhook, with what waits for it. One that stands in the configuration file is removed there: 409."""
+    """Delete a webhook, with what waits for it. One that is in the configuration file is removed there: 409."""
     await no_body(request)
     database = process_of(request).services.database
 
@@ -178,7 +178,7 @@ async def replay_webhook(request: Request, name: Name) -> JSONResponse:
         try:
             sent = flow.replay(process.services.database, name, wanted.events)
         except LookupError as error:
-            message = f"no event with this id is kept: {error.args[0]}"
+            message = f"no event with this id exists, or it is no longer kept: {error.args[0]}"
             raise Problem(ApiCode.NOT_FOUND, message, details={"event_id": error.args[0]}) from None
         except flow.NotReceived as error:
             raise Problem(ErrorCode.CONFLICT, str(error), details={"event_id": error.event_id}) from None
@@ -211,5 +211,5 @@ def _unknown(name: str) -> Problem:
 
 
 def _in_the_file(name: str) -> Refusal:
-    message = f"{name} stands in the configuration file under [webhooks.{name}]: change it there"
+    message = f"{name} is defined in the configuration file under [webhooks.{name}]: change it there"
     return Refusal(ErrorCode.CONFLICT, message, webhook=name)

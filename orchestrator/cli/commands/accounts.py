@@ -24,7 +24,7 @@ AccountId: TypeAlias = Annotated[
 NewId: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The account's whole id.")]
 #: A whole number, "unlimited" or "plan". The job's request says what is wrong with anything else.
 Most: TypeAlias = Annotated[
-    str | None, typer.Option(help='Its own limit, or "unlimited"; "plan": its plan\'s again.')
+    str | None, typer.Option(help='A limit, "unlimited", or "plan" for the limit of its plan.')
 ]
 
 
@@ -32,7 +32,7 @@ Most: TypeAlias = Annotated[
 def list_accounts(
     limit: Limit = 100,
     everything: All = False,
-    after: Annotated[str, typer.Option(metavar="ID", help="Behind this id: the next page.")] = "",
+    after: Annotated[str, typer.Option(metavar="ID", help="After this id: the next page.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """List accounts by their ids."""
@@ -78,7 +78,7 @@ def put(
     max_nodes_total: Most = None,
     overdraft_limit: Annotated[
         str | None,
-        typer.Option(help='How far its balance may go below zero; "plan": as far as its plan\'s again.'),
+        typer.Option(help='How far its balance may go below zero; "plan" for the limit of its plan.'),
     ] = None,
 ) -> Json:
     """Create an account, or change it: limits of its own that are left out stay as they are."""
@@ -99,7 +99,9 @@ def credit(
     account_id: AccountId,
     amount: Annotated[str, typer.Option(help="A decimal, such as 25.00.")],
     currency: Currency,
-    key: Annotated[str | None, typer.Option(help="Credits once, however often it is repeated.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Credit only once, even if the command is repeated.")
+    ] = None,
 ) -> Json:
     """Give an account money."""
     key = key or _fresh_key("credits")
@@ -112,9 +114,9 @@ def debit(
     account_id: AccountId,
     amount: Annotated[str, typer.Option(help="A decimal, such as 25.00.")],
     currency: Currency,
-    reason: Annotated[str, typer.Option(help="Why, in one line: it stays in the ledger.")],
-    author: Annotated[str, typer.Option(help="Who answers for it: it stays in the ledger.")],
-    key: Annotated[str | None, typer.Option(help="Debits once, however often it is repeated.")] = None,
+    reason: Annotated[str, typer.Option(help="The reason, in one line; kept in the ledger.")],
+    author: Annotated[str, typer.Option(help="Who is responsible; kept in the ledger.")],
+    key: Annotated[str | None, typer.Option(help="Debit only once, even if the command is repeated.")] = None,
 ) -> Json:
     """Take money back from an account, such as a mistyped credit; never what its sessions have cost."""
     key = key or _fresh_key("debits")
@@ -128,7 +130,7 @@ def debit(
 def budget(
     account_id: AccountId,
     period: Annotated[BudgetPeriod, typer.Option(help="Calendar days or months in UTC.")],
-    amount: Annotated[str, typer.Option(help='A decimal, such as 250.00; "none" takes the budget away.')],
+    amount: Annotated[str, typer.Option(help='A decimal, such as 250.00; "none" removes the budget.')],
     currency: Annotated[
         str | None, typer.Option(help="The account's currency, such as USD: beside an amount.")
     ] = None,
@@ -136,7 +138,7 @@ def budget(
         str | None, typer.Option(help="Admit no session beyond this cost per hour, of all that start or run.")
     ] = None,
     hard_stop: Annotated[
-        bool, typer.Option("--hard-stop", help="Stop running sessions, too, once it is used up.")
+        bool, typer.Option("--hard-stop", help="Also stop running sessions once it is used up.")
     ] = False,
 ) -> Json:
     """Put what an account may spend in each day or month: new sessions are refused once it is used up."""

@@ -25,7 +25,7 @@ _FOUND = (Column("check", whole=True), Column("of"), Column("", prose=ALL_LINES)
 
 
 def audit(
-    full: Annotated[bool, typer.Option("--full", help="Look at every row, however long it takes.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Check every row, even if that takes long.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check the invariants of the store: what has changed, what is late, the next rows in turn. Changes nothing."""
@@ -73,8 +73,10 @@ def _as_json(report: "AuditReport", found: Counter[Invariant], *, full: bool) ->
 
 def _tables(report: "AuditReport", found: Counter[Invariant]) -> Sequence[Any]:
     rows = [(check.value, _count(found[check]), MEANING[check]) for check in Invariant]
-    looked = f"looked at {numbered(report.sessions, 'session')} and {numbered(report.accounts, 'account')}"
-    left = "; more has changed than one look reads: run it again, or with --full" if report.behind else ""
+    looked = f"checked {numbered(report.sessions, 'session')} and {numbered(report.accounts, 'account')}"
+    left = (
+        "; more rows have changed than one run reads: run it again, or with --full" if report.behind else ""
+    )
     parts: list[Any] = [table(_CHECKS, rows), looked + left]
     if report.found:
         parts.append(table(_FOUND, _rows(report.found[:_SHOWN])))

@@ -39,7 +39,7 @@ def accept(as_json: AsJson = False) -> None:
         known = accept_clock(services.database)
         if known is None:
             raise Complaint("there is nothing to accept: the store's clock agrees with the measured time")
-        with progress("bringing rows back that lie in the future"):
+        with progress("correcting rows with times in the future"):
             correct_rows(services, known, known.at)
     _print(known, known.at, as_json=as_json)
 
@@ -84,5 +84,5 @@ def _rows(known: "KnownTime | None", now: "datetime") -> list[tuple[str, str]]:
     if known.corrected_at is not None:
         rows += [("last jump ended", f"{known.corrected_at:%Y-%m-%d %H:%M:%SZ}")]
     if known.correct_at is not None:
-        rows += [("rows", "a worker still brings those back that lie in the future")]
+        rows += [("rows", "a worker is still correcting those with times in the future")]
     return [*rows, ("times accepted", str(known.accepted))]

@@ -41,7 +41,7 @@ _ADDED: Mapping[str, tuple[Any, Any]] = {
     ),
     "dry_run": (
         Annotated[
-            bool, typer.Option("--dry-run", help="With --where: say what it would close, and its plan.")
+            bool, typer.Option("--dry-run", help="With --where: show what would be closed, and print a plan.")
         ],
         False,
     ),
@@ -176,8 +176,8 @@ def _execute(request: "CloseMany", text: str, *, timeout: float, as_json: bool) 
     if as_json:
         print_json(result)
     else:
-        decided = f"{result['closed']} of {result['count']} closes are decided"
-        show(decided if ids else "nothing is left to close: what the plan has ends already")
+        decided = f"{result['closed']} of {result['count']} sessions are being closed"
+        show(decided if ids else "nothing left to close: every session of the plan is ending already")
         for one in refused:
             say(f"session {one['session_id']}: error {one['code']}: {one['message']}")
     if refused:
@@ -214,8 +214,8 @@ def _sent(client: "JobClient", request: "CloseMany", plan: str, session_id: str)
 def _refusal(outcome: Mapping[str, Any] | None, session_id: str, timeout: float) -> Json | None:
     if outcome is None:
         raise Complaint(
-            f"no outcome for session {session_id} after {timeout:g} s. Is a worker up? The same command closes what is"
-            " left, and does nothing twice",
+            f"no outcome for session {session_id} after {timeout:g} s. Is a worker up? Run the same command "
+            "again: it closes only what is left",
             TIMED_OUT,
             session_id=session_id,
         )

@@ -44,7 +44,7 @@ def diff(
 
     document = read_toml(file)
     current, other = configured(), _read(file)
-    with progress("looking at sessions and events …"):
+    with progress("reading sessions and events …"):
         with reading() as tx:
             if account is not None:
                 found_account(tx, account)
@@ -62,7 +62,8 @@ def diff(
         report = {**trial(facts, current, other, prices), "left_out_providers": left_out}
     if left_out and not as_json:
         say(
-            f"{file} leaves out {', '.join(left_out)}, where sessions or placements live: no worker would ping or close"
+            f"{file} leaves out {', '.join(left_out)}, which still has live sessions or placements: no worker "
+            "would ping or close"
             " them. Keep it (all its keys may be `retired = true`) until they are closed"
         )
     print_report(differences(flat(current), flat(other)) + of_models, report, limit, as_json=as_json)

@@ -93,7 +93,7 @@ def export(
     if format_ is ExportFormat.FOCUS_PARQUET:
         _require_parquet()
     if out.exists() and not out.is_file():
-        raise Complaint(f"{out} is not a file: name one that may be written", WRONG)
+        raise Complaint(f"{out} is not a file: name a file that can be written", WRONG)
     with opened() as database:
         with database.reading() as tx:
             today = tx.now().date()
@@ -132,7 +132,7 @@ def _no_day(first: date, last: date, *, is_given: bool) -> str:
 
 
 def _end_by_default(first: date, today: date) -> date:
-    """Return the first day that is left out: whole months where there is one, else today is the last."""
+    """Return the first day that is left out: whole months if there is one, else today is the last."""
     this_month = today.replace(day=1)
     return this_month if first < this_month else today + timedelta(days=1)
 

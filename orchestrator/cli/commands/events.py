@@ -49,12 +49,12 @@ class _Selection:
 
 def events(
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C; JSON: one a line.")
+        bool, typer.Option("--follow", "-f", help="Show new events until Ctrl-C; with --json, one per line.")
     ] = False,
     subject: Annotated[
         str | None, typer.Option(help="Only of this session, account or provider.", **known(SUBJECT))
     ] = None,
-    after: Annotated[str | None, typer.Option(metavar="ID", help="Behind the event with this id.")] = None,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="After the event with this id.")] = None,
     since: Since = None,
     limit: Annotated[
         int | None,
@@ -94,7 +94,7 @@ def _wanted(tx: "Transaction", subject: str | None, after: str | None, since: da
 def _place_of(tx: "Transaction", event_id: str) -> int:
     place = tx.outbox.place_of(event_id)
     if place is None:
-        message = f"event {event_id} is not kept any more, or never was: begin with --since"
+        message = f"event {event_id} is unknown or no longer kept: begin with --since"
         raise Complaint(message, _NOT_FOUND)
     return place
 

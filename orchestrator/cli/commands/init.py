@@ -50,7 +50,7 @@ Next, on a server with PostgreSQL and Valkey or Redis:
   cp {directory}/systemd/*.service /etc/systemd/system/
 
 The units run as the user orchestrator, with the settings of /etc/orchestrator/env.
-docs/install/systemd.md has the whole way: the user, the schema, the first session.
+docs/install/systemd.md describes every step: the user, the schema, the first session.
 """
 
 
@@ -65,7 +65,7 @@ class SampleFile:
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(help="Where to write; made if it is missing.")] = Path(),
+    directory: Annotated[Path, typer.Argument(help="Where to write; created if it is missing.")] = Path(),
     force: Annotated[
         bool, typer.Option("--force", help="Replace files that exist; each is kept as NAME.old.")
     ] = False,

@@ -90,8 +90,8 @@ def resend(ids: Ids = None, every: All = False, as_json: AsJson = False) -> None
     lost = [message.id for message in chosen if message not in sent]
     if lost:
         raise Complaint(
-            f"the broker has no copy of {', '.join(lost)}: ask who sent them to send them again, then "
-            "drop them (`orchestrator messages drop`)"
+            f"the broker has no copy of {', '.join(lost)}: ask the sender to send them again, then drop them "
+            "(`orchestrator messages drop`)"
         )
 
 
@@ -110,7 +110,7 @@ def _chosen(
     missing = sorted(set(ids or []) - {message.id for message in found})
     if missing:
         raise Complaint(
-            f"none was {done}, as no message {', '.join(missing)} is parked: `orchestrator messages list` shows all",
+            f"none was {done}: no message {', '.join(missing)} is parked; `orchestrator messages list` shows all",
             NOT_FOUND,
             "unknown_message",
             missing=missing,
@@ -142,7 +142,7 @@ def _copies() -> Iterator["ParkedCopies | None"]:
         yield copies_behind(load_settings())
     except RedisError as error:
         what = refused_writes(error) or f"does not answer ({type(error).__name__})"
-        raise Complaint(f"the broker {what}: nothing was removed that needs it") from None
+        raise Complaint(f"the broker {what}: messages with a copy there stay parked") from None
 
 
 def _print_result(what: str, messages: Sequence["ParkedMessage"], *, as_json: bool) -> None:

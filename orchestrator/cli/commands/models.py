@@ -52,10 +52,12 @@ def put(  # the fields of [[models]], one option each
     provider: Annotated[
         list[str] | None, typer.Option(help="Repeat it in order of preference.", **known(PROVIDER))
     ] = None,
-    provider_model_id: Annotated[str | None, typer.Option(help="What every provider calls it.")] = None,
-    id_at: Annotated[list[str] | None, typer.Option(metavar="PROVIDER=ID", help="What one calls it.")] = None,
+    provider_model_id: Annotated[str | None, typer.Option(help="Its id at every provider.")] = None,
+    id_at: Annotated[
+        list[str] | None, typer.Option(metavar="PROVIDER=ID", help="Its id at one provider.")
+    ] = None,
     kind: Annotated[str | None, typer.Option("--type", help="LLM, VLM or ASR.")] = None,
-    size: Annotated[str | None, typer.Option(help="Of its parameters, such as 8B.")] = None,
+    size: Annotated[str | None, typer.Option(help="The number of its parameters, such as 8B.")] = None,
     learning_stage: Annotated[str | None, typer.Option(help="Such as Instruction-tuned.")] = None,
     source: Annotated[str | None, typer.Option(help="catalog or private.")] = None,
     owner: Annotated[
@@ -64,7 +66,7 @@ def put(  # the fields of [[models]], one option each
     files_uploaded: Annotated[bool | None, typer.Option("--files-uploaded", show_default=False)] = None,
     tag: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
     price: Annotated[str | None, typer.Option("--price-per-node-hour", help="Such as 1.20.")] = None,
-    currency: Annotated[str | None, typer.Option(help="Of the price, such as USD.")] = None,
+    currency: Annotated[str | None, typer.Option(help="The price's currency, such as USD.")] = None,
     max_duration: Annotated[int | None, typer.Option(parser=seconds_of, metavar="TIME")] = None,
     max_interactions: Annotated[int | None, typer.Option()] = None,
 ) -> Json:
@@ -78,7 +80,7 @@ def put(  # the fields of [[models]], one option each
     if file is not None:
         return _from_file(file, fields)
     if not provider:
-        raise Misused("--provider is missing: name who serves it, several in order of preference")
+        raise Misused("--provider is missing: name the providers that serve it, in order of preference")
     return fields
 
 
@@ -89,7 +91,10 @@ def _from_file(file: Path, fields: Json) -> Json:
     document = read_toml(file)
     models = document.get("models", [document])
     if not isinstance(models, list) or len(models) != 1 or not isinstance(models[0], dict):
-        raise typer.BadParameter("one model a file; `orchestrator apply` takes many", param_hint="--file")
+        raise typer.BadParameter(
+            "the file holds several models, and put takes one; `orchestrator apply` takes many",
+            param_hint="--file",
+        )
     model: Json = models[0]
     return model
 

@@ -63,7 +63,7 @@ def try_policy(
     }
     prices = {model: _amount(model, text) for model, text in _given("--price", price).items()}
     if not values and not prices:
-        raise Misused("nothing is to be tried: give --set, --plan or --price")
+        raise Misused("nothing to try: give --set, --plan or --price")
     current = configured()
     other = with_changes(current, values)
     found, report = _tried(current, other, prices, account)
@@ -77,7 +77,7 @@ def _tried(
     from orchestrator.flows.reports.policy_trial import facts_of, trial
     from orchestrator.flows.reports.repriced import repriced
 
-    with progress("looking at sessions and events …"):
+    with progress("reading sessions and events …"):
         with reading() as tx:
             if account is not None:
                 found_account(tx, account)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.flows.engine.services import Services
 
 app = typer.Typer()
-Name = Annotated[str, typer.Argument(help="As the configuration calls it.", **known(PROVIDER))]
+Name = Annotated[str, typer.Argument(help="Its name in the configuration.", **known(PROVIDER))]
 
 
 @app.callback()
@@ -85,7 +85,7 @@ def release_brake(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"provider": name, "released": lifted})
     else:
-        print_line(f"{name}: {lifted} released" if lifted else f"{name}: no brake held, nothing to release")
+        print_line(f"{name}: {lifted} released" if lifted else f"{name}: no brake is active")
 
 
 @contextmanager

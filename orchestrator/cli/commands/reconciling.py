@@ -42,15 +42,18 @@ _DIFFERENCES = (
 
 def reconcile(
     provider: Annotated[
-        str | None, typer.Option(help="Only this one; by default all that can list.", **known(PROVIDER))
+        str | None,
+        typer.Option(
+            help="Only this provider; by default every one that can list its sessions.", **known(PROVIDER)
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Write nothing; say what would be done.")
+        bool, typer.Option("--dry-run", help="Write nothing; show what would be done.")
     ] = False,
     max_share: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Touch up to this share of a provider's sessions.")
+        float | None, typer.Option(min=0, max=1, help="Change up to this share of a provider's sessions.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Touch any share, after you have looked.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Change any share; do a --dry-run first.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare what lives at providers with what we know: adopt, close or end. Exit code 1 where anything

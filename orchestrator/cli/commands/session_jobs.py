@@ -84,10 +84,13 @@ def close(
         bool, typer.Option("--operator", help="Close with the reason `operator` instead of `user`.")
     ] = False,
     confirm: Annotated[
-        bool, typer.Option("--confirm", help="You have proof that it is gone upstream (with --operator).")
+        bool,
+        typer.Option(
+            "--confirm", help="Confirm that it is closed upstream: you have proof (with --operator)."
+        ),
     ] = False,
     detail: Annotated[
-        str | None, typer.Option("--detail", "--reason", help="Why, in a sentence that is kept.")
+        str | None, typer.Option("--detail", "--reason", help="The reason, in a sentence; it is kept.")
     ] = None,
     force: Annotated[
         bool,

@@ -73,17 +73,20 @@ def list_sessions(
         SortOrder | None, typer.Option(help="By default live ones first, then the newest.")
     ] = None,
     unproven: Annotated[
-        bool, typer.Option("--unproven", help="Closes without proof, orphans too; then those forced.")
+        bool,
+        typer.Option("--unproven", help="Show closes without proof, orphans included, then forced ones."),
     ] = False,
     forced: Annotated[bool, typer.Option("--forced", help="Closes that were forced, without proof.")] = False,
     archived: Annotated[
-        bool, typer.Option("--archived", help="Of one account, those that retention has archived.")
+        bool, typer.Option("--archived", help="Show the archived sessions of one account.")
     ] = False,
     limit: Limit = 100,
     everything: All = False,
     after: Annotated[
         str | None,
-        typer.Option(metavar="CURSOR", help="The next page: a list that was cut names its cursor."),
+        typer.Option(
+            metavar="CURSOR", help="Where the next page begins: a list that has more pages prints it."
+        ),
     ] = None,
     watch: Watch = False,
     as_json: AsJson = False,
@@ -123,7 +126,7 @@ def _check_together(*, watch: bool, as_json: bool, sort: SortOrder | None, after
     if watch and as_json:
         raise Misused("--watch shows a table again and again, --json prints once: give one")
     if sort is not None and after is not None:
-        raise Misused("--after goes on with the usual order: leave out --sort")
+        raise Misused("--after continues the default order: leave out --sort")
 
 
 def page_of(tx: "Transaction", wanted: "SessionFilter", limit: int, after: str | None) -> Page:
@@ -170,7 +173,7 @@ def _looked(
 
 
 def _behind(tx: "Transaction", after: str) -> "Behind":
-    """Return the row behind which the page begins. Raises Complaint where there is none."""
+    """Return the row behind which the page begins. Raises Complaint if there is none."""
     from orchestrator.store.queries.pages import Behind
 
     session_id = after.removeprefix(_LIVE_MARK)

@@ -72,7 +72,7 @@ def endpoint(
     session_id: SessionId,
     lang: Annotated[Language | None, typer.Option(help="Print only this sample code.")] = None,
     reveal: Annotated[
-        bool, typer.Option("--reveal", help="Show the secret, where this machine has it.")
+        bool, typer.Option("--reveal", help="Show the secret, if this machine has it.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

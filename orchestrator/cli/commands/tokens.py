@@ -43,8 +43,8 @@ def _lasts(text: str) -> timedelta:
 
 @app.command()
 def create(
-    scope: Annotated[list[Scope], typer.Option(help="What it allows; may be repeated.")],
-    name: Annotated[str | None, typer.Option(help="Recorded with each change that it makes.")] = None,
+    scope: Annotated[list[Scope], typer.Option(help="A scope that it allows; may be repeated.")],
+    name: Annotated[str | None, typer.Option(help="Recorded with each change made under it.")] = None,
     account: Annotated[
         str | None, typer.Option(help="The only account that it sees.", **known(ACCOUNT))
     ] = None,

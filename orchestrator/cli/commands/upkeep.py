@@ -22,7 +22,7 @@ _CHANGES = (Column("id", whole=True), Column("what"), Column(""), Column("", pro
 
 def migrate() -> None:
     """Bring the database to the newest schema, and print its revision. Safe to run again, and while workers of the
-    release before go on."""
+    release before continue."""
     from orchestrator import wiring
     from orchestrator.settings import load_settings
     from orchestrator.store import migrate as migrations

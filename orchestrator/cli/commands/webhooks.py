@@ -48,7 +48,7 @@ _INACTIVE = "is inactive: nothing is sent until it is put again without --inacti
 _ACTIVE = "receives events from now on; `orchestrator webhook test` tries it"
 
 app = typer.Typer()
-Name = Annotated[str, typer.Argument(help="As `webhook list` shows it.", **known(WEBHOOK))]
+Name = Annotated[str, typer.Argument(help="Its name, as `webhook list` shows it.", **known(WEBHOOK))]
 
 
 @app.command("list")
@@ -130,7 +130,7 @@ def put(
 
 
 def _name_useless(secret_refs: list[str]) -> None:
-    """Say which secrets are not here, or cannot sign: workers may have others all the same."""
+    """Say which secrets are not here, or cannot sign: workers may have others anyway."""
     from orchestrator.flows.operations.webhooks import unfit_secrets
     from orchestrator.settings.secrets import SecretStore
 
@@ -167,9 +167,9 @@ def send_test(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"webhook": name, "url": webhook.url, "arrived": answer is None, "answer": answer})
     elif answer is None:
-        print_line(f"{name} took the event")
+        print_line(f"{name} accepted the event")
     if answer is not None:
-        raise Complaint(f"{name} did not take the event: {answer}", REFUSED)
+        raise Complaint(f"{name} did not accept the event: {answer}", REFUSED)
 
 
 @app.command()
@@ -193,7 +193,7 @@ def replay(
         try:
             sent = replay_events(database, name, event or ())
         except LookupError as error:
-            unknown = f"no event with this id is kept: {error.args[0]}"
+            unknown = f"no event with this id exists, or it is no longer kept: {error.args[0]}"
             raise Complaint(
                 f"{unknown}; `orchestrator webhook list --dead` has those given up", NOT_FOUND
             ) from None
@@ -274,7 +274,7 @@ def _unknown(name: str) -> Complaint:
 
 def _in_the_file(name: str) -> Complaint:
     return Complaint(
-        f"{name} stands in the configuration file under [webhooks.{name}]: change it there", REFUSED
+        f"{name} is defined in the configuration file under [webhooks.{name}]: change it there", REFUSED
     )
 
 

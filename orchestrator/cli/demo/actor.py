@@ -18,7 +18,7 @@ _LOOK, _CHAT = 1.0, 10.0
 
 
 class DemoJobRefused(Exception):
-    """A job was refused, and the scene cannot go on without it."""
+    """A job was refused, and the scene cannot continue without it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +86,7 @@ class Actor:
     # expectations
 
     def expect(self, expected: str, look: Callable[[], Seen]) -> None:
-        """Record what is seen. A result that comes too late is recorded as late, and the scene goes on."""
+        """Record what is seen. A result that comes too late is recorded as late, and the scene continues."""
         try:
             seen = look()
         except Late as late:

@@ -80,9 +80,9 @@ def _summary(directory: Path, scenes: Sequence[Scene], play_seconds: float, scre
             checks += perform(scenes, world, screen)
             view = world.upstream.view()
             checks += [*ending.check_providers(view), *ending.check_books(world)]
-        screen.say("everything is stopped")
+        screen.say("all processes are stopped")
     except Exception as error:  # noqa: BLE001  (a demo that fails says so in its summary)
-        checks.append(Expectation("stage", "the play goes to its end", _sentence(error), ok=False))
+        checks.append(Expectation("stage", "the demo runs to its end", _sentence(error), ok=False))
     summary = Summary(seconds=time.monotonic() - began, checks=checks, provider_view=view)
     return summary if summary.ok else summary.with_logs(directory)
 
@@ -116,7 +116,7 @@ def _play(scene: Scene, actor: Actor) -> None:
         actor.open_account(scene.credit)
         scene.play(actor)
     except Exception as error:  # noqa: BLE001  (one scene that breaks must not hide the others)
-        actor.note("the scene goes to its end", Seen(_sentence(error), ok=False))
+        actor.note("the scene runs to its end", Seen(_sentence(error), ok=False))
 
 
 def _collect(threads: Sequence[threading.Thread], actors: Sequence[Actor], last_words: float) -> None:
@@ -124,7 +124,7 @@ def _collect(threads: Sequence[threading.Thread], actors: Sequence[Actor], last_
     for thread, actor in zip(threads, actors, strict=True):
         thread.join(max(0.0, give_up_at - time.monotonic()))
         if thread.is_alive():
-            actor.note("the scene goes to its end", Seen("it hangs", ok=False))
+            actor.note("the scene runs to its end", Seen("it hangs", ok=False))
 
 
 @contextmanager

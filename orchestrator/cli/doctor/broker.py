@@ -27,7 +27,7 @@ def writes(settings: "Settings") -> str:
 
     stream = connect(settings.broker_url, sentinel_master=settings.sentinel_master)
     if stream is None:
-        return "no Redis: the job that does nothing is the proof"
+        return "not Redis: the check of jobs covers it"
     try:
         stream.prove_writes()
     except RedisError as error:
@@ -47,7 +47,7 @@ def keys(settings: "Settings") -> str:
 
     redis = redis_behind(settings.broker_url, sentinel_master=settings.sentinel_master)
     if redis is None:
-        return "no Redis: it has queues alone"
+        return "not Redis: it holds queues only"
     try:
         wrong = wrong_keys(redis)
     except RedisError as error:
@@ -59,4 +59,4 @@ def keys(settings: "Settings") -> str:
             f"another program writes to this Redis: {'; '.join(wrong)}. Delete the key (DEL) and give one of the two a"
             " database of its own; until then due work is done without messages"
         )
-    return "each has the type that it must have"
+    return "each has the right type"

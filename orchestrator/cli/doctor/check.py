@@ -16,7 +16,7 @@ class Finding:
     ok: bool
     detail: str
     warning: bool = False
-    """It works, and an operator should look at it all the same."""
+    """It works, and an operator should look at it anyway."""
     skipped: bool = False
     """What it rests on is broken: it has nothing of its own to say."""
 

@@ -22,9 +22,9 @@ def agrees(_settings: "Settings") -> str:
         raise Complaint(in_words(known))
     if correction_is_late(known, now):
         raise Complaint(
-            f"the clock was corrected at {known.corrected_at:%Y-%m-%d %H:%M:%S}Z, and not every row that lies in the"
-            " future has been brought back: start a worker of the kind control; where one runs,"
-            " `orchestrator audit --full` names the rows that it cannot read, and its log says why"
+            f"the clock was corrected at {known.corrected_at:%Y-%m-%d %H:%M:%S}Z, but some rows still have "
+            "times in the future: start a worker of the kind control; if one is running, `orchestrator audit "
+            "--full` names the rows that it cannot read, and its log says why"
         )
     compared = duration_text(max(0.0, (now - known.at).total_seconds()))
     return f"agrees with the time measured, last compared {compared} ago"

@@ -28,7 +28,7 @@ def file_mode(settings: "Settings") -> str:
         return "the database is a server"
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
-        raise Doubt(f"{path} has mode {mode:04o}, so that others can read it: run `chmod 600 {path}*`")
+        raise Doubt(f"{path} has mode {mode:04o}: other users can read it; run `chmod 600 {path}*`")
     return f"mode {mode:04o}"
 
 
@@ -43,7 +43,7 @@ def timeouts(_settings: "Settings") -> str:
     """Read the timeouts at the server, in a transaction like every other."""
     with opened() as database:
         if database.engine.dialect.name != "postgresql":
-            return "SQLite has none but the wait for its lock"
+            return "SQLite has only its lock timeout"
         found, pooled = database.timeouts()
     return described_timeouts(found, pooled=pooled)
 
@@ -57,7 +57,9 @@ def described_timeouts(found: Mapping[str, str], *, pooled: bool) -> str:
         f"{name} is {found[name]}, not {wanted}" for name, wanted in TIMEOUTS.items() if found[name] != wanted
     ]
     if wrong:
-        raise Complaint(f"{'; '.join(wrong)} ({how}): what is between here and the server drops them")
+        raise Complaint(
+            f"{'; '.join(wrong)} ({how}): something between this machine and the server drops them"
+        )
     return f"{', '.join(f'{name} {value}' for name, value in found.items())}; {how}"
 
 

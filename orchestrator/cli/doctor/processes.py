@@ -42,7 +42,7 @@ def restarts(_settings: "Settings") -> str:
         raise Complaint(
             "\n".join(
                 f"{one.kind} on {one.host} died {numbered(one.deaths, 'time')} in ten minutes"
-                f" (last fault: {one.last_fault or 'none was reported'}): look into its log"
+                f" (last fault: {one.last_fault or 'none was reported'}): read its log"
                 for one in loops
             )
         )
@@ -68,7 +68,7 @@ def wake_ups(_settings: "Settings") -> str:
     deaf = liveness.deaf_kinds(*_rows())
     if deaf:
         raise Complaint(
-            f"wake-ups are sent, and none arrives at {', '.join(deaf)}: do workers and schedulers name the same"
+            f"wake-ups are sent but do not arrive at {', '.join(deaf)}: do workers and schedulers name the same"
             " ORCHESTRATOR_BROKER_URL? Due work is done without them, some seconds later"
         )
     return "they arrive"
@@ -94,10 +94,10 @@ def jobs(settings: "Settings") -> str:
         answer = client.call(NOOP, {}, timeout=_ANSWER_WITHIN)
     if answer is None:
         raise Complaint(
-            f"a job that does nothing is not answered within {_ANSWER_WITHIN:g} s: are workers of kind control busy,"
+            f"a job without effect is not answered within {_ANSWER_WITHIN:g} s: are workers of kind control busy,"
             " or do they name another ORCHESTRATOR_BROKER_URL or ORCHESTRATOR_RESULT_URL?"
         )
-    return f"a job that does nothing is answered in {1000 * (time.monotonic() - began):.0f} ms"
+    return f"a job without effect is answered in {1000 * (time.monotonic() - began):.0f} ms"
 
 
 def _rows() -> tuple[Sequence[Worker], datetime]:

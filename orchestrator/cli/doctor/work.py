@@ -45,12 +45,12 @@ def retention(settings: "Settings") -> str:
     late = [f"{one.of} by {duration_text(one.behind.total_seconds())}" for one in found if one.is_red]
     if late:
         raise Complaint(
-            f"retention is behind ({', '.join(late)}): does a worker of kind control run, and what does its log say of"
-            " orchestrator.tick.archive, .delete_ended, .outcomes and .forget_events?"
+            f"retention is behind ({', '.join(late)}): does a worker of kind control run, and what does its "
+            "log say about orchestrator.tick.archive, .delete_ended, .outcomes and .forget_events?"
         )
     ages = [(one.of, now - one.oldest_at) for one in found if one.oldest_at is not None]
     oldest = ", ".join(f"{of} {duration_text(max(0.0, age.total_seconds()))}" for of, age in ages)
-    return f"nothing is older than it is kept; the oldest: {oldest}" if oldest else "nothing is kept yet"
+    return f"nothing is kept beyond its time; the oldest: {oldest}" if oldest else "nothing is stored yet"
 
 
 def messages(_settings: "Settings") -> str:
@@ -60,10 +60,11 @@ def messages(_settings: "Settings") -> str:
     if counts:
         waiting = ", ".join(f"{count} of {queue}" for queue, count in sorted(counts.items()))
         raise Complaint(
-            f"messages cannot be carried out and are parked ({waiting}; the newest: {newest[0].reason}): look at "
-            "them (`orchestrator messages list`), then remove them (`orchestrator messages drop`, or `resend`)"
+            f"messages cannot be carried out and are parked ({waiting}; the newest: {newest[0].reason}): read "
+            "them (`orchestrator messages list`), then remove them (`orchestrator messages drop`, or "
+            "`resend`)"
         )
-    return "none is parked"
+    return "no message is parked"
 
 
 def webhooks(_settings: "Settings") -> str:
@@ -95,4 +96,4 @@ def webhooks(_settings: "Settings") -> str:
         )
     if what or idle:
         raise Complaint("; ".join((*idle, *what)))
-    return f"{len(found)} receive events" if found else "none is configured"
+    return f"{len(found)} receive events" if found else "no webhook is configured"

@@ -9,7 +9,7 @@ output               the one place that prints: lines, JSON, what tables are mad
 tables, fitting      tables; how one fits into a terminal
 plain_tables         a table into a file, without rich
 plain_values         options that are read without pydantic
-times, short_ids     instants and spans; ids that tell rows apart
+times, short_ids     instants and spans; ids short enough for a table
 person, known        who is at the terminal; which id people mean, and what a shell completes
 usage, failures      errors of the user, and of everything else; exit codes
 """

@@ -136,7 +136,7 @@ def explained(error: Exception) -> Failure | None:
         case UnicodeEncodeError(
             encoding="utf-8", object=str(text)
         ):  # of a terminal's bytes, which no database takes
-            message = f"what was typed holds bytes that are not UTF-8: {text[:100]!r}"
+            message = f"the command line has bytes that are not UTF-8: {text[:100]!r}"
             return Failure([message], WRONG, ErrorCode.INVALID_REQUEST)
         case _:
             return _from_below(error)

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 #: Between two columns, and at each edge of a table.
 GAP, EDGE = 2, 1
-#: A cropped cell has at least so many characters, a cell of prose has a line of at least so many.
+#: A cropped cell has at least this many characters, a cell of prose has a line of at least this many.
 _LEAST, _PROSE = 6, 18
 #: As long as a generated id.
 _ID = 36
-#: How often all is shortened before anything is left out: each kind of cell has at most so many forms.
+#: How often all is shortened before anything is left out: each kind of cell has at most this many forms.
 _FORMS = 3
 
 
@@ -77,7 +77,7 @@ class Fitted:
             yield "none" if self._title is None else f"\n{escape(self._title)}: none"
 
     def lines(self, width: int) -> Sequence[str] | None:
-        """Return what rich prints where there are no colours; None where cells must be broken, shortened or left out.
+        """Return what rich prints if there are no colours; None if cells must be broken, shortened or left out.
         It takes a tenth of the time."""
         if self._title is not None:
             return None
@@ -151,7 +151,7 @@ def fitted(columns: Sequence[Column], rows: Sequence[Sequence[Sequence[Text]]], 
 
 
 def cut(text: Text, width: int, most: int, console: Console) -> Text:
-    """Return the text within so many lines, ending in … where some of it is left out."""
+    """Return the text within this many lines, ending in … where some of it is left out."""
     from rich.text import Text
 
     lines = text.wrap(console, width, overflow="fold", no_wrap=most == 1)

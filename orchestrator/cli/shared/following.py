@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.store.queries.outbox import WaitingEvent
 
-#: A place in the order that is empty after this was rolled back: no transaction lasts so long.
+#: A place in the order that is empty after this was rolled back: no transaction lasts this long.
 GIVE_UP_AFTER = timedelta(seconds=90)
 #: An event has the time of its decision, up to one transaction before it got its place. Empty places before an event
 #: that is older than this were rolled back or deleted.

@@ -136,7 +136,7 @@ def _only(kind: str, text: str, found: "Sequence[NamedRow]") -> str:
     shown = [one.id if one.name == one.id else f"{one.id} ({one.name})" for one in found[:_NAMED]]
     more = " …" if len(found) > _NAMED else ""
     raise Complaint(
-        f"{text} may be any of several {kind}s: {', '.join(shown)}{more}. Type more of the id",
+        f"{text} matches several {kind}s: {', '.join(shown)}{more}. Type more of the id",
         WRONG,
         "ambiguous",
         candidates=[one.id for one in found[:_NAMED]],
@@ -145,7 +145,7 @@ def _only(kind: str, text: str, found: "Sequence[NamedRow]") -> str:
 
 @contextmanager
 def _rows() -> "Iterator[Transaction | None]":
-    """Yield a transaction that reads; None where the database cannot be read."""
+    """Yield a transaction that reads; None if the database cannot be read."""
     from orchestrator.cli.shared.reading import reading
     from orchestrator.settings import ConfigurationError
     from orchestrator.store.database import StoreError, StoreOutage, StoreUnavailable

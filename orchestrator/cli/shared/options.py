@@ -8,12 +8,12 @@ import typer
 from orchestrator.cli.shared.spans import since_of
 
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-Limit: TypeAlias = Annotated[int, typer.Option(min=1, max=100_000, help="The most to show.")]
+Limit: TypeAlias = Annotated[int, typer.Option(min=1, max=100_000, help="Show at most this many.")]
 #: A day or a time; how long ago as a `timedelta`, which typer cannot name beside the other.
 Since: TypeAlias = Annotated[
     datetime | None,
     typer.Option(
-        parser=since_of, metavar="TIME", help="Not older than a day, a time, or so long ago: 1h30m."
+        parser=since_of, metavar="TIME", help="From this day or time on, or from this long ago: 1h30m."
     ),
 ]
 All: TypeAlias = Annotated[bool, typer.Option("--all", help="Show all, whatever --limit says.")]

@@ -35,7 +35,7 @@ class SendOptions:
 
 
 _OPTIONS: Mapping[str, tuple[Any, Any]] = {
-    "no_wait": (Annotated[bool, typer.Option("--no-wait", help="Print the task id and leave.")], False),
+    "no_wait": (Annotated[bool, typer.Option("--no-wait", help="Print the task id and exit.")], False),
     "timeout": (
         Annotated[
             float,
@@ -48,7 +48,9 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
         30.0,
     ),
     "task_id": (
-        Annotated[str | None, typer.Option(help="Repeats a job: the same id has one outcome, once.")],
+        Annotated[
+            str | None, typer.Option(help="An id of your own: repeats with the same id run the job once.")
+        ],
         None,
     ),
     "as_json": (AsJson, False),
@@ -58,7 +60,9 @@ _FOLLOWING: Mapping[str, tuple[Any, Any]] = {
         Annotated[
             float | None,
             typer.Option(
-                parser=seconds_of, metavar="TIME", help="Wait so long until it can be used: 90s, 5m."
+                parser=seconds_of,
+                metavar="TIME",
+                help="Wait up to this long until the session runs: 90s, 5m.",
             ),
         ],
         None,
@@ -80,7 +84,7 @@ def sends(
         def command(**options: Any) -> None:
             sending = SendOptions(**{name: options.pop(name) for name in added})
             if sending.no_wait and sending.wait_running is not None:
-                raise Misused("--no-wait leaves at once, --wait-running waits: give one")
+                raise Misused("--no-wait exits at once, --wait-running waits: give one")
             if sending.task_id is not None and (fault := task_id_fault(sending.task_id)) is not None:
                 raise Misused(f"--task-id: {fault}")
             kwargs = arguments_of(**options)
@@ -129,7 +133,7 @@ def _result(outcome: Mapping[str, Any] | None, task_id: str, sending: SendOption
     if outcome is None:
         raise Complaint(
             f"no outcome after {sending.timeout:g} s: the job may still run. Is a worker up? The same command with "
-            f"--task-id {task_id} waits for its outcome, and does nothing twice",
+            f"--task-id {task_id} waits for its outcome; the job runs only once",
             TIMED_OUT,
             task_id=task_id,
         )

@@ -1,4 +1,4 @@
-"""Ids for narrow tables: as much of each as tells it from the others. Commands take these too."""
+"""Ids for narrow tables: as many characters of each as make it unique. Commands take these too."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ _LEAST = 8
 
 
 def id_cells(ids: Iterable[str | None]) -> Mapping[str | None, Forms]:
-    """Return the cell of each id: as it is, and shortened to what tells it from the others."""
+    """Return the cell of each id: as it is, and shortened to what makes it unique."""
     in_order = sorted({one for one in ids if one})
     shared = dict.fromkeys(in_order, 0)
     for one, other in pairwise(in_order):

@@ -17,7 +17,7 @@ def when(text: str | None, now: datetime) -> str:
 
 
 def away(text: str | None, now: datetime, most: int = 2) -> str:
-    """Return a text like `in 2 h 5 min` or `12 s ago`, with so many units at most."""
+    """Return a text like `in 2 h 5 min` or `12 s ago`, with this many units at most."""
     if text is None:
         return ""
     seconds = round((datetime.fromisoformat(text) - now).total_seconds())

@@ -68,7 +68,7 @@ def _line(fault: "RequestFault", names: Names) -> str:
 
 
 def _option(fields: Sequence[str], names: Names) -> str:
-    """Return the option for a field, named by its path; the path where there is none."""
+    """Return the option for a field, named by its path; the path if there is none."""
     known = (names[parameter] for parameter in _candidates(fields) if parameter in names)
     return next(known, ".".join(fields))
 

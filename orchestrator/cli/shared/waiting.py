@@ -23,8 +23,8 @@ def until_running(session: dict[str, Any], seconds: float) -> dict[str, Any]:
         while session["state"] in _ON_THE_WAY:
             if time.monotonic() > give_up_at:
                 raise Complaint(
-                    f"session {session['id']} is still {session['state']} after {seconds:g} s: it goes on; "
-                    f"look again with `orchestrator session show {session['id']}`",
+                    f"session {session['id']} is still {session['state']} after {seconds:g} s: it continues; "
+                    f"check again with `orchestrator session show {session['id']}`",
                     TIMED_OUT,
                     session_id=session["id"],
                 )

@@ -44,7 +44,7 @@ def run(
     clock: Callable[[], float],
 ) -> None:
     """Show the screen until a key ends it. A key that changes what is read is followed by a look at once. A
-    database that does not answer meanwhile is looked at again."""
+    database that does not answer meanwhile is checked again."""
     from rich.console import Group
     from rich.live import Live
 

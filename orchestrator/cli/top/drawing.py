@@ -22,7 +22,7 @@ _OF_A_FAULT = 3
 
 
 def drawn(screen: TopScreen, height: int) -> Sequence["RenderableType"]:
-    """Return what fits into so many lines."""
+    """Return what fits into this many lines."""
     above = [coloured(_summary(screen), "bold"), *_alerts(screen)]
     if screen.explained is not None:  # an explanation may be longer than the screen, which cuts its end
         return [*above, _help(screen), *_body(screen, height)]
@@ -58,7 +58,7 @@ def _summary(screen: TopScreen) -> str:
     burning = " ".join(
         f"{amount} {currency}/h" for currency, amount in view.get("burning_per_hour", {}).items()
     )
-    parts = (f"{screen.look.at:%H:%M:%S} UTC", states or "nothing lives", burning and f"burning {burning}")
+    parts = (f"{screen.look.at:%H:%M:%S} UTC", states or "no live session", burning and f"burning {burning}")
     return " · ".join(filter(None, parts))
 
 
@@ -66,9 +66,9 @@ _SHOWN = ("queued", "starting", "running", "stopping")
 
 
 def _alerts(screen: TopScreen) -> Iterator["RenderableType"]:
-    """Yield a line of what needs a look, if there is anything; one before it where the screen is no longer true."""
+    """Yield a line of problems, if there are any; before it, one if the screen could not be refreshed."""
     if screen.fault is not None:
-        yield coloured(f"this is of {screen.look.at:%H:%M:%S} UTC: {screen.fault}", "red")
+        yield coloured(f"last read at {screen.look.at:%H:%M:%S} UTC: {screen.fault}", "red")
     said = list(_worries(screen.look.overview))
     if said:
         yield coloured(" · ".join(said), "red")

@@ -1,4 +1,4 @@
-"""The keys of a terminal: read without waiting for Enter, and told apart by the bytes that they send."""
+"""The keys of a terminal: read without waiting for Enter, and identified by the bytes that they send."""
 
 import os
 import re
@@ -76,7 +76,7 @@ class Keyboard:
         self._stream = stream
 
     def wait(self, seconds: float) -> Sequence[str]:
-        """Return the keys that were pressed, as soon as there are any; none after so many seconds."""
+        """Return the keys that were pressed, as soon as there are any; none after this many seconds."""
         ready, _, _ = select.select([self._stream], [], [], seconds)
         if not ready:
             return []

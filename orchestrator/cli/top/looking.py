@@ -17,7 +17,7 @@ MOST = 1_000
 
 
 class Observer:
-    """Looks at one database."""
+    """Reads one database."""
 
     def __init__(self, database: "Database") -> None:
         self._database = database

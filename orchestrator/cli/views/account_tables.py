@@ -125,7 +125,7 @@ def forecast(view: Json, now: datetime) -> list["RenderableType"]:
         ("overdraft", money_of(view, "overdraft_allowed")),
         ("available", money_of(view, "available")),
         ("burns per hour", money_of(view, "burn_per_hour")),
-        ("funds end", when(view["funds_end_at"], now) or "not with the sessions that run now"),
+        ("funds end", when(view["funds_end_at"], now) or "not with the present sessions"),
         ("ended by", _ended_by(view)),
         ("time left", None if left is None else duration_text(left)),
         ("then stops", view["funds_end_session_id"]),
@@ -150,7 +150,7 @@ _BUDGETS = (
 def show_budgets(view: Json) -> None:
     """Show a table with one line for each budget."""
     if not view["budgets"]:
-        return show("no budget: `orchestrator account budget` puts one")
+        return show("no budget: `orchestrator account budget` sets one")
     rows = [
         (
             one["period"],
@@ -172,7 +172,7 @@ def _stops(budget: Json) -> str:
 
 
 def _ended_by(account: Json) -> str | None:
-    """Return which budget ends the funds; None where the balance does, or nothing."""
+    """Return which budget ends the funds; None if the balance does, or nothing."""
     by = account["funds_end_by"]
     return None if by in (None, "balance") else f"the budget of the {by}"
 

@@ -97,7 +97,7 @@ def _as_it_ended(session: dict[str, Any]) -> str:
     why = ": ".join(part for part in (session["stop_reason"], session["stop_detail"]) if part)
     said = f"session {session['id']} is already {session['found_state']} ({why})"
     if session["found_state"] == "stopping":
-        return f"{said}; its close is tried until it is proven"
+        return f"{said}; its close is retried until it is proven"
     return f"{said}, since {when(session['ended_at'], datetime.now(UTC))}: nothing is left to close"
 
 

@@ -78,7 +78,9 @@ def listed(providers: Sequence[dict[str, Any]], now: datetime) -> Iterator["Rend
         yield table(_BRAKES, brakes, title="brakes")
     network = {one["from"]: _network(one, now) for provider in providers for one in provider["network"]}
     if network:
-        yield table(_NETWORK, list(network.values()), title="network: no death counts there")
+        yield table(
+            _NETWORK, list(network.values()), title="network faults: no session there is stopped as dead"
+        )
     alarms = [_alarm(one["name"], alarm, now) for one in providers for alarm in one["alarms"]]
     if alarms:
         yield table(_ALARMS, alarms, title="alarms")

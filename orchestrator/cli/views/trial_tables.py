@@ -14,7 +14,7 @@ from orchestrator.rules.text import numbered
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-#: Characters of an account; of a reason, before it goes on in the next line.
+#: Characters of an account; of a reason, before it continues in the next line.
 _ACCOUNT, _REASON = 11, 15
 #: Of a key, and of a value.
 _KEY, _VALUE = 42, 16
@@ -39,7 +39,7 @@ def trial(report: Mapping[str, Any], limit: int) -> Iterator["RenderableType"]:
         if len(found) > limit:
             yield f"… and {len(found) - limit} more: --limit shows them"
     if any(one["condition"] for one in report["findings"]):
-        yield "* only under a condition: --json has it"
+        yield "* under a condition, which --json shows"
     yield _looked_at(report, now)
 
 
@@ -50,7 +50,7 @@ def _table(found: Sequence[Mapping[str, Any]], now: datetime) -> "RenderableType
 
 
 def _row(one: Mapping[str, Any], its_id: str, now: datetime) -> Sequence[Any]:
-    ends = away(one["at"], now) if one["at"] else "goes on"
+    ends = away(one["at"], now) if one["at"] else "continues"
     return (
         its_id,
         _clipped(one["account_id"], _ACCOUNT),
@@ -62,15 +62,15 @@ def _row(one: Mapping[str, Any], its_id: str, now: datetime) -> Sequence[Any]:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    words = (("stops", "to end earlier"), ("spares", "to end later or not"), ("refuses", "to be refused"))
+    words = (("stops", "to end earlier"), ("spares", "to end later or never"), ("refuses", "to be refused"))
     said = [f"{counts[effect]} {word}" for effect, word in words if counts[effect]]
-    return ", ".join(said) or "nothing changes for any session"
+    return ", ".join(said) or "no session changes"
 
 
 def _looked_at(report: Mapping[str, Any], now: datetime) -> str:
     back = duration_text((now - datetime.fromisoformat(report["events_since"])).total_seconds())
-    more = "" if report["complete"] else "; there are more than one look reads"
-    looked = f"looked at {numbered(report['sessions'], 'session')} and the events of {back}{more}"
+    more = "" if report["complete"] else "; there are more than one run reads"
+    looked = f"read {numbered(report['sessions'], 'session')} and the events of {back}{more}"
     return looked + _legend(report) if report["findings"] else looked
 
 

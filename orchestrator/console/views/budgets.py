@@ -32,6 +32,6 @@ async def put_budget(request: Request, account_id: AccountId, period: BudgetPeri
 def _terms(form: Form) -> Mapping[str, Any]:
     """Return the budget. Raises Problem without an amount: an emptied field alone takes no budget away."""
     if form.text("amount") is None:
-        raise invalid(fault("amount", "is missing: give one, or press the button that takes the budget away"))
+        raise invalid(fault("amount", "is missing: give one, or press the button that removes the budget"))
     terms = {name: form.text(name) for name in ("amount", "currency", "max_burn_per_hour")}
     return given(**terms) | {"hard_stop": form.is_set("hard_stop")}

@@ -24,7 +24,7 @@ from orchestrator.store.transaction import Transaction
 
 router = APIRouter()
 
-#: Events and jobs on a page, and how many of the newest events are looked at for those that are wanted.
+#: Events and jobs on a page, and how many of the newest events are read for those that are wanted.
 EVENTS, JOBS, LOOKED_AT = 500, 50, 5_000
 _SUBJECT = "^[A-Za-z0-9._:/-]{1,64}$"
 
@@ -57,7 +57,7 @@ async def ask_first(request: Request, placement_id: str, name: OnLeftover) -> Re
     found = await get(request, "/orphans")
     left = [one for one in found["items"] if one["placement_id"] == placement_id]
     if not left:
-        raise Problem(ApiCode.NOT_FOUND, "nothing of this id is left at a provider")
+        raise Problem(ApiCode.NOT_FOUND, "nothing with this id is left at a provider")
     return await page(
         request,
         "ask.html",

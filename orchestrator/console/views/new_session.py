@@ -148,7 +148,7 @@ class _Price:
     currency: str
     per_hour: Decimal
     with_all: Decimal | None
-    """With all that runs in the account; None where it pays in another currency."""
+    """With all that runs in the account; None if it pays in another currency."""
     lasts_seconds: float | None
     """None: for ever."""
     whole: Decimal | None

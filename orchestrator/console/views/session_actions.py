@@ -124,7 +124,7 @@ ACTIONS: Mapping[Name, SessionAction] = MappingProxyType(
         ),
         Name.CONFIRM: SessionAction(
             title="Confirm that it is closed",
-            says="You are the proof that the provider has nothing of it left. Nothing is asked there any more.",
+            says="You confirm that nothing of it is left at the provider. The provider is not asked again.",
             button="Confirm it",
             done="confirmed",
             path="/close",
@@ -135,8 +135,10 @@ ACTIONS: Mapping[Name, SessionAction] = MappingProxyType(
         ),
         Name.FORCE: SessionAction(
             title="End without proof",
-            says="The session ends although the provider has not confirmed it. What still runs there goes on costing"
-            " money, and no process closes it. Your name and reason stay in the report for good.",
+            says=(
+                "The session ends although the provider has not confirmed it. What still runs there keeps "
+                "costing money, and no process closes it. Your name and reason stay in the report for good."
+            ),
             button="End it without proof",
             done="ended",
             path="/close",

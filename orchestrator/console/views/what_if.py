@@ -20,7 +20,7 @@ router = APIRouter()
 
 #: Characters of one field.
 _MOST = 5_000
-#: Sessions of each state that are looked at: what takes a moment, and all that one trial reads.
+#: Sessions of each state that are read: what takes a moment, and all that one trial reads.
 _FEW = 100
 _SIZES = (_FEW, MOST_SESSIONS)
 
@@ -73,7 +73,7 @@ def _lines(name: str, text: str) -> dict[str, Any]:
     try:
         return assignments(line for line in text.splitlines() if line.strip())
     except AssignmentFault as wrong:
-        raise invalid(fault(name, f"{wrong}, one in a line")) from None
+        raise invalid(fault(name, f"{wrong}, one on each line")) from None
 
 
 def _by_time(report: Mapping[str, Any]) -> Sequence[tuple[str, Mapping[str, int], Sequence[Any]]]:

@@ -31,7 +31,7 @@ COST_DAYS, UNCOUNTED = 100, 100
 COST_ENTRIES = 5_000
 #: Open violations that are checked again in each run.
 STANDING = 1000
-#: Once an event or entry is this old, no older one can appear any more: no transaction lasts so long.
+#: Once an event or entry is this old, no older one can appear any more: no transaction lasts this long.
 SETTLED_AFTER = timedelta(seconds=60)
 #: The feeds, and the turns.
 EVENTS, ENTRIES, SESSIONS, ACCOUNTS, ARCHIVED = "events", "entries", "sessions", "accounts", "archived"

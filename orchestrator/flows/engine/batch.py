@@ -1,4 +1,4 @@
-"""Work on due rows, one by one or together: a row that fails is postponed, and the others go on."""
+"""Work on due rows, one by one or together: a row that fails is postponed, and the others continue."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -66,7 +66,7 @@ def _one(
     except (StopsFirst, AccountBusy):
         return False
     except Exception:  # a defect in one row must not keep the others from being stopped
-        log.exception("work on %r failed; it is put off", item)
+        log.exception("work on %r failed; it is retried later", item)
         services.database.transact(lambda tx: put_off(tx, item))
         return False
     return True
@@ -88,7 +88,7 @@ def together(
         raise
     except Exception as error:
         if len(items) == 1:
-            log.exception("work on %r failed; it is put off", items[0])
+            log.exception("work on %r failed; it is retried later", items[0])
             services.database.transact(lambda tx: put_off(tx, items[0]))
             return Tally(claimed=1, failed=1)
         log.debug("work on %d rows at once failed: %s", len(items), type(error).__name__)

@@ -34,7 +34,7 @@ class AccountBusy(Exception):
     """The account is locked, and enough threads wait for it already. Nothing was done; retry later."""
 
     def __init__(self, account_id: str) -> None:
-        super().__init__(f"account {account_id} is held by others, and enough threads wait for it")
+        super().__init__(f"account {account_id} is locked, and enough threads wait for it already")
         self.account_id = account_id
 
 
@@ -52,7 +52,7 @@ class _WaitingThreads:
 
     @contextmanager
     def one_more(self, account_id: str, *, allowed: int = 0) -> Iterator[None]:
-        """Count this thread as waiting. Raises AccountBusy where too many wait. `allowed`: beyond the bound of one
+        """Count this thread as waiting. Raises AccountBusy if too many wait. `allowed`: beyond the bound of one
         account."""
         with self._lock:
             full = self._of[account_id] >= self._per_account + allowed or self._of.total() >= self._in_all
@@ -83,13 +83,13 @@ class Crowd:
         self._own = threading.local()
 
     def comes_to(self, account_id: str) -> None:
-        """Let this thread ask for the account. Raises AccountBusy where others wait in line."""
+        """Let this thread ask for the account. Raises AccountBusy if others wait in line."""
         if account_id in self._lined and not self._has_turn(account_id):
             raise AccountBusy(account_id)
 
     @contextmanager
     def waits_for(self, account_id: str) -> Iterator[None]:
-        """Count this thread as waiting in the database within it. Raises AccountBusy where too many wait."""
+        """Count this thread as waiting in the database within it. Raises AccountBusy if too many wait."""
         with self._waiting.one_more(account_id, allowed=int(self._has_turn(account_id))):
             yield
 

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def held(services: Services, name: str, seconds: float) -> Iterator[bool]:
-    """Hold a lease while the work runs, and give it back however that ends. Yield False where another worker has
+    """Hold a lease while the work runs, and give it back however that ends. Yield False if another worker has
     it."""
     holder = services.database.identity.new_token()
     if not services.database.transact(lambda tx: tx.leases.hold(name, holder, tx.now(), seconds)):

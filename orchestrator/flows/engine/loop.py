@@ -35,7 +35,7 @@ class EventLoop:
     def stream(self, coroutines: Sequence[Coroutine[Any, Any, T]]) -> Iterator[list[T]]:
         """Run all at once; yield results in chunks as they finish, so that a slow one does not delay others.
 
-        The coroutines handle their own errors. If one raises all the same, or is cancelled, the stream yields all other
+        The coroutines handle their own errors. If one raises anyway, or is cancelled, the stream yields all other
         results first and then raises that error."""
         done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
         self.start(coroutines, done)

@@ -83,7 +83,7 @@ class Pipeline(Generic[C, A]):
         return len(asked)
 
     def wait(self, seconds: float) -> int:
-        """Wait until nothing is under way, at most so long; return how many still are."""
+        """Wait until nothing is under way, at most this long; return how many still are."""
         with self._changed:
             self._changed.wait_for(lambda: not self._under_way, seconds)
             left = self._under_way
@@ -118,7 +118,7 @@ class Pipeline(Generic[C, A]):
     def _save_counts(self, *, at_once: bool) -> None:
         try:
             save_counts(self._services.database, self._services.waiting_counts, at_once=at_once)
-        except Exception as error:  # noqa: BLE001  (handed on: what was claimed goes on)
+        except Exception as error:  # noqa: BLE001  (handed on: what was claimed continues)
             self._failed(error)
 
     def _collect(self) -> list[Any]:

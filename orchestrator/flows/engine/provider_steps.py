@@ -62,7 +62,7 @@ class Postponed(Exception):
     """Everything is settled except these: their accounts are locked."""
 
     def __init__(self, later: Sequence[Any]) -> None:
-        super().__init__(f"{len(later)} answers wait for their accounts")
+        super().__init__(f"{len(later)} answers wait for locked accounts")
         self.later = later
 
 
@@ -117,7 +117,7 @@ def claim_everywhere(services: Services, step: ProviderStep[C, A]) -> list[Claim
 def claim_at(
     services: Services, step: ProviderStep[C, A], provider: str, most: int = sys.maxsize
 ) -> Sequence[Claimed[C]]:
-    """Claim at one provider, at most so many, and keep a slot for each claim."""
+    """Claim at one provider, at most this many, and keep a slot for each claim."""
     free = services.slots.take(step.step, provider, most)
     claimed: Sequence[Claimed[C]] = ()
     try:

@@ -96,12 +96,12 @@ class Services:
         return resolve_after(self.policy(provider), card.lifecycle.resolve_after_seconds if card else None)
 
     def card(self, provider: str) -> Card | None:
-        """Return what this provider can do; None where it is not configured."""
+        """Return what this provider can do; None if it is not configured."""
         driver = self.drivers.get(provider)
         return driver.card if driver else None
 
     def secret(self, ref: str | None) -> Secret | None:
-        """Return the secret behind a reference; None where there is none."""
+        """Return the secret behind a reference; None if there is none."""
         return None if ref is None else _secret(ref, self.secrets.get(ref))
 
     def secret_of(self, placement: Placement, now: datetime | None = None) -> Secret | None:

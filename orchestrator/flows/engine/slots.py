@@ -49,7 +49,7 @@ class Slots:
             return any(self._free(step, provider, most) for provider in self._caps)
 
     def take(self, step: Step, provider: str, most: int = sys.maxsize) -> int:
-        """Take every slot that is free for this provider, at most so many. Give back unused ones with `release`."""
+        """Take every slot that is free for this provider, at most this many. Give back unused ones with `release`."""
         with self._lock:
             free = self._free(step, provider, most)
             self._held[(step, provider)] += free
@@ -123,7 +123,7 @@ AT_FIRST = 1_000.0
 
 
 class Pace:
-    """Lets no more calls be claimed than can begin soon: as many as this process lately began in that time.
+    """Lets no more calls be claimed than can begin soon: as many as this process recently began in that time.
 
     Free slots do not bound that. Where the machine is busy, a thousand claimed calls may not all begin before their
     claims are too old; each of these is given back and claimed again, which costs as much as the calls themselves.

@@ -29,7 +29,7 @@ _CLOSABLE = tuple(state for state in State if state not in TERMINAL | {State.STO
 
 
 def chosen(tx: Transaction, request: CloseMany, at: datetime) -> Sequence[Session]:
-    """Return the sessions that the request is about; their ages are those as of `at`. Raises Refusal where there are
+    """Return the sessions that the request is about; their ages are those as of `at`. Raises Refusal if there are
     more than a plan holds."""
     where = parse_where(request.where) if request.where is not None else Where()
     wanted = _filter_of(request, where)
@@ -69,7 +69,7 @@ def planned(tx: Transaction, request: CloseMany) -> Mapping[str, Any]:
 
 
 def confirmed(tx: Transaction, request: CloseMany, plan: ClosePlan) -> Sequence[str]:
-    """Return the ids of the sessions to close now, in order. Raises PlanChanged where others fit by now."""
+    """Return the ids of the sessions to close now, in order. Raises PlanChanged if others fit by now."""
     ids = sorted(session.id for session in chosen(tx, request, plan.at))
     plan.check(request.digest, ids, tx.now())
     return ids
@@ -87,7 +87,7 @@ def task_id_of(of: str, session_id: str) -> str:
 
 
 def _filter_of(request: CloseMany, where: Where) -> SessionFilter | None:
-    """Return the filter of the query: what an index or the query itself can look for; None where nothing can fit."""
+    """Return the filter of the query: what an index or the query itself can look for; None if nothing can fit."""
     unproven = where.is_unproven is True
     possible = (State.STOPPING,) if unproven else _CLOSABLE
     exact = where.exactly("state")

@@ -103,7 +103,9 @@ def _check_attach(services: Services, model: Model, request: CreateSession) -> N
     cards = [card for card in map(services.card, wanted) if card is not None]
     if request.attach is None:
         if cards and all(card.lifecycle.attaches for card in cards):
-            raise _invalid("attach", "attach: this model's provider serves only endpoints that a job names")
+            raise _invalid(
+                "attach", "attach is missing: this model's provider serves only endpoints that a job names"
+            )
         return
     if not any(card.lifecycle.attaches for card in cards):
         raise _invalid("attach", "attach: no configured provider of this model attaches to endpoints")

@@ -44,8 +44,8 @@ def _check_covered(work: AccountWork, request: DebitAccount) -> None:
     free = work.account.balance - owed
     if request.amount > free:
         message = (
-            f"amount: {money_text(request.amount)} {request.currency} is more than the"
-            f" {money_text(max(free, ZERO))} that the account has beyond what its sessions have cost by now: debit less"
+            f"amount: {money_text(request.amount)} {request.currency} is more than the "
+            f"{money_text(max(free, ZERO))} left after the cost of its sessions so far: debit less"
         )
         raise Refusal(
             ErrorCode.INSUFFICIENT_BALANCE,

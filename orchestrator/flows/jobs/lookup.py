@@ -52,7 +52,7 @@ def session(services: Services, tx: Transaction, session_id: str) -> tuple[Accou
 
 
 def live_session(services: Services, tx: Transaction, session_id: str) -> tuple[AccountWork, Session] | None:
-    """Return a session that is neither deleted nor archived, locked after its account; None where there is none."""
+    """Return a session that is neither deleted nor archived, locked after its account; None if there is none."""
     found = on_session(services, tx, session_id)
     return found if found is not None and found[1].deleted_at is None else None
 

@@ -92,7 +92,7 @@ def perform(
     """Perform the job and return its outcome. A message that arrives again gets the first outcome. A caller's mistake
     is an outcome, never an exception. `author`: who sent it, for the session's history.
 
-    Raises AccountBusy where too many threads wait for its account: retry later."""
+    Raises AccountBusy if too many threads wait for its account: retry later."""
     return perform_once(services, task_id, name, kwargs, author=author).outcome
 
 
@@ -244,7 +244,7 @@ def _do_part(services: Services, task_id: str, job: "_Job", account_id: str) -> 
 
 
 def _take(tx: Transaction, task_id: str, job: "_Job") -> KnownJob | None:
-    """Return the job's row, to go on with it; None if it already has an outcome, or belongs to another job."""
+    """Return the job's row, to continue with it; None if it already has an outcome, or belongs to another job."""
     if tx.inbox.take(task_id, job.name, tx.arrived(), job.fingerprint, job.author):
         return KnownJob(name=job.name, fingerprint=job.fingerprint, outcome=None)
     first = tx.inbox.lock(task_id)
@@ -318,7 +318,9 @@ def failed_at_every_try(why: str, *, in_part: bool = False) -> dict[str, Any]:
     """Return the outcome of a job that failed at every try. `why`: names the error, without the job's values;
     `in_part`: some of its accounts were done."""
     done = (
-        "what it says of some accounts was recorded, of the others not" if in_part else "nothing was changed"
+        "the interactions of some accounts were recorded, those of others were not"
+        if in_part
+        else "nothing was changed"
     )
     message = f"the job failed at every try ({why}), and {done}; the worker's log says where"
     return refused(Refusal(ErrorCode.INTERNAL_ERROR, message))

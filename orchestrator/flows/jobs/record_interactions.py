@@ -258,7 +258,7 @@ def _unknown(index: int, item: Interactions) -> Result:
 
 
 def _archived(index: int, item: Interactions) -> Result:
-    message = f"session {item.session_id} is archived: its interactions count no longer"
+    message = f"session {item.session_id} is archived: its interactions are no longer counted"
     return _rejected(index, item, ErrorCode.INVALID_STATE, message)
 
 

@@ -8,7 +8,7 @@ spending        the running sessions of one account, one by one or in groups; it
 admission       whether a session may start now
 places          where it may be served next
 transitions     placements begin, close and end; a session runs, or stops
-failover        where a session goes on when its placement ends
+failover        where a session continues when its placement ends
 orphans         rows for resources without a session
 force_close     placements that an operator ends
 archived        sessions that have left the live tables

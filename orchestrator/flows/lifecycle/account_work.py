@@ -288,23 +288,23 @@ class AccountWork:
 
     def _with_funds(self, account: Account) -> Account:
         if not (self._looks_at_funds or self.burning.was_read) and account == self._before:
-            return account  # nothing was looked at, nothing has moved
+            return account  # nothing was read, nothing has moved
         policy, limits = self.services.policy(None), self.limits(account)
         return self.burning.with_funds(account, policy, self.now, limits, self.stopped_until)
 
 
 def _none_burns(facts: NewSessionFacts | None) -> Sequence[Metered] | None:
-    """Return that no session costs money where none holds a slot; None where this is not known."""
+    """Return that no session costs money where none holds a slot; None if this is not known."""
     return () if facts is not None and facts.usage.concurrent == 0 else None
 
 
 def lock_account(
     services: Services, tx: Transaction, account_id: str, *, waits: bool = True
 ) -> tuple[Account, datetime] | None:
-    """Return the account, locked, and the clock as it was after that; None where there is none, or, without `waits`,
+    """Return the account, locked, and the clock as it was after that; None if there is none, or, without `waits`,
     where another transaction holds it.
 
-    Raises AccountBusy where the most threads of this process that may wait for accounts already do."""
+    Raises AccountBusy if the most threads of this process that may wait for accounts already do."""
     if waits:
         services.crowd.comes_to(account_id)
     locked = tx.lock_account(account_id)
@@ -316,7 +316,7 @@ def lock_account(
 
 
 def lock_account_of(services: Services, tx: Transaction, session_id: str) -> Account | None:
-    """Return the account of a session, locked; None where there is no such session. Raises AccountBusy as
+    """Return the account of a session, locked; None if there is no such session. Raises AccountBusy as
     `lock_account`."""
     account = tx.accounts.lock_of(session_id)
     if account is not None:

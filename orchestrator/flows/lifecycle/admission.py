@@ -62,8 +62,8 @@ def check_attach(work: AccountWork, session: Session) -> None:
     )  # it may be a secret itself
     host = urlsplit(attach.endpoint_url).hostname
     message = (
-        f"attach: {ref} may not be sent to {host}: no rule of [attach] allowed says so, or it is a provider's own"
-        " credential; an operator can add a rule for both"
+        f"attach: {ref} may not be sent to {host}: no rule of [attach] allowed permits it, or it is a provider's "
+        "own credential; an operator can add a rule for both"
     )
     fault = {"loc": "attach.secret_ref", "msg": message, "type": "value"}
     raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])

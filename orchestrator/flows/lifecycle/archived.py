@@ -38,7 +38,7 @@ def view(tombstone: ArchivedSession, now: datetime) -> dict[str, Any]:
 def shown(
     tx: Transaction, session_id: str, now: datetime
 ) -> tuple[dict[str, Any], Sequence[Placement]] | None:
-    """Return an archived session and its placements; None where there is none."""
+    """Return an archived session and its placements; None if there is none."""
     tombstone = tx.archive.get(session_id)
     if tombstone is None:
         return None
@@ -47,7 +47,7 @@ def shown(
 
 
 def lock(services: Services, tx: Transaction, session_id: str) -> tuple[AccountWork, ArchivedSession] | None:
-    """Return an archived session that is not deleted, locked after its account; None where there is none."""
+    """Return an archived session that is not deleted, locked after its account; None if there is none."""
     known = tx.archive.get(session_id)
     work = on_account(services, tx, known.account_id) if known is not None else None
     found = tx.archive.lock(session_id) if work is not None else None
@@ -57,7 +57,7 @@ def lock(services: Services, tx: Transaction, session_id: str) -> tuple[AccountW
 
 
 def delete(services: Services, tx: Transaction, session_id: str) -> Mapping[str, Any] | None:
-    """Delete an archived session, which frees its place and name; None where there is none."""
+    """Delete an archived session, which frees its place and name; None if there is none."""
     found = lock(services, tx, session_id)
     if found is None:
         return None
@@ -73,7 +73,7 @@ def refusal(tombstone: ArchivedSession) -> Refusal:
     """Return the refusal for an archived session."""
     message = (
         f"session {tombstone.id} is {tombstone.state.value} and was archived at {rfc3339(tombstone.archived_at)}:"
-        " it can be shown and deleted, and nothing else"
+        " it can only be shown or deleted"
     )
     return Refusal(
         ErrorCode.INVALID_STATE,

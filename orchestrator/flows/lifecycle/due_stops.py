@@ -30,16 +30,16 @@ from orchestrator.store.transaction import Transaction
 
 T = TypeVar("T")
 
-#: A transaction that closes placements applies the due stops of so many accounts at most.
+#: A transaction that closes placements applies the due stops of this many accounts at most.
 STOPPED_BESIDE = 10
 
 
 def on_account(
     services: Services, tx: Transaction, account_id: str, *, waits: bool = True
 ) -> AccountWork | None:
-    """Lock the account and apply its due stops; None where there is no such account.
+    """Lock the account and apply its due stops; None if there is no such account.
 
-    Without `waits`, for ticks, also None where another transaction holds it: what is due there is still due at the next
+    Without `waits`, for ticks, also None if another transaction holds it: what is due there is still due at the next
     tick. Raises AccountBusy, and StopsFirst: use `run_after_stops` for work that must not be postponed."""
     locked = lock_account(services, tx, account_id, waits=waits)
     return begin(services, tx, *locked) if locked is not None else None
@@ -64,7 +64,7 @@ def begin(
 def on_session(
     services: Services, tx: Transaction, session_id: str, account_id: str | None = None
 ) -> tuple[AccountWork, Session] | None:
-    """Lock an account and then one of its sessions, and apply the account's due stops; None where there is no such
+    """Lock an account and then one of its sessions, and apply the account's due stops; None if there is no such
     session. `account_id`: saves a query if it is known. Raises StopsFirst, and AccountBusy."""
     if account_id is None:
         account = lock_account_of(services, tx, session_id)
@@ -149,7 +149,7 @@ def is_due(account: Account, standing: Standing, now: datetime) -> bool:
 
 
 def _funds_end_so_far(work: AccountWork) -> money.FundsEnd | None:
-    """Return where the funds have ended by now; None where they last."""
+    """Return where the funds have ended by now; None if they last."""
     known = (work.account.funds_end_at, behind_since(work.account.budgets, work.now))
     since = min((at for at in known if at is not None), default=None)
     return work.funds_end(since) if since is not None and since <= work.now else None

@@ -20,7 +20,7 @@ from orchestrator.rules.values.copies import replace
 
 def next_attempt(work: AccountWork, before: Session, noted: Session) -> Session | None:
     """Place a starting session again: with the next credential, then at the model's next provider, or, once its own end
-    is proven, with the key that this frees. Return None where nothing is left to try."""
+    is proven, with the key that this frees. Return None if nothing is left to try."""
     policy = work.policy(before)
     model = work.tx.models.get(before.model_id)
     if model is None or places.attempts_left(work.tx, before, policy, work.now) < 1:

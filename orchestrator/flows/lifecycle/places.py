@@ -73,7 +73,7 @@ def take_place(
     *,
     beside_brakes: bool = False,
 ) -> Place | None:
-    """Take a credential at the first provider that has a free one; None where none has. `others`: places left to
+    """Take a credential at the first provider that has a free one; None if none has. `others`: places left to
     others.
 
     A place at a brake, or where the session failed before, is taken only if there is no other; `beside_brakes`: a place

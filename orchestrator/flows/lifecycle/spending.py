@@ -33,7 +33,7 @@ class Burning:
         metered: Sequence[Metered] | None = None,
         known_groups: Sequence[Group] | None = None,
     ) -> None:
-        """Prepare to read the sessions that cost money. `few`: up to so many are read one by one. `metered`, one more
+        """Prepare to read the sessions that cost money. `few`: up to this many are read one by one. `metered`, one more
         than `few` if there are more, and `known_groups`: as they are now; None: not read yet."""
         self._tx = tx
         self._few = few
@@ -64,7 +64,7 @@ class Burning:
 
     @property
     def groups(self) -> Sequence[Group] | None:
-        """None where each is known."""
+        """None if each is known."""
         if self._each is None and not self._are_many:
             self._count()
         if self._each is not None:
@@ -82,7 +82,7 @@ class Burning:
         return {group.phase for group in known}
 
     def are_at_least(self, number: int) -> None:
-        """Note that so many sessions were seen. If they are many, counting them is unnecessary."""
+        """Note that this many sessions were seen. If they are many, counting them is unnecessary."""
         self._are_many = self._are_many or number > self._few
 
     def remember(self, before: Session | None, after: Session) -> None:

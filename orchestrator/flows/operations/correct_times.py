@@ -33,7 +33,7 @@ def correct_times(services: Services, shift: timedelta, *, upkeep: bool = True) 
 
 def _correct_accounts(services: Services, shift: timedelta) -> Tally:
     """Correct sessions before their placements, which say when a stop was decided. An account with an unreadable row
-    counts as failed; its readable rows are corrected all the same."""
+    counts as failed; its readable rows are corrected anyway."""
     with services.database.reading() as tx:
         accounts = tx.ahead.accounts(tx.now())
     failed = {account_id for account_id in accounts if not _apply_stops(services, account_id)}

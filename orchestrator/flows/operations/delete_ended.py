@@ -39,7 +39,7 @@ class _DeletionRun:
         self._skip = Skip()
 
     def plans(self, plans: Collection[str], span: timedelta, *, others: bool = False) -> int:
-        """Delete sessions that ended so long ago, of accounts with these plans, or of all other accounts."""
+        """Delete sessions that ended this long ago, of accounts with these plans, or of all other accounts."""
         done = 0
         while not self._services.slots.closed:
             skipped = self._skip.number
@@ -87,15 +87,13 @@ class _DeletionRun:
 
     def _leave_out(self, account_id: str, ids: Sequence[str], error: Exception) -> int:
         if not ids:
-            log.error(
-                "no ended session of account %s is deleted: it failed (%s)", account_id, type(error).__name__
-            )
+            log.error("cannot delete the ended sessions of account %s: %s", account_id, type(error).__name__)
             self._skip.accounts.add(account_id)
             return 0
         if len(ids) == 1:
             self._delete(account_id, ())  # raises if the account itself cannot be read
             if account_id not in self._skip.accounts:
-                log.error("session %s is not deleted: it failed (%s)", ids[0], type(error).__name__)
+                log.error("cannot delete session %s: %s", ids[0], type(error).__name__)
                 self._skip.sessions.add(ids[0])
             return 0
         half = len(ids) // 2

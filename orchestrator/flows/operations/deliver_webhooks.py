@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 
 #: Events that one pass reads after the webhook's place, and events that it tries again.
 AGAIN = 50
-#: So many subjects are served at the same time.
+#: This many subjects are served at the same time.
 LINES = 8
-#: After so many failures in a row, or one with Retry-After, a pass sends nothing more.
+#: After this many failures in a row, or one with Retry-After, a pass sends nothing more.
 ENOUGH_FAILURES = 5
 #: A pass begins no event after this; an event takes `ANSWERS_WITHIN` at most. Seconds.
 PASS_SECONDS = 20.0
@@ -65,7 +65,7 @@ class SentPass:
 
 
 class _NobodyListens(queue.SimpleQueue[Any]):
-    """Takes the results of passes that nobody waits for: each has logged its own failure."""
+    """Takes the results of passes that no thread waits for: each has logged its own failure."""
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002
         """Drop it."""

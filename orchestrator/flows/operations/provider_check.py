@@ -87,7 +87,7 @@ def _key_check(subject: Subject, ref: str | None) -> Callable[[], Awaitable[str]
             raise CannotAsk("each session brings a secret of its own")
         if driver.card.status.by_name:
             return await _asked_for_an_unknown_session(subject, services.secret(ref))
-        raise CannotAsk("this platform cannot be asked about a key: its first use will show")
+        raise CannotAsk("this platform has no call that checks a key: its first use will show")
 
     return ask
 
@@ -106,8 +106,8 @@ async def _asked_for_an_unknown_session(subject: Subject, secret: Secret | None)
     )
     status = await subject.driver.status(missing)
     if status.life is Life.UNKNOWN:
-        raise NotSent(f"asked about a session that is not there: {status.detail}")
-    return f"answers, asked about a session that is not there: {status.detail}"
+        raise NotSent(f"asked about a session that does not exist: {status.detail}")
+    return f"answers, asked about a session that does not exist: {status.detail}"
 
 
 def _owner(subject: Subject, secret: Secret | None) -> Iterator[Tried]:
@@ -165,7 +165,7 @@ def _model(subject: Subject, secret: Secret | None, model: Model) -> tuple[Tried
             return await driver.lists(theirs, secret)
         if driver.card.lifecycle.attaches:
             raise CannotAsk("the endpoint and the model are named when a session is attached")
-        raise CannotAsk("only an open could show it, and it might create a session")
+        raise CannotAsk("only an open can show this, and it might create a session")
 
     row = tried(subject, what, ask)
     return row, found[0] if found else None

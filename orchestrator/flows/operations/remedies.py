@@ -16,7 +16,7 @@ from orchestrator.providers.port.errors import (
 )
 from orchestrator.rules.values import Verdict
 
-_REPLACE_KEY = "replace the key behind this reference, or allow it what it is refused"
+_REPLACE_KEY = "replace the key behind this reference, or grant it what the platform refuses"
 _TOP_UP = "top up the platform's own account"
 _CORRECT = "compare the settings with docs/providers.md"
 _WAIT = "wait, and try again"
@@ -43,7 +43,7 @@ def after_error(error: ProviderError) -> str:
 
 
 def after_ping(verdict: Verdict) -> str | None:
-    """Return what to do about a ping's verdict; None where nothing is to be done."""
+    """Return what to do about a ping's verdict; None if nothing is to be done."""
     match verdict:
         case Verdict.ALIVE:
             return None

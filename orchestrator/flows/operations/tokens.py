@@ -43,7 +43,7 @@ def create_token(
     """Make a token and return it with its text. `lasts`: until it expires; None: it does not. `replaces`: others of
     this name are deleted.
 
-    Raises Refusal where the account is unknown, or an account's token would have the scope `admin`."""
+    Raises Refusal if the account is unknown, or an account's token would have the scope `admin`."""
     if account_id is not None and Scope.ADMIN in scopes:
         message = "a token of one account cannot have the scope admin, which reaches every account"
         raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[])
@@ -72,7 +72,7 @@ def create_token(
 
 
 def authenticate(database: Database, text: str) -> ApiToken | None:
-    """Return the valid token with this text, and note its use; None where there is none."""
+    """Return the valid token with this text, and note its use; None if there is none."""
     mark, _, rest = text.partition("_")
     token_id, _, secret = rest.partition("_")
     if mark != MARK or not secret or not text.isascii() or not text.isprintable():

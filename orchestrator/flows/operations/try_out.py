@@ -39,7 +39,7 @@ def try_out(services: Services, session_id: str, question: Question, *, task_id:
 
 
 def type_of(tx: Transaction, session_id: str) -> ModelType:
-    """Return the type of the model that serves this running session. Raises Refusal where none does."""
+    """Return the type of the model that serves this running session. Raises Refusal if none does."""
     return _serving(tx, session_id).model_type
 
 
@@ -53,7 +53,7 @@ def _serving(tx: Transaction, session_id: str) -> Placement:
 
 
 def _begin(tx: Transaction, session_id: str, task_id: str, author: str) -> None:
-    """Record that it is asked. Raises Refusal where it was: the model would answer twice, and one answer would not be
+    """Record that it is asked. Raises Refusal if it was: the model would answer twice, and one answer would not be
     counted."""
     if not tx.inbox.take(task_id, _ASKED, tx.now(), author=author):
         message = "this question was sent before, and nothing was sent again: load the page to ask once more"

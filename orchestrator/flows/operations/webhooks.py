@@ -18,7 +18,7 @@ from orchestrator.store.transaction import Precondition, Transaction
 
 
 class InTheFile(Exception):
-    """The webhook stands in `orchestrator.toml`, where it must be changed."""
+    """The webhook is in `orchestrator.toml`, where it must be changed."""
 
 
 class NotReceived(Exception):
@@ -66,7 +66,8 @@ def unfit_secrets(secrets: SecretStore, refs: Iterable[str]) -> list[str]:
     found = ((ref, secrets.get(ref)) for ref in refs)
     unfit = [ref for ref, secret in found if secret is not None and key_in(secret) is None]
     return [
-        f"{ref} {CANNOT_SIGN}; it holds none here: workers that have the same send nothing" for ref in unfit
+        f"{ref} {CANNOT_SIGN}; this machine's value is none: a worker with the same value sends nothing"
+        for ref in unfit
     ]
 
 
@@ -79,7 +80,9 @@ def idle_filters(database: Database, given: WebhookConfiguration) -> list[str]:
         f"no event has the type {one}: docs/events.md lists all"
         for one in unmatched(given.event_types, EVENTS)
     ]
-    return notes + [f"there is no account {one}: nothing arrives for it until there is" for one in unknown]
+    return notes + [
+        f"account {one} does not exist: no event arrives for it until it is created" for one in unknown
+    ]
 
 
 def delete_webhook(database: Database, name: str) -> bool:
@@ -238,7 +241,7 @@ def _write(
         tx.webhooks.save(known, webhook)
         excluded = [one.seq for one in tx.webhooks.waiting(name) if not _is_received(webhook, one)]
         tx.webhooks.forget(name, excluded)
-        tx.webhooks.try_all(name, now)  # what made them fail may be mended
+        tx.webhooks.try_all(name, now)  # the cause of the failure may be gone
     return webhook
 
 

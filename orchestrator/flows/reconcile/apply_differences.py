@@ -40,7 +40,7 @@ def carry_out(services: Services, provider: str, ref: str | None, finding: Diffe
     try:
         return run_after_stops(services, act)
     except Exception as error:  # noqa: BLE001  (it is logged, and the next run finds it again)
-        failures.log_failure(log, error, f"nothing is done about {finding.handle} at {provider}")
+        failures.log_failure(log, error, f"cannot act on {finding.handle} at {provider}")
         return False
 
 

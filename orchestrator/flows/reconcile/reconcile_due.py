@@ -196,7 +196,7 @@ def _of_other_kinds(services: Services, provider: str) -> list[str]:
 
 def _reconcile_policy(services: Services, provider: str, installation: str | None) -> ReconcilePolicy:
     policy, card = services.policy(provider), services.drivers[provider].card
-    lag = card.lifecycle.resolve_after_seconds or 0  # a new session may be missing from lists for so long
+    lag = card.lifecycle.resolve_after_seconds or 0  # a new session may be missing from lists for this long
     return ReconcilePolicy(
         min_age=timedelta(seconds=max(policy.reconcile_min_age_seconds, lag)),
         confirm_after=timedelta(seconds=policy.reconcile_confirm_seconds),

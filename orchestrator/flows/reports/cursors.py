@@ -16,7 +16,7 @@ def encoded(*parts: str) -> str:
 
 
 def decoded(cursor: str, parts: int) -> list[str]:
-    """Return the parts of an opaque text. Raises InvalidRequest where it is not one of ours."""
+    """Return the parts of an opaque text. Raises InvalidRequest if it is not one of ours."""
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
@@ -28,14 +28,14 @@ def decoded(cursor: str, parts: int) -> list[str]:
 
 
 def cursor_of(behind: Behind | None) -> str | None:
-    """Return the cursor of the page behind this row; None where there is none."""
+    """Return the cursor of the page behind this row; None if there is none."""
     if behind is None:
         return None
     return encoded(str((behind.at - _EPOCH) // _EPOCH.resolution), behind.id)
 
 
 def behind_of(cursor: str | None) -> Behind | None:
-    """Return the row behind which the page begins. Raises InvalidRequest where the cursor is not one of ours."""
+    """Return the row behind which the page begins. Raises InvalidRequest if the cursor is not one of ours."""
     if cursor is None:
         return None
     micros, row_id = decoded(cursor, 2)

@@ -16,7 +16,7 @@ from orchestrator.store.transaction import Transaction
 
 #: The last events of a session that are searched for changes.
 _LOOKED_AT = 200
-#: A ping that is overdue for so long says that no worker does it.
+#: A ping that is overdue for this long says that no worker does it.
 _PINGED_LATE = timedelta(minutes=2)
 
 
@@ -110,7 +110,7 @@ def _placements(tx: Transaction, session: Session) -> Iterator[str]:
         where = f"placement {placement.n} at {placement.provider}"
         if placement.closing_since is not None and placement.ended_at is None:
             said = placement.last_answer or "not tried yet"
-            yield f"{where} is to be closed since {rfc3339(placement.closing_since)}: {said}"
+            yield f"{where} has been waiting for its close since {rfc3339(placement.closing_since)}: {said}"
         elif placement.refused_by is not None:
             yield f"{where} was refused: {placement.last_answer}"
 
@@ -130,24 +130,27 @@ def _used(session: Session) -> dict[str, Any]:
 
 def _doubts(tx: Transaction, session: Session, policy: Policy) -> Iterator[str]:
     if session.failures:
-        needed = f"{policy.dead_after_failures} over {policy.dead_after_seconds:g} s are death"
+        needed = f"{policy.dead_after_failures} over {policy.dead_after_seconds:g} s mean dead"
         yield f"{session.failures} failed pings in a row since {rfc3339(session.failing_since)}; {needed}"
     for since, what in (
-        (session.gone_since, "the provider said that it is gone: one confirmation is death"),
+        (session.gone_since, "the provider said that it is gone: one more such answer means dead"),
         (session.loading_since, "it says that it is loading"),
-        (session.unusable_since, f"unusable: {policy.unusable_after_seconds:g} s of it are death"),
-        (session.busy_since, f"its server is busy: {policy.busy_dead_after_seconds:g} s of it are death"),
+        (session.unusable_since, f"unusable: {policy.unusable_after_seconds:g} s of it mean dead"),
+        (session.busy_since, f"its server is busy: {policy.busy_dead_after_seconds:g} s of it mean dead"),
     ):
         if since is not None:
             yield f"{what} (since {rfc3339(since)})"
     allowed = unwell_bound(session, policy)
     if session.not_well_since is not None and allowed is not None:
         unwell = f"no proof of life since {rfc3339(session.not_well_since)}"
-        yield f"{unwell}: {allowed:g} s of it are death where the last answer is {session.last_verdict}"
+        yield f"{unwell}: {allowed:g} s of it mean dead where the last answer is {session.last_verdict}"
     if session.state is State.RUNNING and session.provider is not None:
         held = held_by(tx.brakes.at(session.provider, session.credential), session, tx.now())
         if held is not None:
-            yield f"a brake holds there until {rfc3339(held.until)}, nothing dies meanwhile: {held.reason}"
+            yield (
+                f"a brake holds there until {rfc3339(held.until)}, and until then no session is stopped as dead: "
+                f"{held.reason}"
+            )
     yield from _rate_limited(tx, session)
     if session.held_since is not None:
         held_since, alive = rfc3339(session.held_since), rfc3339(session.last_alive_at)

@@ -106,7 +106,7 @@ def _doubt(began: WaitingEvent, until: datetime) -> dict[str, Any]:
 
 
 def _cost_at_stop(session: Session, account: Account | None) -> str | None:
-    """Return what it will have cost if it runs until its stop; None where it does not run, or nothing stops it."""
+    """Return what it will have cost if it runs until its stop; None if it does not run, or nothing stops it."""
     stop_at, _ = views.stop_of(session, account)
     if session.state is not State.RUNNING or stop_at is None:
         return None

@@ -69,7 +69,7 @@ def measure_if_possible(
     try:
         return measure(database, providers, configuration)
     except StoreError as error:
-        log.warning("the metrics lack what the database would say: %s", error)
+        log.warning("the metrics from the database are missing: %s", error)
         return None
 
 

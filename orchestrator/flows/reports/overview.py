@@ -15,7 +15,7 @@ from orchestrator.store.transaction import Transaction
 
 
 def overview(tx: Transaction, now: datetime) -> dict[str, Any]:
-    """Return everything that one looks at first."""
+    """Return everything that a person reads first."""
     return {
         "at": rfc3339(now),
         "sessions": [

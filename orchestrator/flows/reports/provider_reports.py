@@ -36,7 +36,7 @@ class KnownProviders:
         """Return a credential's state and the reason for it. A reason that keeps it from new placements comes first."""
         row = self.rows.get((provider, ref))
         if retired or (row is not None and row.retired):
-            return "retired", "takes no placement, serves the closes"
+            return "retired", "takes no new placement, but its sessions are closed under it"
         missing = self.secrets.why_missing(ref)
         if missing:
             return "secret missing", missing

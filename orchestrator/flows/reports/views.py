@@ -60,7 +60,7 @@ class SessionView:
     session: Session
     placements: Sequence[Placement]
     account: Account | None
-    """None where the end of its funds is not asked for."""
+    """None if the end of its funds is not asked for."""
     queue_position: int | None
     now: datetime
 
@@ -279,7 +279,7 @@ def of_account(account: Account) -> dict[str, Any]:
 
 
 def ends_by(account: Account) -> str | None:
-    """Return what ends the account's funds: "balance", or the period of the budget; None where they do not end."""
+    """Return what ends the account's funds: "balance", or the period of the budget; None if they do not end."""
     if account.funds_end_at is None:
         return None
     return "balance" if account.funds_end_by is None else account.funds_end_by.value

@@ -19,7 +19,7 @@ Row = tuple[str, str]
 
 
 def admit_queued(services: Services, limit: int = 100) -> Tally:
-    """Try every due queued session again: it starts, goes on waiting, or has waited too long."""
+    """Try every due queued session again: it starts, keeps waiting, or has waited too long."""
     with services.database.reading() as tx:
         due = _taking_turns(tx.queues.due_to_be_admitted(tx.now(), limit))
 
@@ -65,7 +65,7 @@ def _admit(work: AccountWork, session: Session) -> None:
 
 
 def _settle_refusal(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> None:
-    """Let it go on waiting for what may become free. End its wait for any other reason, such as a withdrawn model."""
+    """Let it keep waiting for what may become free. End its wait for any other reason, such as a withdrawn model."""
     if refusal.code not in admission.WORTH_WAITING | {ErrorCode.QUOTA_NODES_EXCEEDED}:
         transitions.stop(work, session, StopReason.START_FAILED, work.now, refusal.message)
         return

@@ -1,6 +1,6 @@
 """Close unneeded placements until there is proof. A close is never given up silently.
 
-Many proven closes are settled in one transaction where nothing but the proof changes: placements are closed, and their
+Many proven closes are settled in one transaction where only the proof changes: placements are closed, and their
 sessions stopped. Any other answer is settled on its own."""
 
 import asyncio
@@ -234,7 +234,7 @@ def _account_of(answer: CloseAnswer) -> str:
 
 
 def _only_proves(answer: CloseAnswer) -> bool:
-    """Return whether the answer may change nothing but what is proven. A key that allows one call at a time is released
+    """Return whether the answer may change only what is proven. A key that allows one call at a time is released
     with the answer, and a foreign session under a key is reported."""
     placement, said = answer.claimed.placement, answer.said
     has_session = placement.session_id is not None and placement.account_id is not None

@@ -61,7 +61,7 @@ class _Freeing:
         self.over = False
 
     async def finish(self) -> None:
-        """Note that the key was freed. Raises NotSent where another worker has taken over the open."""
+        """Note that the key was freed. Raises NotSent if another worker has taken over the open."""
         placement, token = self._one.placement, self._one.token
 
         def note(tx: Transaction) -> bool:

@@ -136,7 +136,7 @@ class PlacementStep(ProviderStep[C, A]):
             raise
         except Exception as error:  # noqa: BLE001  (it is logged, and the row is claimed again when its lease expires)
             failures.log_failure(
-                log, error, f"an answer for placement {answer.claimed.placement.id} is not settled"
+                log, error, f"cannot settle an answer for placement {answer.claimed.placement.id}"
             )
             return False
         return True
@@ -167,7 +167,7 @@ class Held:
 
 
 def lock_under_lease(services: Services, tx: Transaction, answer: Answer[Any, Any]) -> Held | None:
-    """Lock account, session and placement in that order; None where the placement is gone."""
+    """Lock account, session and placement in that order; None if the placement is gone."""
     claimed = answer.claimed
     placement = claimed.placement
     work = on_account(services, tx, placement.account_id) if placement.account_id else None

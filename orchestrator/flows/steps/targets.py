@@ -12,7 +12,7 @@ from orchestrator.store.queries.placements import Handles, Rivals
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenContext:
-    """The data by which a driver recognises our resources in a platform's list. Empty where there is no list."""
+    """The data by which a driver recognises our resources in a platform's list. Empty if there is no list."""
 
     handles: Handles = field(default_factory=Handles)
     rivals: Rivals = field(default_factory=Rivals)

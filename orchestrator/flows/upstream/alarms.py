@@ -38,7 +38,7 @@ def note_open_outcome(tx: Transaction, placement: Placement, wrong: str | None, 
         return
     standing = [one for one in tx.alarms.listed() if one.scope == found.scope]
     for one in standing if tx.alarms.end([one.scope for one in standing]) else ():
-        _send_recovered(tx, one, "an open there shows nothing wrong")
+        _send_recovered(tx, one, "an open there found nothing wrong")
 
 
 def end_with(tx: Transaction, well: Iterable[HealthyPing], now: datetime) -> None:
@@ -112,7 +112,7 @@ def open_alarm(tx: Transaction, kind: InstallationAlarmKind, about: str, reason:
 
 
 def close_alarm(tx: Transaction, kind: InstallationAlarmKind, about: str, why: str) -> bool:
-    """Close the alarm and send `orchestrator.installation.recovered`. Return False where it was not open."""
+    """Close the alarm and send `orchestrator.installation.recovered`. Return False if it was not open."""
     return close_alarms(tx, kind, [about], why) == 1
 
 

@@ -28,7 +28,7 @@ class Sign(Enum):
     """What the ping of one session shows about its provider and key."""
 
     ILL = "it is in doubt"
-    FROZEN = "it would be held for dead"
+    FROZEN = "it would be stopped as dead"
     RECOVERED = "it was in doubt, and answers"
 
 
@@ -173,7 +173,8 @@ def _end_if_over(services: Services, tx: Transaction, brake: Brake, now: datetim
 
 
 def _lift(tx: Transaction, brake: Brake, why: str, now: datetime) -> bool:
-    """Lift the brake. Streaks of failures there start again at zero; the time since the last proof of life goes on."""
+    """Lift the brake. Streaks of failures there start again at zero; the time since the last proof of life
+    continues."""
     if not tx.brakes.forget(brake):
         return False
     tx.brakes.begin_again(brake)

@@ -1,4 +1,4 @@
-"""Keys that a provider refuses or rate-limits: they take no new placements; closes go on."""
+"""Keys that a provider refuses or rate-limits: they take no new placements; closes continue."""
 
 import asyncio
 import logging
@@ -118,7 +118,7 @@ def _works(services: Services, credential: Credential) -> bool:
         except (ProviderError, TimeoutError):
             return False
         except Exception:  # an unexpected answer of one provider keeps no other's key paused
-            log.exception("the key %s at %s cannot be tried", credential.ref, credential.provider)
+            log.exception("cannot retry the key %s at %s", credential.ref, credential.provider)
             return False
         return True
 

@@ -18,7 +18,7 @@ def count(faults: Iterable[LocalFault]) -> None:
 
 
 def alarm(services: Services, tx: Transaction, provider: str, fault: LocalFault, detail: str) -> None:
-    """Open the alarm of this machine's fault, or note at intervals that the fault goes on."""
+    """Open the alarm of this machine's fault, or note at intervals that the fault continues."""
     now = tx.now()
     if not services.cooldowns.take_turn(fault, now):
         return

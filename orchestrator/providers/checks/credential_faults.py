@@ -12,10 +12,10 @@ def faults_of(configuration: Configuration) -> Iterator[Fault]:
         where = ("providers", name, "credentials")
         has_some = bool(configuration.providers[name].all_credentials)
         if card.identity.needs_credential and not has_some:
-            yield Fault(where, 'is missing: its platform is asked under a key, so give it ["env:NAME"]')
+            yield Fault(where, 'is missing: the platform needs a key; give it ["env:NAME"]')
         if card.identity.ignores_credentials and has_some:
             yield Fault(
                 where,
-                "no call sends them: put {secret} into its headers, or drop them; a secret that endpoints alone "
-                "take is endpoint_secret_ref",
+                "no call sends them: put {secret} into its headers, or drop them; a secret for endpoints "
+                "alone belongs in endpoint_secret_ref",
             )

@@ -33,7 +33,7 @@ Lookup = Callable[[str, socket.AddressFamily], Found]
 
 
 def look_up(host: str, family: socket.AddressFamily) -> Found:
-    """Ask the system, which may take long. Raises OSError where there is no answer."""
+    """Ask the system, which may take long. Raises OSError if there is no answer."""
     infos = socket.getaddrinfo(host, 0, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
     return [
         (of, proto, _numeric(address)) for of, _, proto, _, address in infos if isinstance(address[0], str)
@@ -73,7 +73,7 @@ class NameThreads(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Resolve a host. Raises OSError where there is no answer, RuntimeError where no thread can be started."""
+        """Resolve a host. Raises OSError if there is no answer, RuntimeError where no thread can be started."""
         question = self._open.get((host, family))
         if question is None:
             question = self._ask(host, family)

@@ -33,7 +33,7 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Return the addresses that are allowed. Raises RefusedByResolver where none is left."""
+        """Return the addresses that are allowed. Raises RefusedByResolver if none is left."""
         found = await self._resolver.resolve(host, port, family)
         allowed = [result for result in found if self._reach.allows(host, result["host"])]
         if found and not allowed:
@@ -53,7 +53,7 @@ def check_url(reach: Reach, url: str) -> None:
     except (ValueError, httpx.InvalidURL):
         raise AddressRefused("the endpoint's URL cannot be read") from None
     if parts.scheme not in {"http", "https"} or "@" in parts.netloc:
-        raise AddressRefused("the endpoint must begin with http:// or https:// and hold no user")
+        raise AddressRefused("the endpoint must begin with http:// or https:// and must not contain a user")
     for host in (written, sent):
         if hides_an_address(host) or (parsed(host) is not None and not reach.allows(host, host)):
             raise AddressRefused(f"{host} is an address that [attach] does not allow")

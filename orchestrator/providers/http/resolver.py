@@ -52,7 +52,7 @@ class WatchedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Resolve a host and note the answer. Raises OSError where there is no answer."""
+        """Resolve a host and note the answer. Raises OSError if there is no answer."""
         self._pending[host] += 1
         self._since.setdefault(host, monotonic())
         try:
@@ -84,7 +84,7 @@ class WatchedResolver(AbstractResolver):
         return len(self._found.get(host, ())) <= 1
 
     async def answers_for_others(self, host: str) -> bool | None:
-        """Look up other names, and return whether they are found; None where none is known. Calls within two seconds
+        """Look up other names, and return whether they are found; None if none is known. Calls within two seconds
         share the answer."""
         if self._question is None or monotonic() - self._asked_at > CONTROL_HOLDS:
             self._asked_at = monotonic()

@@ -21,7 +21,7 @@ from orchestrator.providers.port.secrets import auth_headers
 
 #: Requests that one client keeps, about 3 KB each, and as many addresses.
 MOST_KEPT = 1_000
-#: Once all places are taken, others are made each time; after so many of them the kept ones make room.
+#: Once all places are taken, others are made each time; after this many of them the kept ones make room.
 _MADE_BEFORE_ROOM = 100_000
 
 _HEADERS = {
@@ -157,7 +157,7 @@ class Network(AiohttpTransport):
         super().__init__(verify=context, trust_env=False, client=session)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request whose body has been read. Its form for aiohttp is made once, and kept with it."""
+        """Send a request with a body that has been read. Its form for aiohttp is made once, and kept with it."""
         if not isinstance(self.client, aiohttp.ClientSession):
             self.client = self.get_client()
         given = request.extensions.get(_ARGUMENTS)

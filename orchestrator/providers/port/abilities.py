@@ -27,7 +27,7 @@ class ChecksOwner(Protocol):
     """A driver of a platform that can name a session's owner, if the configuration could name another."""
 
     async def check_owner(self, handle: str, secret: Secret | None) -> str:
-        """Return the owner, in a few words. Raises Misconfigured where it is not ours, or any other ProviderError."""
+        """Return the owner, in a few words. Raises Misconfigured if it is not ours, or any other ProviderError."""
 
 
 @runtime_checkable

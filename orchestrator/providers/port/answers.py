@@ -122,7 +122,7 @@ class FirstEvent:
 
     def __init__(self) -> None:
         self._line = b""
-        """How the line that has not ended begins: no more of it is looked at again."""
+        """How the line that has not ended begins: no more of it is checked again."""
 
     def __call__(self, chunk: bytes) -> bool:
         *ended, rest = (self._line + chunk).split(b"\n")

@@ -44,7 +44,7 @@ class Endpoint:
     secret_ref: str | None
 
 
-#: Writes down that the key of an order is free. Raises NotSent where the order is another worker's by now.
+#: Writes down that the key of an order is free. Raises NotSent if the order is another worker's by now.
 Freed = Callable[[], Awaitable[None]]
 
 
@@ -103,8 +103,8 @@ class Probe:
     silence: Silence | None = None
     """It was accepted and not answered in time, and this is what was seen elsewhere on the server then."""
     not_begun: bool = False
-    """It was too late to begin, or to go on with the next variant: the verdict counts for nothing. With a
-    `variant`, the next ping goes on from it."""
+    """It was too late to begin, or to continue with the next variant: the verdict counts for nothing. With a
+    `variant`, the next ping continues from it."""
     failed_here: LocalFault | None = None
     """What failed on this machine; `not_begun` then."""
 

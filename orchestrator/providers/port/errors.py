@@ -13,7 +13,7 @@ class ProviderError(Exception):
     """An upstream platform did not do what was asked. The message is for people and contains no secret."""
 
     ended_handle: str | None = None
-    """What it ended all the same: an open that then failed had freed its key of this."""
+    """What it ended anyway: an open that then failed had freed its key of this."""
     probe: Probe | None = None
     """The ping that an open or a close sent to find out, as it costs what every ping costs."""
     failed_here: LocalFault | None = None
@@ -115,9 +115,9 @@ class OutcomeUnknown(ProviderError):
         super().__init__(message)
         self.possible_orphans = possible_orphans
         self.at_most = at_most
-        """So many it may have opened, where that is known: to repeat the open may open as many more."""
+        """This many it may have opened, where that is known: to repeat the open may open as many more."""
         self.answered = answered
-        """The platform itself has answered: nothing goes on there."""
+        """The platform itself has answered: nothing happens there."""
 
 
 class NotClosed(ProviderError):

@@ -84,7 +84,7 @@ def check_nodes(terms: AccountTerms, card_max_nodes: int | None, nodes: int) -> 
 
 
 def check_nodes_total(terms: AccountTerms, usage: Usage, nodes: int) -> Refusal | None:
-    """Refuse so many nodes if they do not fit beside those in use."""
+    """Refuse the nodes if they do not fit beside those in use."""
     limit = terms.plan.max_nodes_total
     if limit is None or usage.nodes + nodes <= limit:
         return None

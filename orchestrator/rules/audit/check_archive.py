@@ -40,10 +40,10 @@ def archived_money(money: ArchivedMoney) -> Iterator[str]:
         if len(opened) > 1:
             yield f"{len(opened)} entries open its ledger against {name}"
         elif name in books and not opened:
-            yield f"no entry opens its ledger against {name}: {money_text(left)} left it"
+            yield f"its ledger has no opening entry against {name}: entries of {money_text(left)} were archived"
         elif sum(opened) != left:
             opening = f"its ledger opens with {money_text(sum(opened, ZERO))} against {name}"
-            yield f"{opening}, what left it adds up to {money_text(left)}"
+            yield f"{opening}, but the archived entries add up to {money_text(left)}"
     if money.kept is not None:
         for book in money.books:
             yield from _kept(book, money)

@@ -71,7 +71,7 @@ def judge_costs(facts: CostDayFacts) -> Iterator[Violation]:
 
 
 def _added_up(sums: Sequence[ChargedSum], posted: Sequence[ChargedSum]) -> _Sums:
-    """Add up by the finest keys by which the posted entries can be told apart."""
+    """Add up by the finest keys that distinguish the posted entries."""
     is_model_unknown = any(one.model_id is None for one in posted)
     vague = {one.model_id for one in posted if one.provider is None}
     found: dict[_Key, tuple[Decimal, int]] = defaultdict(lambda: (ZERO, 0))

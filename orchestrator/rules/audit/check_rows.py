@@ -102,14 +102,14 @@ def judge_lateness(step: str, due: datetime, lease_until: datetime | None, subje
 def _steps(facts: SessionFacts) -> Iterator[str]:
     session = facts.session
     if not facts.found_by_step:
-        yield "the table next_steps has another step of it, or none: claims may not find it"
+        yield "the table next_steps has another step for it, or none: claims may miss it"
     match session.state:
         case State.QUEUED | State.STARTING | State.RUNNING:
             if session.due is None:
                 yield f"it is {session.state} and has no next step"
         case State.STOPPING:
             if not any(placement.state in UNENDED for placement in facts.placements):
-                yield "it is stopping and none of its placements is left to wait for"
+                yield "it is stopping, but all of its placements have ended"
         case State.CREATED | State.STOPPED | State.FAILED:
             if session.due is not None:
                 yield f"it is {session.state} and has the step {session.due.step}"
@@ -141,7 +141,7 @@ def _too_far(row: Session | PlacementFacts, end: datetime | None, now: AuditCont
     if longest is None or row.due is None:
         return
     if row.due.at > max(now.at + longest, end or now.at):
-        yield f"its {row.due.step} waits until {_when(row.due.at)}, longer than any"
+        yield f"its {row.due.step} waits until {_when(row.due.at)}, longer than any such step may"
 
 
 def _session_lease(session: Session, now: AuditContext) -> Iterator[str]:
@@ -154,9 +154,9 @@ def _lease(row: Session | PlacementFacts, until: datetime | None, now: AuditCont
     if row.lease is None:
         return
     if row.due is None:
-        yield "it is at rest and under a lease"
+        yield "it has a lease but no next step"
     elif row.lease.until - now.at > now.longest_lease:
-        yield f"its lease lasts until {_when(row.lease.until)}, longer than any"
+        yield f"its lease lasts until {_when(row.lease.until)}, longer than any lease may"
     elif until is not None and _is_left_behind(row.provider, row.due, until, now):
         yield f"its lease ended {_when(until)}, and it was not taken over"
 

@@ -48,30 +48,32 @@ class Invariant(StrEnum):
 
 MEANING: Mapping[Invariant, str] = MappingProxyType(
     {
-        Invariant.STEPS: "every live row has a next step within the wait limit of its kind, and the stop of its rules",
+        Invariant.STEPS: (
+            "every live row has a next step within the wait limit of its kind, and its rules give its stop"
+        ),
         Invariant.OVERDUE: "no step is overdue for long",
-        Invariant.LEASES: "no lease is older than its time, longer than any, or on a row at rest",
+        Invariant.LEASES: "no lease has expired without a take-over, is too long, or is on a row without a next step",
         Invariant.TRANSITIONS: "every state that an event reports follows from the one before; the last is the row's",
         Invariant.SERVING: "a session has at most one placement that is not closing",
         Invariant.CREDENTIALS: "an exclusive credential carries at most one unclosed placement",
-        Invariant.LEAKS: "a session that is over has no placement that is not",
+        Invariant.LEAKS: "a session that is over has only ended placements",
         Invariant.PROOFS: "every closed placement has its proof",
         Invariant.FORCED: "every close that was forced has a name and a reason",
-        Invariant.DELETED: "only what is over, or never began, is deleted",
-        Invariant.QUOTA: "nothing was admitted over the quota of its time, our cleanup debt apart",
-        Invariant.BALANCE: "a balance is what its ledger adds up to, and not below the overdraft of its last charge",
-        Invariant.POSTED: "a session's charged amount is what its ledger entries add up to",
+        Invariant.DELETED: "a deleted session is over or never began",
+        Invariant.QUOTA: "every session was admitted within the quota of its time, cleanup debt apart",
+        Invariant.BALANCE: "a balance equals the sum of its ledger, and is not below the overdraft of its last charge",
+        Invariant.POSTED: "a session's charged amount equals the sum of its ledger entries",
         Invariant.COST: "a session was charged what the formula says",
         Invariant.PAID: "a session found dead after a hold pays until its last proof of life, and no longer",
-        Invariant.ALIVE: "nothing runs without a proof of life for longer than any verdict and a hold together allow",
+        Invariant.ALIVE: "every running session gave a proof of life within the time that verdicts and a hold allow",
         Invariant.FUNDS: "an account's funds end when the formula says",
-        Invariant.OUTBOX: "events leave soon",
-        Invariant.SCHEDULER: "a scheduler ticks",
+        Invariant.OUTBOX: "events are delivered soon",
+        Invariant.SCHEDULER: "a scheduler sends wake-ups",
         Invariant.WRITTEN_OFF: "nothing was written off in the last day",
         Invariant.ROWS: "every row can be read",
         Invariant.COUNTS: "the database's counts of sessions, and of what running ones cost, are right",
-        Invariant.ARCHIVE: "what left the live tables is archived as it was, and its sum opens the ledger",
-        Invariant.DAILY_COSTS: "a day's costs by account, model and provider are what its ledger entries add up to",
+        Invariant.ARCHIVE: "rows are archived unchanged, and an opening entry carries their sum in the ledger",
+        Invariant.DAILY_COSTS: "a day's costs by account, model and provider equal the sums of its ledger entries",
     }
 )
 

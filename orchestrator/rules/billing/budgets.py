@@ -61,7 +61,7 @@ def reached_by_now(budget: Budget, now: datetime) -> int:
 
 
 def left_to_next(budgets: Sequence[Budget], charged: Charged) -> Decimal | None:
-    """Return how much may be charged before the next threshold is reached; None where all are."""
+    """Return how much may be charged before the next threshold is reached; None if all are."""
     left = [
         budget.amount * next_one / 100 - charged[budget.period]
         for budget in budgets

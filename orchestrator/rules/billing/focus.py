@@ -14,7 +14,7 @@ from orchestrator.rules.values import ZERO
 
 #: Names the platform where it is asked who sells and who invoices.
 ISSUER = "session-orchestrator"
-#: Node-hours have so many places: enough for any price at which a millionth of the currency is charged.
+#: Node-hours have this many places: enough for any price at which a millionth of the currency is charged.
 QUANTITY_PLACES = 9
 _DAY = timedelta(days=1)
 _UNIT = "Node-Hours"
@@ -114,7 +114,7 @@ class ChargeEntry:
 
 
 def focus_row(entry: ChargeEntry, session: ChargedSession | None) -> Mapping[str, Any]:
-    """Return the entry's row, in the order of `COLUMNS`. `session`: None where nothing is left of it."""
+    """Return the entry's row, in the order of `COLUMNS`. `session`: None if nothing is left of it."""
     row = dict.fromkeys(COLUMNS) | _of_entry(entry) | _of_category(entry, session)
     if session is None:
         return row

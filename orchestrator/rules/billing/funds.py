@@ -41,7 +41,7 @@ def is_far(until: datetime | None, policy: Policy, now: datetime) -> bool:
 
 
 def charged_up_to(account: Account) -> str:
-    """Return the id of the session after which an hourly posting that has begun goes on; empty: from the first."""
+    """Return the id of the session after which an hourly posting that has begun continues; empty: from the first."""
     begun = account.charging_since is not None and account.charging_since == account.next_charge_at
     return account.charged_up_to or "" if begun else ""
 
@@ -78,7 +78,7 @@ def plan_account(account: Account, policy: Policy, now: datetime, *, moving: boo
 
 
 def _next_period(account: Account, now: datetime) -> datetime | None:
-    """Return when a budget with a hard stop begins anew; None where nothing runs, or no budget stops it."""
+    """Return when a budget with a hard stop begins again; None if nothing runs, or no budget stops it."""
     return None if account.next_charge_at is None else next_period(account.budgets, now)
 
 

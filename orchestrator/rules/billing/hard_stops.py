@@ -39,7 +39,7 @@ def hard_stops(budgets: Iterable[Budget]) -> Sequence[Budget]:
 
 
 def next_period(budgets: Iterable[Budget], at: datetime) -> datetime | None:
-    """Return when the first of the budgets with a hard stop begins anew after `at`; None where there is none."""
+    """Return when the first of the budgets with a hard stop begins again after `at`; None if there is none."""
     return min((ends_at(one.period, at) for one in hard_stops(budgets)), default=None)
 
 
@@ -105,7 +105,7 @@ def first_end(limits: Iterable[FundsLimit], running: Sequence[Costly], since: da
 def next_ends(
     limits: Sequence[FundsLimit], running: Iterable[Costly], since: datetime, at_most: int
 ) -> Sequence[FundsEnd]:
-    """Return the end of one session after the other, as each stops and the others go on; of `at_most` of them."""
+    """Return the end of one session after the other, as each stops and the others continue; of `at_most` of them."""
     left, found = {one.id: one for one in running}, list[FundsEnd]()
     while len(found) < at_most and (end := first_end(limits, list(left.values()), since)) is not None:
         stopped = left.pop(end.session_id)

@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 TOLERANCE = timedelta(seconds=5)
 #: A clock may run fast or slow by this share: twice the most that time synchronisation corrects by. Quartz is better.
 DRIFT = 0.001
-#: The alarm of a jump ends once no jump was open for so long: if the clocks of two hosts disagree, each host ends the
+#: The alarm of a jump ends once no jump was open for this long: if the clocks of two hosts disagree, each host ends the
 #: jump that the other has found.
 ALARM_HOLD = timedelta(minutes=1)
 #: Every process learns of a correction within this time, and may write the wrong time until then.
 CORRECT_FOR = timedelta(seconds=20)
 #: Rows that could not be corrected, such as unreadable ones, are tried again after this.
 CORRECT_AGAIN = timedelta(minutes=5)
-#: So many machines are remembered with what they last measured: the processes of an installation restart on few.
+#: This many machines are remembered with what they last measured: the processes of an installation restart on few.
 MACHINES = 8
 _NONE = timedelta(0)
 
@@ -263,7 +263,8 @@ def in_words(known: KnownTime) -> str:
     ahead = -known.correction.total_seconds()
     return (
         f"the store's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the time that processes"
-        f" measure, since {known.jumped_at:%Y-%m-%d %H:%M:%S}Z (seen by {known.seen_by}); they go on with the measured"
+        f" measure, since {known.jumped_at:%Y-%m-%d %H:%M:%S}Z (seen by {known.seen_by}); they continue with "
+        "the measured"
         " time. Correct the clock of the store's host; if its time is right and has really passed, run"
         " `orchestrator clock accept`"
     )

@@ -42,7 +42,7 @@ def timed(fields: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def seconds_held(begin: datetime, now: datetime) -> float:
-    """Return the seconds that a job which may begin then is held before it is looked at again; 0 if it may begin, or
+    """Return the seconds that a job which may begin then is held before it is checked again; 0 if it may begin, or
     asks to wait too long: then it is refused at once, if the store's clock says so too."""
     if begin - now > LATEST_ETA:
         return 0.0

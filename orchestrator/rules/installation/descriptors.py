@@ -14,5 +14,5 @@ def calls_that_fit(limit: int) -> int:
 
 
 def files_needed(calls: int) -> int:
-    """Return the limit of open files that lets so many calls run at once."""
+    """Return the limit of open files that lets this many calls run at once."""
     return RESERVED + EACH * calls

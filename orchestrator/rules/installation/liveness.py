@@ -36,12 +36,12 @@ class CrashLoop:
 
 
 def alive(workers: Iterable[Worker], now: datetime) -> list[Worker]:
-    """Return the processes that have reported lately."""
+    """Return the processes that have reported recently."""
     return [one for one in workers if now - one.seen_at <= GONE_AFTER]
 
 
 def dead(workers: Iterable[Worker], now: datetime) -> list[Worker]:
-    """Return the processes that stopped reporting lately. One that leaves in order has no row."""
+    """Return the processes that stopped reporting recently. One that leaves in order has no row."""
     return [one for one in workers if GONE_AFTER < now - one.seen_at <= DEATHS_WITHIN]
 
 
@@ -58,7 +58,7 @@ def restarting_kinds(workers: Sequence[Worker], now: datetime) -> list[str]:
 
 
 def crash_loops(workers: Iterable[Worker], now: datetime) -> list[CrashLoop]:
-    """Return the kinds that died at least `DEATHS` times lately."""
+    """Return the kinds that died at least `DEATHS` times recently."""
     died: defaultdict[tuple[str, str], list[Worker]] = defaultdict(list)
     for one in sorted(dead(workers, now), key=lambda one: one.seen_at):
         died[one.kind, one.host].append(one)
@@ -75,7 +75,7 @@ def last_sent(workers: Iterable[Worker]) -> datetime | None:
 
 
 def deaf_kinds(workers: Sequence[Worker], now: datetime) -> list[str]:
-    """Return the kinds of work that run but have received no wake-up lately: the broker delivers none."""
+    """Return the kinds of work that run but have received no wake-up recently: the broker delivers none."""
     started = [one for one in alive(workers, now) if now - one.started_at > SILENT_AFTER]
     heard = {
         one.kind

@@ -21,7 +21,7 @@ def check_entry(entry: bytes | str) -> None:
 
 
 def check_body(body: object) -> None:
-    """Check a body before it is parsed. Raises UnreadableMessage. Only what can hold JSON is looked at."""
+    """Check a body before it is parsed. Raises UnreadableMessage. Only what can hold JSON is checked."""
     text = body.tobytes() if isinstance(body, memoryview) else body
     if not isinstance(text, bytes | bytearray | str):
         return

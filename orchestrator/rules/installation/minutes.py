@@ -8,9 +8,9 @@ from orchestrator.rules.values.minutes import PingCounts
 from orchestrator.rules.values.sessions import Verdict
 
 MINUTE = timedelta(minutes=1)
-#: A minute is sampled so long after its end: what was decided in it is committed by then.
+#: A minute is sampled this long after its end: what was decided in it is committed by then.
 SETTLED_AFTER = timedelta(seconds=5)
-#: Minutes are kept so long. A page of charts shows an hour, a comparison with the day before needs two days.
+#: Minutes are kept this long. A page of charts shows an hour, a comparison with the day before needs two days.
 KEPT = timedelta(hours=48)
 #: The clocks of two processes may differ by so much; minutes that are further ahead come from a clock that has jumped.
 AHEAD = timedelta(minutes=2)

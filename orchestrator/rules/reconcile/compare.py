@@ -94,16 +94,19 @@ def _orphan(
 ) -> Difference:
     certain = origin is not None and origin.state not in UNENDED
     if origin is not None and origin.ended_at is not None:
-        age = inputs.asked_at - origin.ended_at  # lists go on showing it for a while after its close
+        age = inputs.asked_at - origin.ended_at  # lists keep showing it for a while after its close
     if age < policy.min_age:
         action, why = (
             Action.WAIT,
             f"not known here, and perhaps younger than {policy.min_age.total_seconds():g} s",
         )
     elif not policy.closes_by_id:
-        action, why = Action.REPORT, "not known here, and nothing here can be closed by its id"
+        action, why = Action.REPORT, "not known here, and this platform cannot close by id"
     else:
-        action, why = Action.CLOSE, "it lives there after its end here" if certain else "not known here"
+        action, why = (
+            Action.CLOSE,
+            "it is still live there after its end here" if certain else "not known here",
+        )
     return Difference(
         action=action,
         why=why,
@@ -120,7 +123,7 @@ def _of_lost_open(origin: KnownPlacement, resource: ListedResource, since: datet
     waits = origin.leased or origin.sent_at is None
     return Difference(
         action=Action.WAIT if waits else Action.ADOPT,
-        why="its open is under way" if waits else "it bears the name of an open that lost its answer",
+        why="its open is under way" if waits else "it has the name of an open with a lost answer",
         handle=resource.handle,
         placement_id=origin.id,
         session_id=origin.session_id,
@@ -146,7 +149,7 @@ def _perhaps(
     adopts = not others and is_time and not first.leased
     return Difference(
         action=Action.ADOPT if adopts else Action.WAIT,
-        why="the outcome of an open is not known, and this may be its own",
+        why="the outcome of an open is unknown, and this may be its session",
         handle=resource.handle,
         placement_id=first.id,
         session_id=first.session_id,
@@ -237,7 +240,7 @@ def _gone(
     policy: ReconcilePolicy,
 ) -> Difference:
     since = min(inputs.missing_since.get(handle, inputs.asked_at), inputs.asked_at)
-    why = "its list has it no more" if resource is None else "its list says that it has ended"
+    why = "it is no longer in the list" if resource is None else "its list says that it has ended"
     action = Action.END
     if one.alive_at is not None and one.alive_at >= since:
         action, why, since = Action.WAIT, f"{why}, yet it has answered since", inputs.asked_at

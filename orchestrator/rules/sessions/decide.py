@@ -63,7 +63,7 @@ RETRY_AFTER_INTERVALS = 10
 
 @dataclass(frozen=True, slots=True)
 class PingAgain:
-    """The session goes on; ping it again at `at`."""
+    """The session continues; ping it again at `at`."""
 
     at: datetime
 

@@ -202,7 +202,7 @@ def is_unwell_too_long(session: Session, policy: Policy, now: datetime) -> bool:
 def unwell_bound(session: Session, policy: Policy) -> float | None:
     """Return for how many seconds its last verdict allows the session to go without a proof of life.
 
-    None where other counts decide: a failed ping shows nothing of the session itself, but its streak, or how long it
+    None if other counts decide: a failed ping shows nothing of the session itself, but its streak, or how long it
     has been busy, does. A brake allows one hold more, however many there were. Each hold restarts the streak, so from
     then on a failed ping has a bound too."""
     verdict, held = session.last_verdict, session.held_since is not None
@@ -238,7 +238,7 @@ def without_doubts(session: Session) -> Session:
 
 
 def ping_not_needed_until(session: Usable, alive_at: datetime, policy: Policy) -> datetime | None:
-    """Return until when a proof of life at `alive_at` makes a ping unnecessary; None where a ping is needed."""
+    """Return until when a proof of life at `alive_at` makes a ping unnecessary; None if a ping is needed."""
     if session.state is not State.RUNNING or not is_well(session):
         return None
     return alive_at + timedelta(seconds=policy.ping_interval_seconds)

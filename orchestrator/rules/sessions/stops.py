@@ -160,7 +160,7 @@ def _start_timeout(session: Usable, policy: Policy) -> Candidate:
 
 
 def _durations(session: Usable) -> Iterator[Candidate]:
-    """Yield the limits of duration. All three count from the first good ping, and go on through failovers."""
+    """Yield the limits of duration. All three count from the first good ping, and continue through failovers."""
     if session.running_at is None:
         return
     limits = (

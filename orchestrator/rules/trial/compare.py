@@ -23,7 +23,7 @@ class TrialEffect(StrEnum):
     STOPS = "stops"
     """It ends earlier."""
     SPARES = "spares"
-    """It ends later, or goes on."""
+    """It ends later, or continues."""
     REFUSES = "refuses"
     """It is not admitted."""
 
@@ -45,7 +45,7 @@ class TrialFinding:
     effect: TrialEffect
     time: TrialTime
     at: datetime | None
-    """When it ends under the changed terms, or was refused; None: it goes on."""
+    """When it ends under the changed terms, or was refused; None: it continues."""
     reason: str | None
     detail: str
     condition: str | None = None
@@ -173,7 +173,7 @@ def _found(
         time=time,
         at=other.at if other else None,
         reason=other.reason.value if other else None,
-        detail=other.detail if other else "it goes on",
+        detail=other.detail if other else "it continues",
         condition="; ".join(one for one in conditions if one) or None,
         otherwise=actual,
         traffic=traffic_before(past, other.at if stops and other else actual.at, now),

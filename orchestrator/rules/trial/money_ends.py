@@ -7,7 +7,7 @@ from orchestrator.rules.billing.hard_stops import FundsLimit, next_ends
 from orchestrator.rules.billing.money import FundsEnd
 from orchestrator.rules.values import Session
 
-#: So many sessions of one account are stopped in turn; the funds of further ones are not foreseen.
+#: This many sessions of one account are stopped in turn; the funds of further ones are not foreseen.
 MOST_STOPPED = 50
 
 

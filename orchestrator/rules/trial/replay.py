@@ -11,7 +11,7 @@ from orchestrator.rules.trial.history import PastDoubt
 from orchestrator.rules.values import Policy, Session, Verdict
 from orchestrator.rules.values.copies import replace
 
-#: So many pings are played: more than any policy needs that is in use.
+#: This many pings are played: more than any policy needs that is in use.
 MOST_PINGS = 500
 #: The condition under which a session in doubt dies.
 IF_IT_GOES_ON = "if its next pings answer as the last one did"
@@ -30,7 +30,7 @@ class TrialEnd:
 def dead_within(doubt: PastDoubt, session: Session, policy: Policy) -> TrialEnd | None:
     """Return when the session would have been found dead in this doubt; None if it would have lived through it.
 
-    Events tell when a doubt began and ended, not when each ping was sent: these are played as the policy sends them,
+    Events show when a doubt began and ended, not when each ping was sent: these are played as the policy sends them,
     each with the latency of the first. The answer nearest to the end of the doubt is the one that ended it."""
 
     def next_at(at: datetime, following: datetime) -> datetime | None:

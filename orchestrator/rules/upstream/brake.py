@@ -24,11 +24,11 @@ class Health:
     """The sessions of one provider, or of one credential. Each counts once."""
 
     well: int
-    """Sessions that run and have answered lately. Counted only as far as the decision needs."""
+    """Sessions that run and have answered recently. Counted only as far as the decision needs."""
     doubtful: int
     """Sessions that run and are in doubt."""
     died: int
-    """Sessions found dead lately, whether stopped or moved, without deaths that the platform confirmed."""
+    """Sessions found dead recently, whether stopped or moved, without deaths that the platform confirmed."""
 
     @property
     def ill(self) -> int:

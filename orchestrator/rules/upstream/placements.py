@@ -18,7 +18,7 @@ FIRST_OPEN_RETRY, LONGEST_OPEN_RETRY = 2.0, 60.0
 #: Asking again what became of an open, and trying a close again, wait for this, doubled for each attempt so far, up to
 #: `close_retry_max_seconds`.
 RESOLVE_RETRY, CLOSE_RETRY = 60.0, 1.0
-#: After so many claims in which its key could not be freed, an open goes to another key, if there is one.
+#: After this many claims in which its key could not be freed, an open goes to another key, if there is one.
 TRIES_TO_FREE = 2
 #: A close that was not claimed this long after it was due counts as unserved: no worker can do it.
 UNSERVED_AFTER = timedelta(minutes=5)
@@ -37,11 +37,11 @@ class FailedCall:
     key_rests: bool = False
     """A close under the key is on its way that may still come, and must not hit what is opened next."""
     answered: bool = False
-    """The platform itself has answered: nothing goes on there."""
+    """The platform itself has answered: nothing happens there."""
     possible_orphans: bool = False
     """The open may have left sessions."""
     orphans_at_most: int = 0
-    """So many, where that is known."""
+    """This many, where that is known."""
 
 
 def resolve_after(policy: Policy, card_seconds: float | None) -> float:
@@ -84,7 +84,7 @@ def is_stuck(session: Session, placement: Placement) -> bool:
 def ends_at(
     placement: Placement, declared: datetime | None, lasts_seconds: float | None, now: datetime
 ) -> datetime | None:
-    """Return when the platform ends what was opened; None where it says neither that nor how long it lasts."""
+    """Return when the platform ends what was opened; None if it says neither that nor how long it lasts."""
     if declared is not None or lasts_seconds is None:
         return declared
     return (placement.sent_at or now) + timedelta(seconds=lasts_seconds)
@@ -148,7 +148,7 @@ def found_closed(placement: Placement, handle: str) -> Placement:
 def without_proof(
     placement: Placement, failure: FailedCall, policy: Policy, jitter: float, now: datetime
 ) -> Placement:
-    """Return the placement whose close is tried again: a close is never given up. `jitter`: between -1 and 1; it
+    """Return the placement with its close to be retried: a close is never given up. `jitter`: between -1 and 1; it
     spreads closes that failed together by a tenth."""
     spread = 1 + JITTER * jitter
     wait = backoff(CLOSE_RETRY, placement.attempts, policy.close_retry_max_seconds) * spread
@@ -163,8 +163,8 @@ def without_proof(
 
 
 def unserved(placement: Placement, now: datetime) -> Placement:
-    """Return the placement whose close is long overdue: it counts as unproven, though nobody has tried it."""
-    said = placement.last_answer or "no worker tries it: its provider or its secret is missing here"
+    """Return the placement with its close long overdue: it counts as unproven, though no worker has tried it."""
+    said = placement.last_answer or "no worker tries it: its provider or its secret is missing on the workers"
     return replace(placement, unproven_since=now, last_answer=said)
 
 

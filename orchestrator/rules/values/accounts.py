@@ -25,9 +25,9 @@ class Account:
     charged_under: Decimal | None = None
     """How far below zero its last charge was allowed to bring it; None: never charged, or by an earlier release."""
     funds_end_at: datetime | None = None
-    """The first block boundary that the balance, or a budget with a hard stop, cannot pay; None where nothing runs."""
+    """The first block boundary that the balance, or a budget with a hard stop, cannot pay; None if nothing runs."""
     funds_session_id: str | None = None
-    """The session with the block that begins there: it stops. None where many run and the end is far: the funds last
+    """The session with the block that begins there: it stops. None if many run and the end is far: the funds last
     beyond `funds_end_at` by a block at most, and the boundary is computed as it comes nearer."""
     funds_end_by: BudgetPeriod | None = None
     """The budget that ends there, or that ended last; None: the balance."""

@@ -1,4 +1,4 @@
-"""When a row is looked at next, and who works on it until then."""
+"""When a row is checked next, and who works on it until then."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,4 +25,4 @@ class Lease:
     token: str
     until: datetime
     since: datetime | None = None
-    """When it was claimed; None where that is not recorded."""
+    """When it was claimed; None if that is not recorded."""

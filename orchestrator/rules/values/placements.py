@@ -51,7 +51,7 @@ class Placement:
     """The duration asked of the provider. Our own clock stops the session; the provider's end is a fallback."""
     handle: str | None = None
     candidate: str | None = None
-    """A handle seen by a worker that had lost its lease; `resolve` looks at it first."""
+    """A handle seen by a worker that had lost its lease; `resolve` reads it first."""
     endpoint_url: str | None = None
     endpoint_model: str | None = None
     endpoint_auth: str | None = None

@@ -150,7 +150,7 @@ class Session:
     loading_since: datetime | None = None
     unusable_since: datetime | None = None
     busy_since: datetime | None = None
-    """Since when its server accepts pings, answers none, and is busy all the same."""
+    """Since when its server accepts pings, answers none, and is busy anyway."""
     busy_warned_at: datetime | None = None
     """When the first event reported that."""
     not_well_since: datetime | None = None
@@ -171,7 +171,7 @@ class Session:
 
     @property
     def extendable_until(self) -> datetime | None:
-        """The latest instant to which an extension can move the coming stop; None where it cannot. With `failover`, the
+        """The latest instant to which an extension can move the coming stop; None if it cannot. With `failover`, the
         next placement serves beyond the declared end of this one."""
         can_move = self.state in ACTIVE and self.stop_at_reason in _EXTENDABLE
         if not can_move or self.running_at is None or self.ends_at is None:

@@ -22,7 +22,7 @@ class Webhook:
     """Only events of these accounts; empty: all events."""
     active: bool = True
     from_file: bool = False
-    """Whether it stands in `orchestrator.toml`, which then decides."""
+    """Whether it is in `orchestrator.toml`, which then decides."""
     place: int
     """The place in the outbox up to which every event was sent, or waits for another try."""
     gap_until: int | None = None

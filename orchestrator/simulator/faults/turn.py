@@ -11,7 +11,7 @@ from orchestrator.simulator.wire import Ask, Refusal, Reply
 from orchestrator.simulator.world import Simulator
 
 Seconds = Annotated[float, Field(ge=0, le=86400)]
-#: what may stand in a header: a line break there would forge another one
+#: what may be in a header: a line break there would forge another one
 HeaderText = Annotated[str, Field(pattern=r"^[^\r\n\x00]*$")]
 Status = Annotated[int, Field(ge=200, le=599)]
 

@@ -25,7 +25,7 @@ class Options(BaseModel):
     bids: dict[str, str] = Field(default_factory=dict)
     #: how keys of sessions are written: as in the node's code, or as in its documentation
     casing: Literal["code", "camel", "lower"] = "code"
-    #: a young session is missing from lists for so long
+    #: a young session is missing from lists for this long
     list_lag_seconds: float = Field(default=0, ge=0)
     #: trouble with a streamed chat comes as an event with status 200
     errors_as_events: bool = False

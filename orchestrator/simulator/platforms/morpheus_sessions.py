@@ -133,7 +133,7 @@ def probe_fails(world: Simulator, ask: Ask) -> Reply:
 
 
 def close_fails(world: Simulator, ask: Ask) -> Reply:
-    """Leave the session open; a native ping says "has been closed" all the same."""
+    """Leave the session open; a native ping says "has been closed" anyway."""
     if ask.operation != "ping_native":
         return detail(500, f"Error closing session: {ROUTER} transaction failed")
     held = world.sessions.active(ask.upstream.name, ask.key or "")

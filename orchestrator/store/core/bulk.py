@@ -248,7 +248,7 @@ def _makers_of(kinds: Mapping[str, types.TypeEngine[Any]], dialect: Dialect) -> 
 
 
 def _maker(kind: types.TypeEngine[Any], dialect: Dialect) -> _Maker | None:
-    """Return what makes a JSON value of a column's value; None where that is the value itself."""
+    """Return what makes a JSON value of a column's value; None if that is the value itself."""
     if isinstance(kind, UtcDateTime):
         return None  # written with its offset, by `_as_json`
     if isinstance(kind, types.TypeDecorator) and "process_bind_param" in vars(type(kind)):

@@ -90,7 +90,7 @@ class Accounts:
         return self._locked(row) if row else None
 
     def lock_and_read_clock(self, account_id: str) -> tuple[Account, datetime] | None:
-        """Return the account, locked, and the server's clock as it was after that; None where another transaction holds
+        """Return the account, locked, and the server's clock as it was after that; None if another transaction holds
         it. PostgreSQL only."""
         if account_id in self._absent:
             return None
@@ -98,7 +98,7 @@ class Accounts:
         return (self._locked(row), row.read_at) if row else None
 
     def lock_of(self, session_id: str) -> Account | None:
-        """Return the account of this session, locked; None where another transaction holds it, or there is no such
+        """Return the account of this session, locked; None if another transaction holds it, or there is no such
         session."""
         its_account = select(_SESSIONS.c.account_id).where(_SESSIONS.c.id == session_id)
         query = select(ACCOUNTS).where(ACCOUNTS.c.id == its_account.scalar_subquery())

@@ -26,12 +26,12 @@ def record_of(session: Session, placements: Sequence[Placement]) -> Mapping[str,
 
 
 def session_in(record: Mapping[str, Any]) -> Session:
-    """Return the session in the document. Raises ValueError where it holds none."""
+    """Return the session in the document. Raises ValueError if it holds none."""
     return _SESSION.validate_python(record["session"])
 
 
 def placements_in(record: Mapping[str, Any]) -> Sequence[Placement]:
-    """Return the placements in the document, oldest first. Raises ValueError where it does not hold them."""
+    """Return the placements in the document, oldest first. Raises ValueError if it does not hold them."""
     return [_PLACEMENT.validate_python(one) for one in record["placements"]]
 
 

@@ -41,7 +41,7 @@ class CostAudit:
     # which days
 
     def days_after(self, place: CostDay, limit: int, most_entries: int) -> Sequence[CostDay]:
-        """Return the next days that have costs, account by account: as many as have so many entries together. A day
+        """Return the next days that have costs, account by account: as many as have this many entries together. A day
         that alone has more is left out."""
         key = (_COSTS.c.account_id, _COSTS.c.day)
         query = select(*key, func.sum(_COSTS.c.entries)).where(tuple_(*key) > (place.account_id, place.day))

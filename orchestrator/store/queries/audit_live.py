@@ -78,7 +78,7 @@ class LiveAudit:
         """Return leases of credentials that end later than any lease may."""
         query = select(CREDENTIALS.c.id).where(CREDENTIALS.c.lease_until > after).limit(self._limit)
         return [
-            Violation(Invariant.LEASES, row.id, "its lease is longer than any")
+            Violation(Invariant.LEASES, row.id, "its lease is longer than any lease may be")
             for row in self._connection.execute(query)
         ]
 

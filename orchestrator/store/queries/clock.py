@@ -59,7 +59,7 @@ class ConnectionClock:
         return self._clock.read(self._connection)
 
     def begin_reading(self) -> Callable[[datetime], datetime] | None:
-        """Begin to read the clock together with rows, in one statement; None where reading it is no statement. What is
+        """Begin to read the clock together with rows, in one statement; None if reading it is no statement. What is
         returned makes the trusted time of the clock that the statement returned."""
         return self._clock.begin_reading() if self._clock.is_remote(self._connection) else None
 

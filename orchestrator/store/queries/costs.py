@@ -101,7 +101,7 @@ class Costs:
         return self._connection.execute(select(func.count()).select_from(some)).scalar_one()
 
     def entries(self, since: date, until: date, account_id: str | None = None) -> tuple[int, int] | None:
-        """Return ids between which all entries of sessions of these days lie; None where there are none."""
+        """Return ids between which all entries of sessions of these days lie; None if there are none."""
         query = select(func.min(_COSTS.c.first_entry), func.max(_COSTS.c.last_entry))
         first, last = self._connection.execute(query.where(_within(since, until, account_id))).one()
         return None if first is None or last is None else (first, last)

@@ -150,7 +150,7 @@ class Credentials:
         self._connection.execute(update(CREDENTIALS).where(mine).values(lease_token=None, lease_until=None))
 
     def pause(self, provider: str, ref: str, reason: str, now: datetime) -> bool:
-        """Pause the key until a check or an operator resumes it: it takes no new placement, and closes go on. Return
+        """Pause the key until a check or an operator resumes it: it takes no new placement, and closes continue. Return
         False if it was paused already."""
         mine = and_(
             CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.paused_since.is_(None)
@@ -175,7 +175,7 @@ class Credentials:
         self._connection.execute(update(CREDENTIALS).where(mine, shorter).values(cool_until=until))
 
     def rate_limited_until(self, provider: str, ref: str | None, now: datetime) -> datetime | None:
-        """Return until when the whole key is rate-limited; None where it is not."""
+        """Return until when the whole key is rate-limited; None if it is not."""
         mine = CREDENTIALS.c.provider == provider, CREDENTIALS.c.ref == ref, CREDENTIALS.c.cool_until > now
         return self._connection.execute(select(CREDENTIALS.c.cool_until).where(*mine)).scalar()
 
@@ -231,7 +231,7 @@ class Credentials:
         return [snapshot(Credential, row) for row in self._connection.execute(query)]
 
     def paused(self) -> dict[str, int]:
-        """Return provider → paused credentials, where there is one."""
+        """Return provider → paused credentials, if there is one."""
         paused = CREDENTIALS.c.paused_since.is_not(None)
         query = (
             select(CREDENTIALS.c.provider, func.count().label("n"))

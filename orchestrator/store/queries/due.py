@@ -46,7 +46,7 @@ def due_after(
 
 
 def is_kept() -> ColumnElement[bool]:
-    """Match sessions whose next step `next_steps` has, and those with neither."""
+    """Match sessions with a next step in `next_steps`, and those with neither."""
     kept = exists().where(STEPS.c.session_id == _SESSIONS.c.id)
     same = kept.where(
         STEPS.c.step == _SESSIONS.c.next_step,

@@ -106,7 +106,7 @@ class Inbox:
         return taken.first() is not None
 
     def known(self, task_id: str) -> KnownJob | None:
-        """Return the job under this task id, with its outcome; None where it is unknown."""
+        """Return the job under this task id, with its outcome; None if it is unknown."""
         return self._read(_job(task_id))
 
     def lock(self, task_id: str) -> KnownJob | None:

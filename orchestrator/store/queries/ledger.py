@@ -104,7 +104,7 @@ class Ledger:
         self, account_id: str, limit: int, *, since: datetime | None = None, before: int | None = None
     ) -> Sequence[tuple[Line, Decimal | None]]:
         """Return an account's entries with its balance after each, newest first; `before`: an entry's id. The balance
-        is None where entries of that time are archived, since the sum of the others was never the balance."""
+        is None if entries of that time are archived, since the sum of the others was never the balance."""
         mine = [LEDGER.c.account_id == account_id]
         if since is not None:
             mine.append(LEDGER.c.at >= since)

@@ -27,7 +27,7 @@ class Leftovers:
         self._connection = connection
 
     def lock_orphan(self, placement_id: str) -> Placement | None:
-        """Return the orphan under this id, locked; None where there is none, or it belongs to a session."""
+        """Return the orphan under this id, locked; None if there is none, or it belongs to a session."""
         query = select(PLACEMENTS).where(PLACEMENTS.c.id == placement_id, PLACEMENTS.c.session_id.is_(None))
         row = self._connection.execute(query.with_for_update()).first()
         return snapshot(Placement, row) if row else None

@@ -67,7 +67,7 @@ def _places() -> Mapping[RowKind, Sequence[_Place]]:
 
 #: No letter comes after this one.
 _HIGHEST = "\U0010ffff"
-#: Behind the beginning of an id, this comes after all that an id may go on with.
+#: Behind the beginning of an id, this comes after all that an id may continue with.
 _LAST = "z" * 65
 
 

@@ -13,7 +13,7 @@ from orchestrator.store.plain import table_of
 from orchestrator.store.queries.identity import Identity
 
 OUTBOX = table_of("outbox")
-#: No transaction lasts so long.
+#: No transaction lasts this long.
 LONGEST_TRANSACTION = timedelta(seconds=90)
 
 
@@ -112,19 +112,19 @@ class Outbox:
         return at
 
     def first_place(self) -> int | None:
-        """Return the place of the oldest event that is kept; None where there is none."""
+        """Return the place of the oldest event that is kept; None if there is none."""
         place: int | None = self._connection.execute(select(func.min(OUTBOX.c.seq))).scalar()
         return place
 
     def place_of(self, event_id: str) -> int | None:
-        """Return the place of the event with this id; None where it is not kept."""
+        """Return the place of the event with this id; None if it is not kept."""
         place: int | None = self._connection.execute(
             select(OUTBOX.c.seq).where(OUTBOX.c.id == event_id)
         ).scalar()
         return place
 
     def place_before(self, at: datetime) -> int:
-        """Return a place behind which all events are that happened then or later. It looks at these only: an event has
+        """Return a place behind which all events are that happened then or later. It reads these only: an event has
         the time of its decision, at most one transaction before it got its place."""
         older = select(OUTBOX.c.seq).where(OUTBOX.c.time < at - LONGEST_TRANSACTION)
         return int(self._connection.execute(older.order_by(OUTBOX.c.seq.desc()).limit(1)).scalar() or 0)

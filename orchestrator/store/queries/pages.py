@@ -16,7 +16,7 @@ from orchestrator.store.queries.lookups import begins, id_begins
 
 SESSIONS, ACCOUNTS, MODELS = table_of("sessions"), table_of("accounts"), table_of("models")
 _PLACEMENTS = table_of("placements")
-#: How many sessions of each state one page looks at for a filter that no index serves.
+#: How many sessions of each state one page reads for a filter that no index serves.
 LOOKED_AT = 5_000
 
 
@@ -83,7 +83,7 @@ class Pages:
         return SessionPage(found, horizon)
 
     def count_sessions(self, wanted: SessionFilter) -> int:
-        """Return how many sessions there are that are not deleted and as wanted: it looks at each of them."""
+        """Return how many sessions there are that are not deleted and as wanted: it reads each of them."""
         each = (select(_of_each(state, wanted).subquery().c.n) for state in _states(wanted))
         return sum(self._connection.execute(union_all(*each)).scalars())
 
@@ -125,7 +125,7 @@ class Pages:
         return [snapshot(Model, row) for row in rows]
 
     def _horizon(self, wanted: SessionFilter, behind: Behind | None, look_at: int) -> Behind | None:
-        """Return the oldest row down to which every state was looked at; None: down to the last."""
+        """Return the oldest row down to which every state was read; None: down to the last."""
         lasts = union_all(*(_last_of(state, wanted, behind, look_at) for state in _states(wanted)))
         rows = self._connection.execute(lasts).all()
         found = [Behind(row.created_at, row.id) for row in rows]

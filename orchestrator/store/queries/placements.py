@@ -44,7 +44,7 @@ class Rivals:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Handles:
     """The handles of other placements: `taken` by placements that have not ended, `known` also from those that ended
-    lately."""
+    recently."""
 
     known: frozenset[str] = frozenset()
     taken: frozenset[str] = frozenset()

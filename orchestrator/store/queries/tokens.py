@@ -39,7 +39,7 @@ class Tokens:
         return [snapshot(ApiToken, row) for row in self._connection.execute(query)]
 
     def revoke(self, token_id: str, now: datetime) -> ApiToken | None:
-        """Revoke the token and return it; a revoked one stays as it is. None where there is none."""
+        """Revoke the token and return it; a revoked one stays as it is. None if there is none."""
         mine = TOKENS.c.id == token_id
         self._connection.execute(
             update(TOKENS).where(mine, TOKENS.c.revoked_at.is_(None)).values(revoked_at=now)

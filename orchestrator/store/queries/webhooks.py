@@ -72,7 +72,7 @@ class Webhooks:
         return bool(self._connection.execute(delete(WEBHOOKS).where(WEBHOOKS.c.name == name)).rowcount)
 
     def due(self, now: datetime) -> Sequence[str]:
-        """Return the names of webhooks for which there may be something to send, and which nobody serves."""
+        """Return the names of webhooks for which there may be something to send, and which no worker serves."""
         newer = select(OUTBOX.c.seq).where(OUTBOX.c.seq > WEBHOOKS.c.place).exists()
         again = (
             select(DELIVERIES.c.seq)
@@ -83,7 +83,7 @@ class Webhooks:
         return list(self._connection.execute(query).scalars())
 
     def claim(self, name: str, lease: Lease, now: datetime) -> Webhook | None:
-        """Lease the webhook; None where another worker has it, or it is not due."""
+        """Lease the webhook; None if another worker has it, or it is not due."""
         mine = update(WEBHOOKS).where(WEBHOOKS.c.name == name, _is_free(now))
         claimed = self._connection.execute(
             mine.values(lease_token=lease.token, lease_until=lease.until)
@@ -91,7 +91,7 @@ class Webhooks:
         return self.get(name) if claimed else None
 
     def newest_place(self) -> int:
-        """Return the place of the newest event; 0 where there is none."""
+        """Return the place of the newest event; 0 if there is none."""
         return self._connection.execute(select(func.max(OUTBOX.c.seq))).scalar() or 0
 
     def next_events(self, webhook: Webhook, limit: int) -> NextEvents:
@@ -158,7 +158,7 @@ class Webhooks:
 
     def oldest_undelivered(self, webhook: Webhook) -> datetime | None:
         """Return the time of the oldest event that waits for this webhook or that it has not been compared with; None
-        where there is none."""
+        if there is none."""
         newer = select(OUTBOX.c.time).where(OUTBOX.c.seq > webhook.place).order_by(OUTBOX.c.seq).limit(1)
         times = (self.backlog(webhook.name).oldest, self._connection.execute(newer).scalar())
         return min((at for at in times if at is not None), default=None)
@@ -190,7 +190,7 @@ class Webhooks:
             self._connection.execute(delete(DELIVERIES).where(mine, some))
 
     def forget_dead(self, before: datetime, limit: int = 10_000) -> int:
-        """Delete what was given up before then, at most so many; return how many."""
+        """Delete what was given up before then, at most this many; return how many."""
         old = select(DELIVERIES.c.webhook, DELIVERIES.c.seq).where(DELIVERIES.c.dead_at < before).limit(limit)
         key = tuple_(DELIVERIES.c.webhook, DELIVERIES.c.seq)
         return self._connection.execute(delete(DELIVERIES).where(key.in_(old))).rowcount

@@ -67,7 +67,7 @@ class InstallationRow(Row, table=True):
 
 
 class BrakeRow(Row, table=True):
-    """A provider or credential with a brake, now or until lately."""
+    """A provider or credential with a brake, now or until recently."""
 
     __tablename__ = "brakes"
 

@@ -39,7 +39,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Crowd:
-    """A database in which so many live."""
+    """A database in which this many live."""
 
     stage: Stage
     services: Services

@@ -20,7 +20,7 @@ _OPEN = "SELECT count(*) FROM placements WHERE session_id < %s AND state <> 'clo
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """So many sessions have ended."""
+    """This many sessions have ended."""
 
     sessions: int
     seconds: float

@@ -33,7 +33,7 @@ class _Case:
     times: int
 
     def cpu_ms(self) -> float:
-        """Ping the sessions so many times; return what a ping took."""
+        """Ping the sessions this many times; return what a ping took."""
         rounds = [ping_all(self.stage, self.worker, self.sessions) for _ in range(self.times)]
         return 1000 * sum(one.cpu for one in rounds) / (self.sessions * self.times)
 

@@ -63,7 +63,8 @@ def measure(run: Run) -> Iterator[Figure]:
 
 
 def _offered(stage: Stage, worker: Running, sessions: int, seconds: int) -> Served:
-    """Let so many come due, spread over the window; return what was done in it. What is left over is then done too."""
+    """Let this many come due, spread over the window; return what was done in it. What is left over is then done
+    too."""
     stage.sql.execute(
         "UPDATE sessions SET next_step_at = clock_timestamp() + interval '1 day' /* of the benchmark */"
     )

@@ -94,8 +94,8 @@ def pinging(
 
 
 def ping_all(stage: Stage, worker: Running, sessions: int) -> Round:
-    """Make so many sessions due at once, and wait until each was pinged. The clock begins when they are due: a wake-up
-    before that finds nothing, and the next one comes seconds later."""
+    """Make this many sessions due at once, and wait until each was pinged. The clock begins when they are due: a
+    wake-up before that finds nothing, and the next one comes seconds later."""
     due = stage.value(_SOON)
     stage.sql.execute(_MAKE_DUE.encode(), (due, due, f"s{sessions:07}"))
     stage.sql.execute("VACUUM (ANALYZE, INDEX_CLEANUP ON) sessions, next_steps")

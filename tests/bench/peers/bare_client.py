@@ -1,4 +1,4 @@
-"""The HTTP client alone: the request of a ping in a loop, with so many in flight.
+"""The HTTP client alone: the request of a ping in a loop, with this many in flight.
 
     python -m tests.bench.peers.bare_client URL,URL IN_FLIGHT COUNT
 

@@ -134,7 +134,7 @@ def _settle_rest(services: Services, chunk: Sequence[Pinged], now: datetime) -> 
     try:
         brake.note_pings(services, said, now)
     except Exception as error:  # noqa: BLE001  (it is logged; the next ping of any of them looks again)
-        failures.log_failure(log, error, "the brakes are not checked")
+        failures.log_failure(log, error, "checking the brakes failed")
 
 
 def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, ProviderKey]:
@@ -199,14 +199,14 @@ def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
 
 def _settle_apart(services: Services, pinged: Pinged) -> Sign | None:
     """Settle one ping on its own. A failure is logged, and the ping is retried when its lease expires; the others are
-    settled all the same."""
+    settled anyway."""
     try:
         return settle_one(services, pinged)
     except AccountBusy:
         _ping_again_soon(services, pinged)
         return None
     except Exception as error:  # noqa: BLE001  (it is logged)
-        failures.log_failure(log, error, f"a ping of session {pinged.session.id} is not settled")
+        failures.log_failure(log, error, f"cannot settle a ping of session {pinged.session.id}")
         return None
 
 

@@ -115,7 +115,7 @@ def _leave_what_it_lacks_the_secret_for(
     if left:
         tx.pings.release([session.id for session, _ in left], token, now + LEFT_TO_OTHERS)
     for session, placement in left:
-        said = f"a worker lacks the secret {lacking[session.id]}, without which nothing there can be pinged"
+        said = f"a worker lacks the secret {lacking[session.id]}, which every ping of this session needs"
         where = placement.provider, placement.credential, session.model_id
         alarms.raise_alarm(tx, alarm(AlarmKind.MISCONFIGURED, *where, said, now))
     return [one for one in claimed if lacking[one[0].id] is None]

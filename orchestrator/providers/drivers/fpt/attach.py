@@ -129,7 +129,7 @@ class AttachDriver:
         )
 
     async def _last_look(self, target: Target) -> Probe | None:
-        """Probe once more before the end is called proven. Return None where that is not configured, or where a missing
+        """Probe once more before the end is called proven. Return None if that is not configured, or where a missing
         secret would make a refusal look like an end."""
         if not self._options.probe_before_proof or target.endpoint is None or target.secret is None:
             return None

@@ -78,14 +78,14 @@ class TemplateControl:
         if items is not None and table.is_whole(answer.json):
             return items
         if items is not None:
-            raise OutcomeUnknown("the list does not show as many as it says there are: it has pages")
+            raise OutcomeUnknown("the list shows fewer entries than its total: it has pages")
         if _succeeded(answer, table):
             raise OutcomeUnknown(f"no list of sessions: {describe(answer)}")
         raise refusal(answer, self._options.rules)
 
     async def _closed(self, values: Mapping[str, Any], secret: Secret | None) -> Closed:
-        """Send the close and judge its answer. A platform may accept a close and go on: where its status can be asked,
-        a success alone is no proof."""
+        """Send the close and judge its answer. A platform may accept a close and continue: where its status can be
+        asked, a success alone is no proof."""
         if not self._closing.placeholders <= values.keys():
             raise NotClosed("its handle is not known, and the close needs it")
         timeout = self._options.close_call_seconds

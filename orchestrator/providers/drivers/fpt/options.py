@@ -39,13 +39,13 @@ class FptOptions(DriverOptions):
     endpoint_url: str | None = Field(default=None, pattern=ENDPOINT_URL)
     """template: the endpoint, where answers do not contain it."""
     endpoint_secret_ref: SecretRef | None = None
-    """template: the endpoint's own secret, by reference; the credential serves where there is none."""
+    """template: the endpoint's own secret, by reference; the credential serves if there is none."""
     idempotent_open: bool = False
     """template: the identical open, sent again, returns what the first one opened."""
     names_create: bool = False
     """template: names are unique there, so that a lost open can be found by its name."""
     confirm_close: bool = True
-    """template: where there is a status, it must say that the session ended before it counts as closed."""
+    """template: if there is a status, it must say that the session ended before it counts as closed."""
     lost_opens_need_an_operator: bool = False
     """template: accepts that nothing finds a lost open; it stays unknown until an operator has looked."""
     exclusive_credentials: bool = False

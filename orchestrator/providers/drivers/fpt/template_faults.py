@@ -50,11 +50,11 @@ def _words(table: StatusTable, others: Mapping[str, Any]) -> Iterator[OptionFaul
     if not lives & set(ENDED) and not by_error:
         yield (
             "words",
-            'no word means that it ended: give the word for it "stopped", "failed" or "gone", '
-            'or say in errors what means "gone", or no close could be proven',
+            'no word means ended, so no close could be proven: map a word to "stopped", "failed" or "gone", '
+            'or an error to "gone"',
         )
     if lives <= {*ENDED, Life.UNKNOWN}:
-        yield "words", 'no word means that it lives: give the word for it "running" or "starting"'
+        yield "words", 'no word means live: map a word to "running" or "starting"'
 
 
 def _of_both(table: StatusTable, others: Mapping[str, Any]) -> Iterator[OptionFault]:
@@ -64,12 +64,12 @@ def _of_both(table: StatusTable, others: Mapping[str, Any]) -> Iterator[OptionFa
     known = {word.lower(): life for word, life in table.words.items()}
     both = sorted(word for word in live & known.keys() if known[word] in ENDED)
     if both:
-        yield "words", f"{both[0]} means ended here, and live in list.live_words: keep one"
+        yield "words", f"{both[0]} means ended here but live in list.live_words: keep one"
     unlisted = sorted(known.keys() - live - {word for word in known if known[word] in (*ENDED, Life.UNKNOWN)})
     if live & known.keys() and unlisted:
         yield (
             "words",
-            f"{unlisted[0]} means live here, and is not in list.live_words: add it there, or it counts as gone",
+            f"{unlisted[0]} means live here but is not in list.live_words: add it there, or its sessions count as gone",
         )
 
 

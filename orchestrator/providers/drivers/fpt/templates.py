@@ -95,7 +95,7 @@ class CallTable(BaseModel):
     def _successes(cls, statuses: tuple[int, ...]) -> tuple[int, ...]:
         if not statuses or not all(200 <= status <= 299 for status in statuses):
             raise PydanticCustomError(
-                "statuses", "must be one or more of 200 to 299: what an error means, `errors` says"
+                "statuses", "must be one or more of 200 to 299; `errors` describes errors"
             )
         return statuses
 
@@ -163,7 +163,7 @@ class StatusTable(AnswerTable):
             if lives.setdefault(word.lower(), life) is not life:
                 raise PydanticCustomError(
                     "twice",
-                    "the word {word} has two meanings, as words are compared without case: give one",
+                    "the word {word} has two meanings, as words are compared without case: keep one",
                     {"word": word},
                 )
         return words
@@ -205,7 +205,7 @@ class ListTable(CallTable):
         if reads and not words:
             raise PydanticCustomError(
                 "missing",
-                "is missing: give the words of `status` for what lives, or nothing would count as listed",
+                "is missing: give the words of `status` for live sessions, or no session would count as listed",
             )
         if reads is None and words:
             raise PydanticCustomError(
@@ -214,7 +214,7 @@ class ListTable(CallTable):
         return words
 
     def live(self, body: Any) -> list[Any] | None:
-        """Return the items that are live; None where the answer has no list."""
+        """Return the items that are live; None if the answer has no list."""
         items = read_path(body, self.items)
         if not isinstance(items, list) or any(read_text(item, self.handle) is None for item in items):
             return None

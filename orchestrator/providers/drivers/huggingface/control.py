@@ -67,7 +67,7 @@ class HuggingFaceControl:
     async def create(
         self, secret: Secret | None, body: Mapping[str, Any], timeout_seconds: float
     ) -> HostedEndpoint | None:
-        """Create an endpoint. Return None where its name is taken: names are unique. Raises what `Driver.open` may
+        """Create an endpoint. Return None if its name is taken: names are unique. Raises what `Driver.open` may
         raise."""
         answer = await ask_changing(self._http, self._call("POST", "", secret, timeout_seconds, body))
         made = _endpoint(answer.json, answer.hidden) if 200 <= answer.status < 300 else None

@@ -47,7 +47,7 @@ class HuggingFaceOptions(DriverOptions):
     """Words of a refusal that has to do with hardware or its quota; a guess, for errors are not documented."""
     looks: tuple[Annotated[str, Field(pattern=LOOK_PATH)], ...] = SERVER_LOOKS
     poll_seconds: float = Field(default=5, gt=0)
-    """Between two looks at an endpoint that has no address yet."""
+    """Between two reads of an endpoint that has no address yet."""
 
     @field_validator("name_prefix")
     @classmethod

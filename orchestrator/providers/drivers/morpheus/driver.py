@@ -206,8 +206,8 @@ class MorpheusDriver:
             )
 
     async def _without_native(self, target: Target, begun: float, said: str) -> Probe:
-        """Ping by chat if the native call is missing; that failure proves no death. The key's lease goes on, so that a
-        ping that has begun may end within it."""
+        """Ping by chat if the native call is missing; that failure proves no death. The key's lease continues, so
+        that a ping that has begun may end within it."""
         left = target.timeout_seconds - (monotonic() - begun)
         chat = await self._chat(replace(target, begin_by=None, timeout_seconds=max(left, 0.1)))
         return replace(chat, key_refused=said)

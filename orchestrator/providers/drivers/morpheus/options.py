@@ -21,9 +21,9 @@ class MorpheusOptions(DriverOptions):
     """Another provider of this configuration, a Morpheus node: asked what the chain has of a session, where the gateway
     does not say."""
     tries_below: int = Field(default=3, ge=1)
-    """How often the gateway tries by itself within one open: after a failure so many sessions may live."""
+    """How often the gateway tries by itself within one open: after a failure this many sessions may live."""
     opens_settle_within_seconds: float = Field(default=900, ge=0)
-    """After a lost answer the gateway may go on opening for so long: no resolve before."""
+    """After a lost answer the gateway may keep opening for this long: no resolve before."""
 
 
 def card(options: MorpheusOptions) -> Card:

@@ -138,7 +138,7 @@ def _opened(answer: Response, tries_below: int) -> str:
     if answer.status >= 500:  # the gateway retries by itself: each try may have opened a session on the chain
         own = (
             answer.status == 500 and not answer.is_html
-        )  # else it stands in front, and the gateway may go on
+        )  # else it stands in front, and the gateway may continue
         raise OutcomeUnknown(describe(answer), possible_orphans=True, at_most=tries_below, answered=own)
     if may_have_happened(answer):
         raise OutcomeUnknown(describe(answer))

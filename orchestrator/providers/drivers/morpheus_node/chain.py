@@ -80,7 +80,7 @@ class Chain:
         return _opened(await self._post(path, order.secret, body, timeout_seconds), rest)
 
     async def close(self, session_id: str, secret: Secret | None, timeout_seconds: float) -> Closed:
-        """Close a session. Raises NotClosed where the node did not say that it is closed."""
+        """Close a session. Raises NotClosed if the node did not say that it is closed."""
         return _closed(
             await self._post(f"sessions/{_part(session_id)}/close", secret, {}, timeout_seconds), session_id
         )
@@ -198,7 +198,7 @@ def _closed(answer: Response, session_id: str) -> Closed:
 
 
 def _read(entry: Any) -> ChainSession | None:
-    """Read an entry: keys in any case; times in unix seconds, as numbers or as text. Return None where a field is
+    """Read an entry: keys in any case; times in unix seconds, as numbers or as text. Return None if a field is
     missing."""
     fields = _lower(entry)
     opened_at, ends_at = _time(fields.get("openedat")), _time(fields.get("endsat"))

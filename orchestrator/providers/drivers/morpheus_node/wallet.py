@@ -126,7 +126,7 @@ class Wallet:
     def _are_surely_ours(
         self, order: Order, live: Sequence[ChainSession], rivals_sent_at: Sequence[datetime]
     ) -> bool:
-        """Return whether no unresolved rival can have opened any of these; False where the time of the open is not
+        """Return whether no unresolved rival can have opened any of these; False if the time of the open is not
         known."""
         rival = any(self._could_open(sent_at, session) for sent_at in rivals_sent_at for session in live)
         return order.sent_at is not None and not rival

@@ -46,7 +46,7 @@ class Endpoints:
             try:
                 return self._chosen(order, found, await self._listed(order, found))
             except (NotSent, Throttled):
-                return given  # not ready, or busy: the pings go on asking
+                return given  # not ready, or busy: the pings keep asking
         if given is None and (found.life is Life.ASLEEP or not asks):
             raise Misconfigured(f"say under which name {found.id} serves: served_as.{order.model}")
         return given

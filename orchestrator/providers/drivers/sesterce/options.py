@@ -69,7 +69,7 @@ class SesterceOptions(DriverOptions):
     max_nodes: int = Field(default=1, ge=1)
     """An instance counts as one node."""
     poll_seconds: float = Field(default=5, gt=0)
-    """Between two looks at an instance that has no address yet."""
+    """Between two reads of an instance that has no address yet."""
 
     @field_validator("on_close")
     @classmethod
