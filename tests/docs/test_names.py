@@ -68,6 +68,9 @@ NAMES: Mapping[str, str] = {
     "place_freed": "capacity_freed",
     "lies": "provider faults",
     "key_freed": "announce_freed_key",
+    "after_stops": "run_after_stops",
+    "after_pings": "note_pings",
+    "look_at_queues": "wake_queues",
 }
 
 

@@ -46,7 +46,7 @@ from tests.rules.builders import (
 LEASES = {Step.PING: 90.0, Step.RESOLVE: 540.0, Step.CLOSE: 180.0}
 NOW = AuditContext(
     at=T0 + 10 * MINUTE,
-    bounds=Thresholds(),
+    thresholds=Thresholds(),
     longest_lease=10 * MINUTE,
     wait_limits=lambda _provider: wait_limits(Policy(), LEASES, 600),
     events_since=T0 + HOUR,

@@ -88,13 +88,13 @@ class Auditor:
         """Check everything that is late, by indexes that are nearly empty while all is well."""
         with self._services.database.reading(at_one_moment=True) as tx:
             now = self._now(tx)
-            bounds, live, ahead = now.bounds, tx.live_audit, self._furthest(now)
-            self._add(live.overdue(now.at - timedelta(seconds=bounds.overdue_after_seconds)))
+            thresholds, live, ahead = now.thresholds, tx.live_audit, self._furthest(now)
+            self._add(live.overdue(now.at - timedelta(seconds=thresholds.overdue_after_seconds)))
             self._add(live.overlong_leases(now.at + now.longest_lease))
             self._add(live.shared_keys())
-            self._add(live.undelivered(now.at - timedelta(seconds=bounds.outbox_after_seconds)))
+            self._add(live.undelivered(now.at - timedelta(seconds=thresholds.outbox_after_seconds)))
             self._add(live.written_off(now.at - WRITTEN_OFF_FOR))
-            self._add(live.silent_scheduler(now.at - timedelta(seconds=bounds.scheduler_after_seconds)))
+            self._add(live.silent_scheduler(now.at - timedelta(seconds=thresholds.scheduler_after_seconds)))
             sessions = {*live.impossible_sessions(), *live.sessions_put_off(ahead)}
             sessions |= {*live.not_well(now.at - self._shortest_unwell())}
             placements = {*live.impossible_placements(), *live.placements_put_off(ahead)}
@@ -228,7 +228,7 @@ class Auditor:
         leases = (lease(policy) for policy in policies for lease in (ping_lease, open_lease, close_lease))
         return AuditContext(
             at=tx.now(),
-            bounds=config.audit,
+            thresholds=config.audit,
             longest_lease=timedelta(seconds=max(leases)) + LEASE_SLACK,
             wait_limits=self._wait_limits,
             events_since=tx.findings.events_since(),

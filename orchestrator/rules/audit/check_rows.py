@@ -164,7 +164,7 @@ def _lease(row: Session | PlacementFacts, until: datetime | None, now: AuditCont
 def _is_left_behind(provider: str | None, due: Due, until: datetime, now: AuditContext) -> bool:
     """Return whether the take-over was due long ago and the step was postponed again. Overdue steps are checked
     elsewhere."""
-    long_ago = now.at - timedelta(seconds=now.bounds.overdue_after_seconds)
+    long_ago = now.at - timedelta(seconds=now.thresholds.overdue_after_seconds)
     postponed_by = now.wait_limits(provider).waits.get(due.step, timedelta(0))
     return until + postponed_by < long_ago <= due.at
 
@@ -236,7 +236,7 @@ def _cost(session: Session, now: AuditContext) -> Iterator[str]:
         if session.charged != due:
             yield f"it was charged {money_text(session.charged)} and costs {money_text(due)}"
         return
-    lag = timedelta(hours=1, seconds=now.bounds.charge_slack_seconds)
+    lag = timedelta(hours=1, seconds=now.thresholds.charge_slack_seconds)
     most, least = money.cost_by(session, now.at), money.cost_by(session, now.at - lag)
     if session.charged > most:
         yield f"it was charged {money_text(session.charged)} and has cost {money_text(most)} so far"
@@ -257,7 +257,7 @@ def _alive(session: Session, now: AuditContext) -> Iterator[str]:
     if session.state is not State.RUNNING or since is None:
         return
     longest = longest_unwell(now.wait_limits(session.provider).policy)
-    if now.at > since + longest + timedelta(seconds=now.bounds.overdue_after_seconds):
+    if now.at > since + longest + timedelta(seconds=now.thresholds.overdue_after_seconds):
         yield f"it runs, and has given no proof of life since {_when(since)}"
 
 

@@ -208,7 +208,7 @@ class AuditContext:
     """The time of the audit, and what counts as late then."""
 
     at: datetime
-    bounds: Thresholds
+    thresholds: Thresholds
     longest_lease: timedelta
     wait_limits: Callable[[str | None], WaitLimits]
     """The wait limits at each provider; None: of rows without a provider."""
