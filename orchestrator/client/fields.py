@@ -58,10 +58,7 @@ def _matching(pattern: str, kind: str, sentence: str, longest: int) -> tuple[Aft
     compiled = re.compile(pattern)
     schema = {"type": "string", "pattern": f"^{pattern}$", "maxLength": longest}
 
-    def matches(text: str) -> bool:
-        return compiled.fullmatch(text) is not None
-
-    return where(matches, sentence, kind), WithJsonSchema(schema)
+    return where(compiled.fullmatch, sentence, kind), WithJsonSchema(schema)
 
 
 def _limit(value: object) -> int | str:

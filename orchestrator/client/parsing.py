@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError
@@ -31,6 +31,8 @@ DEEPEST = 32
 NO_JSON_TYPE = "json_type"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _LARGEST = 2**63
+#: The types of the most common values.
+_PLAIN = frozenset({str, bool, int, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +160,9 @@ def json_faults(arguments: dict[Any, Any]) -> Iterator[JsonFault]:
             yield from _of_scalar(loc, value)
         elif len(loc) > DEEPEST:
             yield loc, f"is nested more than {DEEPEST} deep", "too_deep"
-        else:
+        elif not (len(loc) < DEEPEST and _is_batch(value)):
             yield from _of_keys(loc, value)
-            flat = len(loc) < DEEPEST  # so what is in it is not too deep
-            below = [
-                ((*loc, key), one)
-                for key, one in _entries(value)
-                if not (_is_plain(one) or (flat and type(one) is dict and _is_flat(one)))
-            ]
+            below = [((*loc, key), one) for key, one in _entries(value) if not _is_plain(one)]
             waiting += reversed(below)
 
 
@@ -207,9 +204,18 @@ def _is_plain(value: Any) -> bool:
     return kind is bool or value is None or (kind is int and -_LARGEST <= value < _LARGEST)
 
 
-def _is_flat(value: dict[Any, Any]) -> bool:
-    """Return whether this is an object of plain values under plain keys, like each item of a batch."""
-    return all(type(key) is str and _is_plain(key) and _is_plain(one) for key, one in value.items())
+def _is_batch(value: dict[Any, Any] | list[Any]) -> bool:
+    """Return whether this is a list of objects that have only plain values under plain keys, like the items of a batch.
+    All of them are looked at together: one by one, they took a fifth of a batch's CPU."""
+    if {*map(type, value)} != {dict}:
+        return False
+    keys = {*chain.from_iterable(value)}
+    values = [*chain.from_iterable(map(dict.values, value))]
+    if not ({*map(type, keys)} <= {str} and {*map(type, values)} <= _PLAIN):
+        return False
+    numbers = [one for one in values if type(one) is int]
+    in_range = not numbers or (min(numbers) >= -_LARGEST and max(numbers) < _LARGEST)
+    return in_range and _is_storable("".join(keys)) and _is_storable("".join(map(str, values)))
 
 
 def _is_storable(text: str) -> bool:

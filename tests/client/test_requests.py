@@ -611,3 +611,29 @@ def test_amounts_in_python_have_the_same_bounds(amount: str) -> None:
 def test_a_time_in_python_needs_its_offset() -> None:
     with pytest.raises(ValidationError, match="with its offset"):
         Interactions(session_id="s-1", count=1, at=datetime(2026, 1, 1, 12))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("place", [0, 3])
+@pytest.mark.parametrize(
+    ("added", "loc", "kind"),
+    [
+        pytest.param({"ok": "a\x00"}, ".ok", "unstorable_text", id="NUL"),
+        pytest.param({"\ud800": 1}, "", "unstorable_text", id="half a pair in a key"),
+        pytest.param({"count": 2**63}, ".count", "integer_range", id="65 bits"),
+        pytest.param({"count": -(2**63) - 1}, ".count", "integer_range", id="65 bits below zero"),
+        pytest.param({"count": 10**5000}, ".count", "integer_range", id="more digits than Python writes"),
+        pytest.param({"count": float("nan")}, ".count", "finite_number", id="NaN"),
+        pytest.param({"count": (1,)}, ".count", "json_type", id="no JSON type"),
+        pytest.param({"at": ["\x00"]}, ".at[0]", "unstorable_text", id="NUL below"),
+        pytest.param({7: 1}, "", "key_type", id="a number as a key"),
+    ],
+)
+def test_what_cannot_be_stored_is_found_in_any_item_of_a_batch(
+    added: dict[Any, Any], loc: str, kind: str, place: int
+) -> None:
+    batch: list[dict[Any, Any]] = [{"session_id": "s", "count": 1} for _ in range(4)]
+    batch[place] |= added
+    with pytest.raises(Refusal) as refused:
+        parse("orchestrator.session.record_interactions", {"batch": batch})
+    first = refused.value.details["faults"][0]
+    assert (first["loc"], first["type"]) == (f"batch[{place}]{loc}", kind)

@@ -183,7 +183,9 @@ def _groups(request: RecordInteractions, session_ids: Collection[str], now: date
         if item.session_id in session_ids:
             of.setdefault(item.session_id, []).append((index, item))
     for items in of.values():
-        if len(items) > 1:
+        if any(
+            item.at or item.began or item.ended for _, item in items
+        ):  # the others are of the same instant
             items.sort(key=lambda pair: _began(pair[1], now))
         yield from _alike(items)
 
@@ -192,13 +194,14 @@ def _alike(items: Sequence[tuple[int, Interactions]]) -> Iterator[_Group]:
     """Join items that follow each other and have the same effect. An item that says when it began stays alone: it is an
     interaction under way, or the end of one."""
     first, indexes, count = items[0][1], [items[0][0]], items[0][1].count
+    kind = _kind(first)
     for index, item in items[1:]:
-        if first.began is item.began is None and _kind(item) == _kind(first):
+        if first.began is item.began is None and _kind(item) == kind:
             indexes.append(index)
             count += item.count
         else:
             yield _Group(first, indexes, count)
-            first, indexes, count = item, [index], item.count
+            first, indexes, count, kind = item, [index], item.count, _kind(item)
     yield _Group(first, indexes, count)
 
 
