@@ -1,30 +1,39 @@
 """When is the provider at fault, and not its sessions? And when is that over?"""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.rules.sessions.pings import Ping
+from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.upstream.brake import (
     MANY,
     Health,
     Recovery,
+    Sign,
+    after_failed_ping,
     held_by,
     is_at_fault,
     is_confirmed,
     is_forgotten,
     is_holding,
+    is_lost,
     judged_since,
     may_move,
+    only_failed,
     paid_until,
+    sign_of,
     slowed_where_held,
+    takes_effect_at,
+    why_at_fault,
     why_over,
     window,
 )
-from orchestrator.rules.values import Brake, Policy, Verdict
-from tests.rules.builders import MINUTE, SECOND, T0, a_running_session
+from orchestrator.rules.values import Brake, Policy, Session, Verdict
+from tests.rules.builders import MINUTE, SECOND, T0, a_placement, a_running_session, a_starting_session
 
 counts = st.integers(0, 12)
 
@@ -175,3 +184,82 @@ def test_each_running_session_is_pinged_within_the_window() -> None:
     assert window(Policy()) == timedelta(seconds=66)
     assert window(Policy(brake_window_seconds=300)) == timedelta(seconds=300)
     assert window(Policy(ping_interval_seconds=600)) == timedelta(seconds=750)
+
+
+@pytest.mark.parametrize(
+    ("health", "why"),
+    [
+        (Health(well=5, doubtful=1, died=0), None),
+        (Health(well=1, doubtful=4, died=0), "4 sessions in doubt, answering: 1"),
+        (Health(well=0, doubtful=1, died=2), "1 session in doubt, 2 died within 120 s, answering: 0"),
+    ],
+)
+def test_a_brake_says_why_it_begins(health: Health, why: str | None) -> None:
+    assert why_at_fault(health, Policy(brake_min_sessions=2, brake_window_seconds=120)) == why
+
+
+FAILED = Ping(Verdict.TRANSIENT, 7, "503")
+
+
+@pytest.mark.parametrize(
+    ("session", "ping", "alone"),
+    [
+        pytest.param(a_running_session(), FAILED, True, id="it failed"),
+        pytest.param(a_starting_session(), FAILED, False, id="it may be cold"),
+        pytest.param(a_running_session(), Ping(Verdict.GONE, 7), False, id="it is gone"),
+        pytest.param(a_running_session(), replace(FAILED, ended="stopped"), False, id="it has ended"),
+    ],
+)
+def test_which_failed_pings_can_be_settled_together(session: Session, ping: Ping, alone: bool) -> None:
+    assert only_failed(session, a_placement(), ping) is alone
+
+
+@pytest.mark.parametrize("braked", [False, True])
+def test_after_a_failed_ping_comes_the_next_one_later_where_a_brake_holds(braked: bool) -> None:
+    policy, now = Policy(dead_after_failures=3, ping_interval_seconds=30), T0 + SECOND
+    session = a_running_session()
+    brake = Brake(scope="alpha", provider="alpha", credential=None, since=T0, until=T0 + MINUTE, reason="ill")
+    after = after_failed_ping(session, FAILED, [brake] if braked else [], policy, now, 0)
+    assert after is not None
+    assert (after.failures, after.lease) == (1, None)
+    assert after.ping_at == now + (60 if braked else 1) * SECOND
+    assert after.held_since == (now if braked else None)
+
+
+def test_a_failed_ping_that_ends_its_session_is_settled_apart() -> None:
+    policy = Policy(dead_after_failures=1, dead_after_seconds=0)
+    assert after_failed_ping(a_running_session(), FAILED, [], policy, T0, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sign"),
+    [
+        pytest.param({}, {}, None, id="it sleeps"),
+        pytest.param({}, {"last_ping_at": T0, "failing_since": T0}, Sign.ILL, id="it falls ill"),
+        pytest.param({"gone_since": T0}, {"last_ping_at": T0}, Sign.RECOVERED, id="it recovers"),
+        pytest.param({}, {"last_ping_at": T0}, None, id="it is well"),
+        pytest.param(
+            {}, {"last_ping_at": T0, "failing_since": T0, "state": State.STARTING}, None, id="it starts"
+        ),
+    ],
+)
+def test_what_a_ping_shows_about_its_provider(
+    before: dict[str, object], after: dict[str, object], sign: Sign | None
+) -> None:
+    assert sign_of(a_running_session(**before), a_running_session(**after)) is sign
+
+
+@pytest.mark.parametrize(
+    ("reason", "confirmed", "lost", "at"),
+    [
+        (StopReason.DEAD, False, True, T0 - MINUTE),
+        (StopReason.DEAD, True, False, T0 - MINUTE),
+        (StopReason.PROVIDER_ENDED, False, False, T0),
+    ],
+)
+def test_only_a_death_may_be_held_and_ends_with_the_last_proof_of_life(
+    reason: StopReason, confirmed: bool, lost: bool, at: datetime
+) -> None:
+    session = a_running_session(held_since=T0 - SECOND, last_alive_at=T0 - MINUTE)
+    assert is_lost(reason, confirmed=confirmed) is lost
+    assert takes_effect_at(session, reason, T0) == at

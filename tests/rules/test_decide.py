@@ -18,13 +18,14 @@ from orchestrator.rules.sessions.decide import (
     after_ping,
     after_plain_ping,
     after_platform_status,
+    held_at_most,
     note_ping,
     note_success,
     ping_not_needed_until,
     plan_steps,
     without_doubts,
 )
-from orchestrator.rules.sessions.pings import held_at_most, may_be_the_last, spread
+from orchestrator.rules.sessions.pings import may_be_the_last, spread
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Due, Policy, Session, Verdict
 from tests.due import due_at, step_of
@@ -216,7 +217,7 @@ TWICE_GONE = "the provider says that it is gone, twice: answer 1"
 @pytest.mark.parametrize(
     ("verdicts", "decision"),
     [
-        pytest.param([V.ALIVE], BecomeRunning(), id="the first good ping"),
+        pytest.param([V.ALIVE], BecomeRunning(NOW + 30 * SECOND), id="the first good ping"),
         pytest.param([V.TRANSIENT], again(1), id="not there yet"),
         pytest.param([V.TRANSIENT] * 4, again(8), id="still not there"),
         pytest.param([V.TRANSIENT] * 99, again(30), id="cold for a long time is no death"),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.rules.sessions.pings import Ping
 from orchestrator.rules.upstream.network import (
     Contact,
     Evidence,
@@ -18,9 +19,12 @@ from orchestrator.rules.upstream.network import (
     concerns,
     is_still_at_fault,
     judge,
+    may_wait,
+    reaches,
     subject_of,
 )
-from tests.rules.builders import HOUR, MINUTE, SECOND, T0
+from orchestrator.rules.values import Policy, Session, Verdict
+from tests.rules.builders import HOUR, MINUTE, SECOND, T0, a_running_session, a_starting_session
 
 NOW = T0 + HOUR
 HERE, THERE = "here", "there"
@@ -188,3 +192,35 @@ def test_any_evidence_has_one_finding(seen: list[Contact], canary: bool | None) 
 )
 def test_an_alarm_of_the_network_concerns_what_is_not_reached(subject: str, concerned: set[str]) -> None:
     assert {name for name in ("alpha", "beta") if concerns(subject, name)} == concerned
+
+
+@pytest.mark.parametrize(
+    ("session", "ping", "reached"),
+    [
+        pytest.param(a_running_session(), Ping(Verdict.ALIVE, 7), True, id="it answers"),
+        pytest.param(a_running_session(), Ping(Verdict.GONE, 7), True, id="an error is an answer too"),
+        pytest.param(a_running_session(), Ping(Verdict.TRANSIENT, 7), False, id="it does not"),
+        pytest.param(a_running_session(), Ping(Verdict.TRANSIENT, 7, ended="x"), None, id="it has ended"),
+        pytest.param(a_running_session(), Ping(Verdict.ALIVE, 7, asleep=True), None, id="it was not sent"),
+        pytest.param(a_starting_session(), Ping(Verdict.TRANSIENT, 7), None, id="it starts"),
+    ],
+)
+def test_what_a_ping_shows_of_the_way_to_its_provider(
+    session: Session, ping: Ping, reached: bool | None
+) -> None:
+    assert reaches(session, ping) is reached
+
+
+@pytest.mark.parametrize(
+    ("contacts", "waits"),
+    [
+        pytest.param([], True, id="nothing is known yet"),
+        pytest.param([answers("alpha")], True, id="it answers"),
+        pytest.param([fails("alpha", since=150)], True, id="as long as a death takes, and a window"),
+        pytest.param([fails("alpha", since=151)], False, id="too long"),
+        pytest.param([fails("beta", since=999), fails("alpha", since=999, host=THERE)], True, id="others"),
+    ],
+)
+def test_others_are_waited_for_only_so_long(contacts: list[Contact], waits: bool) -> None:
+    policy = Policy(dead_after_seconds=60, ping_timeout_seconds=30)
+    assert may_wait(evidence(*contacts), policy) is waits

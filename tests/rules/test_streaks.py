@@ -8,20 +8,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.sessions.decide import Ping, PingAgain, Stop, after_ping, note_ping
+from orchestrator.rules.sessions.decide import (
+    GiveUp,
+    NoChange,
+    Ping,
+    PingAgain,
+    Stop,
+    after_answer,
+    after_ping,
+    note_ping,
+)
 from orchestrator.rules.sessions.pings import (
     Silence,
     answered_last,
+    is_plain,
     is_well,
     may_be_the_last,
     note_success,
     without_doubts,
 )
-from orchestrator.rules.states import StopReason
+from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.upstream.brake import is_held_too_long
 from orchestrator.rules.values import Session, Verdict
 from orchestrator.rules.values.doubts import doubted_since, is_in_doubt
-from tests.rules.builders import POLICY, SECOND, T0, a_running_session
+from tests.rules.builders import POLICY, SECOND, T0, a_placement, a_running_session, a_starting_session
 
 V = Verdict
 LIFELESS = [verdict for verdict in Verdict if verdict is not V.ALIVE]
@@ -189,3 +199,61 @@ def test_who_was_held_is_well_once_a_ping_says_so() -> None:
     session = a_running_session(**HELD)
     assert not is_well(session)
     assert is_well(note_ping(session, Ping(V.ALIVE, 7, ""), POLICY, T0))
+
+
+@pytest.mark.parametrize(
+    ("said", "placement", "plain"),
+    [
+        pytest.param({}, {}, True, id="an answer"),
+        pytest.param({"lives": "ACTIVE", "expired": True}, {}, True, id="of the session alone"),
+        pytest.param({"variant": "b"}, {"ping_variant": "b"}, True, id="in the known form"),
+        pytest.param({"variant": "b"}, {"ping_variant": "a"}, False, id="in another form"),
+        pytest.param({"variant": "b"}, {}, False, id="in the first form that works"),
+        pytest.param({"asleep": True}, {}, False, id="it sleeps"),
+        pytest.param({}, {"asleep_since": T0}, False, id="it woke up"),
+        pytest.param({"ended": "stopped"}, {}, False, id="the platform has ended it"),
+        pytest.param({"foreign_handle": "h"}, {}, False, id="its key has another session"),
+        pytest.param({"key_refused": "no"}, {}, False, id="its key takes no other session"),
+    ],
+)
+def test_a_plain_ping_shows_only_how_its_session_is(
+    said: dict[str, Any], placement: dict[str, Any], plain: bool
+) -> None:
+    assert is_plain(Ping(V.GONE, 7, **said), a_placement(**placement)) is plain
+
+
+def test_a_session_that_sleeps_is_not_in_doubt_and_is_looked_at_again() -> None:
+    asleep, now = Ping(V.ALIVE, 0, "asleep", asleep=True), T0 + 99 * SECOND
+    session = a_running_session(failures=2, failing_since=T0, last_ping_at=T0)
+    noted = note_ping(session, asleep, POLICY, now)
+    assert noted == replace(session, failures=0, failing_since=None), "nor is it noted as pinged"
+    assert after_answer(noted, asleep, POLICY, now, 1) == PingAgain(now + 30 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("session", "by_schedule", "reason"),
+    [
+        (a_running_session(), False, StopReason.DEAD),
+        (a_running_session(), True, StopReason.PROVIDER_ENDED),
+        (a_starting_session(), True, None),
+        (a_running_session(state=State.STOPPING), True, None),
+    ],
+)
+def test_what_the_platform_has_ended_is_over(
+    session: Session, by_schedule: bool, reason: StopReason | None
+) -> None:
+    ping = Ping(V.TRANSIENT, 7, "no", ended="stopped", by_schedule=by_schedule)
+    decision = after_answer(note_ping(session, ping, POLICY, T0), ping, POLICY, T0, 0)
+    assert getattr(decision, "reason", None) is reason
+    assert isinstance(decision, GiveUp | Stop | NoChange)
+
+
+@given(st.sampled_from(Verdict), st.floats(-1, 1), st.none() | st.floats(0, 1e6))
+def test_an_answer_without_a_status_is_decided_as_a_ping(
+    verdict: Verdict, jitter: float, waits: float | None
+) -> None:
+    ping = Ping(verdict, 7, "no", retry_after_seconds=waits)
+    for session in (a_running_session(), a_starting_session()):
+        noted = note_ping(session, ping, POLICY, T0 + SECOND)
+        said = after_answer(noted, ping, POLICY, T0 + SECOND, jitter)
+        assert said == after_ping(noted, POLICY, T0 + SECOND, jitter, retry_after_seconds=waits)

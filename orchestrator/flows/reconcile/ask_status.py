@@ -13,8 +13,6 @@ from orchestrator.rules.values import Placement
 
 #: Seconds, for one question; and how many are under way at once.
 STATUS_TIMEOUT, QUESTIONS = 30.0, 8
-#: The statuses of a placement that no longer runs.
-OVER = frozenset({Life.STOPPED, Life.FAILED, Life.GONE})
 
 
 def confirmed(services: Services, provider: str, findings: Sequence[Difference]) -> list[Difference]:
@@ -51,7 +49,7 @@ def _with_status(finding: Difference, status: Status | None) -> Difference:
     if status is None:
         return replace(finding, action=Action.WAIT, why=f"{finding.why}; nothing more could be asked")
     said = status.detail or status.life.value
-    if status.life not in OVER:
+    if not status.life.is_over:
         return replace(
             finding, action=Action.WAIT, why=f"{finding.why}, but its status does not say so: {said}"
         )

@@ -14,7 +14,7 @@ from orchestrator.flows.engine.batch import Tally
 from orchestrator.flows.engine.leases import held, take_turn, take_turn_within
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.reconcile import apply_differences
-from orchestrator.flows.reconcile.ask_status import OVER, confirmed
+from orchestrator.flows.reconcile.ask_status import confirmed
 from orchestrator.flows.reconcile.reports import Outcome, ReconcileOptions, ReconcileReport
 from orchestrator.observability import metrics
 from orchestrator.providers.port.driver import Listed
@@ -155,7 +155,7 @@ def _resource(one: Listed) -> ListedResource:
         ends_at=one.ends_at,
         price_per_hour=one.price_per_hour,
         foreign=one.foreign,
-        ended=one.life in OVER,
+        ended=one.life is not None and one.life.is_over,
     )
 
 

@@ -7,29 +7,20 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Any
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.rules.admission.places import ProviderKey
 from orchestrator.rules.events import Event, rfc3339
-from orchestrator.rules.text import numbered
 from orchestrator.rules.upstream import brake as rule
+from orchestrator.rules.upstream.brake import Sign
 from orchestrator.rules.values import Brake, Session
 from orchestrator.store.queries.brakes import scope_of
 from orchestrator.store.transaction import Transaction
 
 #: While sessions fall ill, one process checks this often whether a brake must begin.
 LOOK_EVERY = timedelta(seconds=1)
-
-
-class Sign(Enum):
-    """What the ping of one session shows about its provider and key."""
-
-    ILL = "it is in doubt"
-    FROZEN = "it would be stopped as dead"
-    RECOVERED = "it was in doubt, and answers"
 
 
 def freezes(work: AccountWork, session: Session) -> bool:
@@ -125,18 +116,14 @@ def _why(
     judged = rule.judged_since(tx.brakes.at(provider, credential), now)
     if judged is not None and not tx.brakes.has_answered(provider, credential, judged):
         return None
-    window = rule.window(policy)
     health = tx.brakes.health(
         provider,
         credential,
-        since=now - window,
+        since=now - rule.window(policy),
         judged=judged,
         gone_counts=card is None or not card.identity.exclusive_credentials,
     )
-    if not rule.is_at_fault(health, policy.brake_min_sessions):
-        return None
-    died = f", {health.died} died within {window.total_seconds():.0f} s" if health.died else ""
-    return f"{numbered(health.doubtful, 'session')} in doubt{died}, answering: {health.well}"
+    return rule.why_at_fault(health, policy)
 
 
 def _note_recovered(services: Services, provider: str, credential: str | None, times: int) -> None:

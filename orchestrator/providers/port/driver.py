@@ -176,6 +176,19 @@ class Life(StrEnum):
     GONE = "gone"
     UNKNOWN = "unknown"  # the platform cannot be asked
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the session no longer runs, and will not again."""
+        return self in _OVER
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the session lives, which contradicts a ping's GONE."""
+        return self is not Life.UNKNOWN and not self.is_over
+
+
+_OVER = frozenset({Life.STOPPED, Life.FAILED, Life.GONE})
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:

@@ -1,7 +1,7 @@
 """What follows from a ping, a session's death among it, and from the passing of time.
 
-`note_ping` (in pings) records a result in the session, `after_ping` decides on it, `plan_steps` sets the one next step
-of a live session."""
+`note_ping` (in pings) records a result in the session, `after_answer` decides on it, `plan_steps` sets the one next
+step of a live session."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,6 +38,7 @@ __all__ = [
     "Ping",
     "PingAgain",
     "Stop",
+    "after_answer",
     "after_ping",
     "after_plain_ping",
     "clamped_retry_after",
@@ -59,6 +60,8 @@ FIRST_PING_RETRY = 1.0
 CONFIRM_SECONDS = 1.0
 #: A provider's Retry-After, to a ping or an open, is obeyed for at most this many ping intervals.
 RETRY_AFTER_INTERVALS = 10
+#: A due ping waits for at most this many intervals while its model or key is rate-limited.
+HELD_INTERVALS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,9 @@ class PingAgain:
 
 @dataclass(frozen=True, slots=True)
 class BecomeRunning:
-    """The first good ping: the endpoint may be handed out."""
+    """The first good ping: the endpoint may be handed out. Ping it again at `ping_at`."""
+
+    ping_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,15 @@ class NextPing:
 Decision = PingAgain | BecomeRunning | Stop | GiveUp | NoChange
 
 
+def after_answer(session: Session, ping: Ping, policy: Policy, now: datetime, jitter: float) -> Decision:
+    """Return what follows from a ping that `note_ping` recorded, and from what the platform's own status said."""
+    if ping.asleep:
+        return _again(now, policy.ping_interval_seconds)
+    if ping.ended is not None:
+        return after_platform_status(session, now, ping.ended, expired=ping.by_schedule)
+    return after_ping(session, policy, now, jitter, retry_after_seconds=ping.retry_after_seconds)
+
+
 def after_ping(
     session: Session,
     policy: Policy,
@@ -116,7 +130,7 @@ def after_ping(
     """Return what follows from the ping that `note_ping` recorded. `jitter` is between -1 and 1."""
     match session.state:
         case State.STARTING:
-            return _while_starting(session, policy, now, retry_after_seconds)
+            return _while_starting(session, policy, now, jitter, retry_after_seconds)
         case State.RUNNING:
             decision = _while_running(session, policy, now, jitter, retry_after_seconds)
             goes_on = isinstance(decision, PingAgain)
@@ -130,6 +144,12 @@ def after_ping(
 def clamped_retry_after(retry_after_seconds: float | None, policy: Policy) -> float:
     """Return for how many seconds a rate-limited provider gets no calls: its Retry-After, up to a bound."""
     return min(retry_after_seconds or 0.0, RETRY_AFTER_INTERVALS * policy.ping_interval_seconds)
+
+
+def held_at_most(policy: Policy) -> float:
+    """Return for how many seconds the Retry-After of other calls delays a session's ping; its own may delay it
+    longer."""
+    return policy.ping_interval_seconds * HELD_INTERVALS
 
 
 def after_platform_status(session: Session, now: datetime, said: str, *, expired: bool = False) -> Decision:
@@ -192,13 +212,13 @@ def next_step(
 
 
 def _while_starting(
-    session: Session, policy: Policy, now: datetime, retry_after_seconds: float | None
+    session: Session, policy: Policy, now: datetime, jitter: float, retry_after_seconds: float | None
 ) -> Decision:
     """Decide while the session starts. Only GONE ends the attempt: a cold server refuses connections for minutes."""
     warming = min(WARMING_SECONDS, policy.ping_interval_seconds)
     match session.last_verdict:
         case Verdict.ALIVE:
-            return BecomeRunning()
+            return BecomeRunning(_again(now, _interval(policy, jitter)).at)
         case Verdict.GONE if _confirmed(session):
             return GiveUp(f"the provider says that it is gone, twice: {session.last_ping_detail}")
         case Verdict.GONE:

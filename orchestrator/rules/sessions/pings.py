@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from orchestrator.rules.states import State
-from orchestrator.rules.values import AnySession, Policy, Session, Usable, Verdict
+from orchestrator.rules.values import AnySession, Placement, Policy, Session, Usable, Verdict
 from orchestrator.rules.values.copies import replace
 
 #: Pings of a busy session come this much less often: each waits for the request that occupies the server.
@@ -20,8 +20,6 @@ SLOWDOWN = 2.0
 MOST_UNDER_WAY = 100
 #: The share of the wait by which pings and repeated closes are spread.
 JITTER = 0.1
-#: A due ping waits for at most this many intervals while its model or key is rate-limited.
-HELD_INTERVALS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +113,18 @@ class Ping:
     """Set if it was accepted, and not answered in time."""
     expired: bool = False
     """Whether it is GONE, and the platform says that its time was over."""
+    ended: str | None = None
+    """What the platform's own status said, where it said that the session has ended."""
+    by_schedule: bool = False
+    """It said so, and that this was by its own schedule."""
+    asleep: bool = False
+    """It was not sent: the session is scaled to zero, and would have been woken."""
+    variant: str | None = None
+    """The form of the ping that was answered, where there are several."""
+    foreign_handle: str | None = None
+    """What its key has instead of the session."""
+    key_refused: str | None = None
+    """Why its key can take no other session."""
 
     @property
     def resolved(self) -> "Ping":
@@ -125,8 +135,18 @@ class Ping:
         return replace(self, verdict=Verdict.TRANSIENT, detail=detail)
 
 
+def is_plain(ping: Ping, placement: Placement) -> bool:
+    """Return whether the ping shows nothing but how its session is, so that many can be settled together."""
+    more = (ping.ended, ping.foreign_handle, ping.key_refused)
+    same_form = ping.variant in (None, placement.ping_variant)
+    awake = not ping.asleep and placement.asleep_since is None
+    return same_form and awake and all(one is None for one in more)
+
+
 def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Session:
-    """Return the session with the result of a ping recorded; `after_ping` decides on it."""
+    """Return the session with the result of a ping recorded; `after_answer` decides on it."""
+    if ping.asleep:
+        return without_doubts(session)
     ping = ping.resolved
     loading = _since(session.loading_since or now, now)
     overdue = ping.verdict is Verdict.LOADING and loading >= policy.start_timeout_seconds
@@ -247,12 +267,6 @@ def ping_not_needed_until(session: Usable, alive_at: datetime, policy: Policy) -
 def spread(policy: Policy) -> float:
     """Return the seconds over which retries after a shared Retry-After are spread."""
     return policy.ping_interval_seconds * JITTER
-
-
-def held_at_most(policy: Policy) -> float:
-    """Return for how many seconds the Retry-After of other calls delays a session's ping; its own may delay it
-    longer."""
-    return policy.ping_interval_seconds * HELD_INTERVALS
 
 
 def _busy(noted: Session, seen: str, policy: Policy, now: datetime) -> Session:

@@ -5,10 +5,13 @@ A doubt about a session counts, however old it is, until the session answers."""
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum
 
-from orchestrator.rules.sessions.pings import is_unwell_too_long
+from orchestrator.rules.sessions.decide import PingAgain, after_ping, plan_steps
+from orchestrator.rules.sessions.pings import Ping, given_back, is_plain, is_unwell_too_long, note_ping
+from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.text import numbered
-from orchestrator.rules.values import Brake, Policy, Session, Verdict
+from orchestrator.rules.values import Brake, Placement, Policy, Session, Verdict
 from orchestrator.rules.values.doubts import doubted_since, is_in_doubt
 
 #: With fewer sessions than this, all of them must be ill, and at least `brake_min_sessions`.
@@ -17,6 +20,14 @@ MANY = 5
 SLOWDOWN = 2.0
 #: This many sessions leave a braked provider at once; more may leave once these run elsewhere.
 FIRST_MOVES = 3
+
+
+class Sign(Enum):
+    """What the ping of one session shows about its provider and key."""
+
+    ILL = "it is in doubt"
+    FROZEN = "it would be stopped as dead"
+    RECOVERED = "it was in doubt, and answers"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +73,14 @@ def is_at_fault(health: Health, smallest: int) -> bool:
     if health.seen >= MANY:
         return 2 * health.ill > health.seen
     return health.seen >= smallest and health.ill == health.seen
+
+
+def why_at_fault(health: Health, policy: Policy) -> str | None:
+    """Return why a brake must begin; None if it must not."""
+    if not is_at_fault(health, policy.brake_min_sessions):
+        return None
+    died = f", {health.died} died within {window(policy).total_seconds():.0f} s" if health.died else ""
+    return f"{numbered(health.doubtful, 'session')} in doubt{died}, answering: {health.well}"
 
 
 def why_over(seen: Recovery, wanted: int) -> str | None:
@@ -133,10 +152,54 @@ def slowed_where_held(session: Session, brakes: Collection[Brake], policy: Polic
     return slowed(session, policy, now) if held else session
 
 
+def after_failed_ping(
+    session: Session,
+    ping: Ping,
+    brakes: Collection[Brake],
+    policy: Policy,
+    now: datetime,
+    jitter: float,
+) -> Session | None:
+    """Return a session after a ping that only failed, if only its next ping follows; None if more follows."""
+    noted = note_ping(session, ping, policy, now)
+    decision = after_ping(noted, policy, now, jitter)
+    if not isinstance(decision, PingAgain):
+        return None
+    after = slowed_where_held(replace(given_back(noted), ping_at=decision.at), brakes, policy, now)
+    return plan_steps(after, policy, now, ping_at=after.ping_at)
+
+
+def only_failed(session: Session, placement: Placement, ping: Ping) -> bool:
+    """Return whether a running session's ping failed, and shows nothing else."""
+    failed = session.state is State.RUNNING and ping.verdict is Verdict.TRANSIENT
+    return failed and is_plain(ping, placement)
+
+
+def sign_of(before: Session, after: Session) -> Sign | None:
+    """Return what a ping after which the session goes on shows about its provider; None where it shows nothing new, as
+    of a session that sleeps."""
+    if after.last_ping_at == before.last_ping_at or after.state is not State.RUNNING:
+        return None
+    if is_in_doubt(after):
+        return Sign.ILL
+    return Sign.RECOVERED if is_in_doubt(before) else None
+
+
+def is_lost(reason: StopReason, *, confirmed: bool) -> bool:
+    """Return whether a session that ends is dead as far as its pings show: a brake may hold it, and it counts against
+    its provider."""
+    return reason is StopReason.DEAD and not confirmed
+
+
 def is_confirmed(session: Session, *, platform_says: bool, own_key: bool) -> bool:
     """Return whether a death is confirmed by more than pings. `platform_says`: its status, or its list. `own_key`: a
     key that serves this session alone, so that GONE can mean no other."""
     return platform_says or (own_key and session.last_verdict is Verdict.GONE)
+
+
+def takes_effect_at(session: Session, reason: StopReason, now: datetime) -> datetime:
+    """Return when an end that is found now takes effect."""
+    return paid_until(session, now) if reason is StopReason.DEAD else now
 
 
 def paid_until(session: Session, now: datetime) -> datetime:

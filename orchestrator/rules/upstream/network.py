@@ -5,6 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from orchestrator.rules.sessions.pings import Ping
+from orchestrator.rules.states import State
+from orchestrator.rules.values import Policy, Session, Verdict
+
 #: Evidence older than this no longer counts.
 WINDOW = timedelta(seconds=60)
 #: One endpoint of a provider may fail while others answer. Without any answer for this long, the provider fails.
@@ -88,6 +92,16 @@ class NothingToCompare:
 Finding = ProviderFails | NetworkFails | NotKnown | NothingToCompare
 
 
+def reaches(session: Session, ping: Ping) -> bool | None:
+    """Return whether a ping has reached its provider; None where it shows nothing of that. Only pings of running
+    sessions do, and no failure where the platform's own status says that the session has ended."""
+    if session.state is not State.RUNNING or ping.asleep:
+        return None
+    if ping.verdict is not Verdict.TRANSIENT:
+        return True
+    return False if ping.ended is None else None
+
+
 def judge(evidence: Evidence) -> Finding:
     """Return whether the provider, the network or neither is known to be at fault."""
     seen = max(evidence.failing_since, evidence.now - WINDOW)
@@ -131,6 +145,14 @@ def is_still_at_fault(
         return True
     since = [one.failing_since for one in contacts if one.failing_since is not None]
     return not since or now - min(since) <= most
+
+
+def may_wait(evidence: Evidence, policy: Policy) -> bool:
+    """Return whether a failure that may be the last can wait until other providers were pinged too: not for ever."""
+    longest = timedelta(seconds=policy.dead_after_seconds + policy.ping_timeout_seconds) + WINDOW
+    here = (one for one in evidence.contacts if one.host == evidence.host)
+    mine = next((one for one in here if one.provider == evidence.provider), None)
+    return mine is None or mine.failing_since is None or evidence.now - mine.failing_since <= longest
 
 
 def _compared(mine: Contact | None, others: Sequence[Contact], now: datetime) -> Finding:

@@ -4,31 +4,29 @@ of sessions that only wait for their next ping.
 Rows that every worker reads record the results of pings; `rules/upstream/network.py` decides what is at fault."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orchestrator.flows.engine.services import Services
-from orchestrator.flows.steps.ping.send_pings import Pinged, as_ping
+from orchestrator.flows.steps.ping.send_pings import Pinged
 from orchestrator.flows.upstream.alarms import close_alarms, close_unseen_alarms, open_alarm
 from orchestrator.rules.admission.places import ProviderKey
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
-from orchestrator.rules.sessions.decide import PingAgain, after_ping, given_back, note_ping, plan_steps
 from orchestrator.rules.sessions.pings import may_be_the_last
-from orchestrator.rules.states import State, Step
-from orchestrator.rules.upstream.brake import slowed_where_held
+from orchestrator.rules.states import Step
+from orchestrator.rules.upstream.brake import after_failed_ping, only_failed
 from orchestrator.rules.upstream.network import (
     FORGOTTEN_AFTER,
-    WINDOW,
     Contact,
     Evidence,
-    Finding,
     NetworkFails,
     NotKnown,
     is_still_at_fault,
     judge,
+    may_wait,
+    reaches,
     subject_of,
 )
-from orchestrator.rules.values import Brake, Session, Verdict
+from orchestrator.rules.values import Brake, Session
 from orchestrator.store.transaction import Transaction
 
 #: An unchanged contact is written again after this.
@@ -42,9 +40,9 @@ AGAIN_AFTER = timedelta(seconds=2)
 def note_and_judge(services: Services, tx: Transaction, begun: Sequence[Pinged], now: datetime) -> set[str]:
     """Save which providers answered pings of running sessions. Give back pings that failed because of the network, and
     return their sessions."""
-    tried = [one for one in begun if one.session.state is State.RUNNING and not one.asleep]
-    failed = [one for one in tried if one.probe.verdict is Verdict.TRANSIENT and one.ended is None]
-    reached = {one.placement.provider for one in tried if one.probe.verdict is not Verdict.TRANSIENT}
+    contact = [(one, reaches(one.session, one.ping)) for one in begun]
+    failed = [one for one, reached in contact if reached is False]
+    reached = {one.placement.provider for one, reached in contact if reached}
     _note(services, tx, reached, {one.placement.provider for one in failed} - reached, now)
     if not failed:
         return set()
@@ -81,7 +79,8 @@ def _note(
 def _is_given_back(
     services: Services, tx: Transaction, pinged: Pinged, contacts: Sequence[Contact], now: datetime
 ) -> bool:
-    match _judged(services, pinged, contacts, now):
+    evidence = _evidence(services, pinged, contacts, now)
+    match judge(evidence):
         case NetworkFails() as finding:
             here = [one for one in contacts if one.host == services.host]
             most = timedelta(seconds=services.policy(pinged.placement.provider).brake_max_seconds)
@@ -90,22 +89,20 @@ def _is_given_back(
             _give_way(services, tx, pinged, finding, now)
             return True
         case NotKnown(ask=others):
-            return _defer_to_others(services, tx, pinged, contacts, others, now)
+            return _defer_to_others(services, tx, pinged, evidence, others)
         case _:
             return False
 
 
-def _judged(services: Services, pinged: Pinged, contacts: Sequence[Contact], now: datetime) -> Finding:
+def _evidence(services: Services, pinged: Pinged, contacts: Sequence[Contact], now: datetime) -> Evidence:
     begun_at = now - timedelta(milliseconds=pinged.probe.latency_ms)
-    return judge(
-        Evidence(
-            host=services.host,
-            provider=pinged.placement.provider,
-            contacts=contacts,
-            failing_since=pinged.session.failing_since or begun_at,
-            now=now,
-            canary_answers=pinged.canary_answers,
-        )
+    return Evidence(
+        host=services.host,
+        provider=pinged.placement.provider,
+        contacts=contacts,
+        failing_since=pinged.session.failing_since or begun_at,
+        now=now,
+        canary_answers=pinged.canary_answers,
     )
 
 
@@ -129,31 +126,23 @@ def _defer_to_others(
     services: Services,
     tx: Transaction,
     pinged: Pinged,
-    contacts: Sequence[Contact],
+    evidence: Evidence,
     others: Sequence[str],
-    now: datetime,
 ) -> bool:
     """Release a ping with a failure that may be the last until another provider was pinged too; return whether it was
     released. The wait is bounded."""
-    policy = services.policy(pinged.placement.provider)
-    if not may_be_the_last(pinged.session, as_ping(pinged.probe), policy, now):
+    policy, now = services.policy(pinged.placement.provider), evidence.now
+    if not may_be_the_last(pinged.session, pinged.ping, policy, now):
         return False
-    mine = next((one for one in contacts if _is_of(one, services.host, pinged.placement.provider)), None)
-    longest = timedelta(seconds=policy.dead_after_seconds + policy.ping_timeout_seconds) + WINDOW
-    too_long = mine is not None and mine.failing_since is not None and now - mine.failing_since > longest
-    if too_long or not tx.pings.ask_soon(others, now):
+    if not may_wait(evidence, policy) or not tx.pings.ask_soon(others, now):
         return False
     tx.pings.release([pinged.session.id], pinged.token, now + AGAIN_AFTER)
     return True
 
 
-def _is_of(contact: Contact, host: str, provider: str) -> bool:
-    return (contact.host, contact.provider) == (host, provider)
-
-
 def settle(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, ProviderKey]:
     """Return the ids of the sessions that were settled, and the place of each."""
-    failing = [pinged for pinged in chunk if _only_failed(pinged)]
+    failing = [one for one in chunk if only_failed(one.session, one.placement, one.ping)]
     if not failing:
         return {}
 
@@ -163,35 +152,18 @@ def settle(services: Services, chunk: Sequence[Pinged]) -> Mapping[str, Provider
         settled: dict[str, ProviderKey] = {}
         for token in sorted({one.token for one in failing}):
             mine = {one.session.id: one for one in failing if one.token == token}
-            pairs = (_noted(services, one, brakes[_key_of(one)], now) for one in mine.values())
-            written = tx.sessions.save_all([pair for pair in pairs if pair is not None], token)
+            after = [(one.session, _after(services, one, brakes[_key_of(one)], now)) for one in mine.values()]
+            pairs = [(session, noted) for session, noted in after if noted is not None]
+            written = tx.sessions.save_all(pairs, token)
             settled |= {session_id: _key_of(mine[session_id]) for session_id in written}
         return settled
 
     return services.database.transact(settle)
 
 
-def _only_failed(pinged: Pinged) -> bool:
-    """Return whether a running session's ping failed, without any other effect."""
-    placement, probe = pinged.placement, pinged.probe
-    if pinged.session.state is not State.RUNNING or pinged.asleep or placement.asleep_since is not None:
-        return False
-    findings = (probe.key_refused, probe.foreign_handle, pinged.ended)
-    same_variant = probe.variant in (None, placement.ping_variant)
-    return probe.verdict is Verdict.TRANSIENT and same_variant and all(one is None for one in findings)
-
-
-def _noted(
-    services: Services, pinged: Pinged, brakes: Sequence[Brake], now: datetime
-) -> tuple[Session, Session] | None:
-    """Return the session before and after its ping; None if more follows than the next ping."""
-    before, policy = pinged.session, services.policy(pinged.session.provider)
-    noted = note_ping(before, as_ping(pinged.probe, pinged.lives), policy, now)
-    decision = after_ping(noted, policy, now, services.jitter())
-    if not isinstance(decision, PingAgain):
-        return None
-    after = slowed_where_held(replace(given_back(noted), ping_at=decision.at), brakes, policy, now)
-    return before, plan_steps(after, policy, now, ping_at=after.ping_at)
+def _after(services: Services, pinged: Pinged, brakes: Sequence[Brake], now: datetime) -> Session | None:
+    policy, jitter = services.policy(pinged.session.provider), services.jitter()
+    return after_failed_ping(pinged.session, pinged.ping, brakes, policy, now, jitter)
 
 
 def _key_of(pinged: Pinged) -> ProviderKey:

@@ -15,7 +15,6 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.flows.steps.ping import failed_pings
 from orchestrator.flows.steps.ping.send_pings import (
     Pinged,
-    as_ping,
     claim_pings,
     give_keys_back,
     not_begun,
@@ -23,17 +22,15 @@ from orchestrator.flows.steps.ping.send_pings import (
 )
 from orchestrator.flows.steps.ping.settle_one import remember_variant, settle_one
 from orchestrator.flows.upstream import alarms, brake, local_faults
-from orchestrator.flows.upstream.brake import Sign
 from orchestrator.observability import metrics
 from orchestrator.providers.port.driver import Driver
 from orchestrator.providers.port.errors import NotSent
 from orchestrator.rules.admission.places import ProviderKey
-from orchestrator.rules.sessions.decide import (
-    after_plain_ping,
-)
-from orchestrator.rules.sessions.pings import may_hang
+from orchestrator.rules.sessions.decide import after_plain_ping
+from orchestrator.rules.sessions.pings import is_plain, may_hang
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.upstream.alarms import HealthyPing
+from orchestrator.rules.upstream.brake import Sign
 from orchestrator.rules.values import Session, Verdict
 from orchestrator.store.queries.pings import GoodPing
 from orchestrator.store.transaction import Transaction
@@ -149,7 +146,7 @@ def _settle_failing(services: Services, chunk: Sequence[Pinged]) -> Mapping[str,
 
 def _end_cooldowns(services: Services, begun: Sequence[Pinged]) -> None:
     """End this process's cooldowns of providers that it has pinged: its own calls work."""
-    for provider in {pinged.placement.provider for pinged in begun if not pinged.asleep}:
+    for provider in {pinged.placement.provider for pinged in begun if not pinged.ping.asleep}:
         services.cooldowns.end(Step.PING, provider)
 
 
@@ -175,15 +172,11 @@ def _give_back(services: Services, late: Sequence[Pinged]) -> None:
 
 def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
     """Return the bulk settlement of this ping; None if more than the time of the last ping changes."""
-    session, probe = pinged.session, pinged.probe
-    if pinged.asleep or pinged.placement.asleep_since is not None:  # that it woke up must be saved
-        return None
-    if probe.key_refused is not None:  # the key is to be paused
-        return None
-    if probe.variant not in (None, pinged.placement.ping_variant):
+    session, ping = pinged.session, pinged.ping
+    if not is_plain(ping, pinged.placement):
         return None
     policy = services.policy(session.provider)
-    following = after_plain_ping(session, as_ping(probe), policy, now, services.jitter())
+    following = after_plain_ping(session, ping, policy, now, services.jitter())
     if following is None:
         return None
     return GoodPing(
@@ -191,7 +184,7 @@ def _good(services: Services, pinged: Pinged, now: datetime) -> GoodPing | None:
         token=pinged.token,
         revision=session.revision,
         at=now,
-        latency_ms=probe.latency_ms,
+        latency_ms=ping.latency_ms,
         ping_at=following.ping_at,
         due=following.due,
     )
@@ -239,7 +232,7 @@ def _end_alarms(services: Services, tx: Transaction, begun: Sequence[Pinged], no
 def _well(services: Services, begun: Sequence[Pinged]) -> Iterator[HealthyPing]:
     """Return the good pings in the form that alarms need."""
     for one in begun:
-        if one.probe.verdict is Verdict.ALIVE and not one.asleep:
+        if one.probe.verdict is Verdict.ALIVE and not one.ping.asleep:
             interval = timedelta(seconds=services.policy(one.placement.provider).ping_interval_seconds)
             yield HealthyPing(
                 provider=one.placement.provider,
@@ -261,7 +254,7 @@ def _meter(services: Services, begun: Sequence[Pinged], now: datetime) -> None:
     """Count the pings at each provider, later and in a transaction of its own, so that no session waits for a meter."""
     awake_at: dict[str, list[Pinged]] = {}
     for pinged in begun:
-        if not pinged.asleep:
+        if not pinged.ping.asleep:
             awake_at.setdefault(pinged.placement.provider, []).append(pinged)
     sent_at = {
         provider: SentPings(probes=[one.probe for one in there], began=[*_starts(there, now)])

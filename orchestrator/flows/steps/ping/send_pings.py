@@ -3,7 +3,7 @@ may change the result."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from orchestrator.flows.engine.provider_steps import Claimed, claim_the_readable
@@ -11,9 +11,11 @@ from orchestrator.flows.engine.services import PING_BEGINS_WITHIN, Services, pin
 from orchestrator.flows.steps.targets import target_of
 from orchestrator.flows.upstream import alarms
 from orchestrator.providers.port.driver import Driver, Life, Probe, Status, Target
-from orchestrator.rules.sessions.pings import Ping, held_at_most, may_be_the_last, may_hang, spread
+from orchestrator.rules.sessions.decide import held_at_most
+from orchestrator.rules.sessions.pings import Ping, may_be_the_last, may_hang, spread
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.upstream.alarms import AlarmKind, alarm
+from orchestrator.rules.upstream.network import reaches
 from orchestrator.rules.values import Placement, Session, Verdict
 from orchestrator.store.transaction import Transaction
 
@@ -121,28 +123,16 @@ def _leave_what_it_lacks_the_secret_for(
     return [one for one in claimed if lacking[one[0].id] is None]
 
 
-#: Statuses that mean that the session has ended.
-_ENDED = frozenset({Life.STOPPED, Life.GONE, Life.FAILED})
-#: Statuses of a live session, which contradict a ping's GONE.
-_LIVES = frozenset({Life.STARTING, Life.RUNNING, Life.ASLEEP, Life.DEGRADED})
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pinged:
     """A claimed session and the result of its ping."""
 
     claimed: ClaimedPing
     probe: Probe
-    ended: str | None = None
-    """What the platform's own status said, where it said that it has ended."""
-    expired: bool = False
-    """It said so too, and that it was by its own schedule."""
-    lives: str | None = None
-    """What it said, where it said that it lives."""
+    ping: Ping
+    """The same as rules see it, with what the platform's own status said."""
     canary_answers: bool | None = None
     """What the operator's canary said after a ping that failed; None: it was not asked."""
-    asleep: bool = False
-    """Scaled to zero: it was not pinged, so as not to wake it."""
 
     @property
     def session(self) -> Session:
@@ -174,7 +164,7 @@ def give_keys_back(services: Services, tx: Transaction, pinged: Sequence[Pinged]
 def not_begun(claimed: ClaimedPing, why: str) -> Pinged:
     """Return the result of a ping that was not sent."""
     probe = Probe(verdict=Verdict.TRANSIENT, latency_ms=0, detail=why, not_begun=True)
-    return Pinged(claimed=claimed, probe=probe)
+    return Pinged(claimed=claimed, probe=probe, ping=as_ping(probe))
 
 
 async def send(services: Services, driver: Driver, claimed: ClaimedPing) -> Pinged:
@@ -187,26 +177,26 @@ async def send(services: Services, driver: Driver, claimed: ClaimedPing) -> Ping
         life = (await driver.status(asked)).life
         if life is Life.ASLEEP or (life is Life.UNKNOWN and placement.asleep_since is not None):
             spared = Probe(verdict=Verdict.ALIVE, latency_ms=0, detail="asleep")
-            return Pinged(claimed=claimed, probe=spared, asleep=True)
+            return Pinged(claimed=claimed, probe=spared, ping=replace(as_ping(spared), asleep=True))
         begin_by = await _still_to_begin(services, claimed)
     target = target_of(services, placement, begin_by, to_ping=True, now=claimed.at)
     probe = await _probed(driver, target)
     status = await _reported_status(services, driver, claimed, asked, probe)
-    life, said = status.life, status.detail or status.life.value
+    ping = _with_status(as_ping(probe), status)
     canary_answers = await _canary(services, session, probe)
-    return Pinged(
-        claimed=claimed,
-        probe=probe,
-        ended=said if life in _ENDED else None,
-        expired=status.expired,
-        lives=said if life in _LIVES else None,
-        canary_answers=canary_answers,
-    )
+    return Pinged(claimed=claimed, probe=probe, ping=ping, canary_answers=canary_answers)
+
+
+def _with_status(ping: Ping, status: Status) -> Ping:
+    said = status.detail or status.life.value
+    if status.life.is_over:
+        return replace(ping, ended=said, by_schedule=status.expired)
+    return replace(ping, lives=said) if status.life.is_alive else ping
 
 
 async def _canary(services: Services, session: Session, probe: Probe) -> bool | None:
     """Ask the canary if a running session's ping failed."""
-    failed = session.state is State.RUNNING and probe.verdict is Verdict.TRANSIENT and not probe.not_begun
+    failed = not probe.not_begun and reaches(session, as_ping(probe)) is False
     return await services.canary.answers() if failed and services.canary is not None else None
 
 
@@ -252,7 +242,16 @@ def _may_end(services: Services, claimed: ClaimedPing, probe: Probe) -> bool:
     return may_be_the_last(session, as_ping(probe), policy, settled_by)
 
 
-def as_ping(probe: Probe, lives: str | None = None) -> Ping:
-    """Return the ping as the rules see it."""
-    waits = probe.retry_after_seconds
-    return Ping(probe.verdict, probe.latency_ms, probe.detail, waits, lives, probe.silence, probe.expired)
+def as_ping(probe: Probe) -> Ping:
+    """Return the ping as rules see it."""
+    return Ping(
+        probe.verdict,
+        probe.latency_ms,
+        probe.detail,
+        retry_after_seconds=probe.retry_after_seconds,
+        silence=probe.silence,
+        expired=probe.expired,
+        variant=probe.variant,
+        foreign_handle=probe.foreign_handle,
+        key_refused=probe.key_refused,
+    )

@@ -2,35 +2,38 @@
 its session, and carry out what `rules/sessions/decide.py` decides. A dead session ends, moves, or stays at a brake."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import assert_never
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import failover, transitions
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.lifecycle.due_stops import on_session, run_after_stops
-from orchestrator.flows.steps.ping.send_pings import Pinged, as_ping
+from orchestrator.flows.steps.ping.send_pings import Pinged
 from orchestrator.flows.upstream import alarms, brake, credentials
-from orchestrator.flows.upstream.brake import Sign
 from orchestrator.rules.events import ownership_lost
 from orchestrator.rules.sessions.decide import (
     BecomeRunning,
-    Decision,
     GiveUp,
     NoChange,
     PingAgain,
     Stop,
-    after_ping,
-    after_platform_status,
+    after_answer,
     clamped_retry_after,
     given_back,
     note_ping,
-    without_doubts,
 )
 from orchestrator.rules.sessions.stops import idle_by, reason_without_place
-from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.upstream.alarms import alarm, kind_of
-from orchestrator.rules.upstream.brake import is_confirmed, paid_until, slowed, slowed_where_held
+from orchestrator.rules.upstream.brake import (
+    Sign,
+    is_confirmed,
+    is_lost,
+    sign_of,
+    slowed,
+    slowed_where_held,
+    takes_effect_at,
+)
 from orchestrator.rules.values import Session, Verdict
 from orchestrator.rules.values.doubts import is_in_doubt
 from orchestrator.store.transaction import Transaction
@@ -60,24 +63,16 @@ def settle_one(services: Services, pinged: Pinged) -> Sign | None:
 
 def _carry_out(work: AccountWork, session: Session, pinged: Pinged) -> Sign | None:
     policy = work.policy(session)
-    noted = (
-        without_doubts(session)
-        if pinged.asleep
-        else note_ping(session, as_ping(pinged.probe, pinged.lives), policy, work.now)
-    )
-    match _decision(work, noted, pinged):
+    noted = note_ping(session, pinged.ping, policy, work.now)
+    match after_answer(noted, pinged.ping, policy, work.now, work.services.jitter()):
         case PingAgain(at=at):
             return _go_on(work, session, _free(noted, ping_at=at))
-        case BecomeRunning():
-            interval = after_ping(
-                replace(noted, state=State.RUNNING), policy, work.now, work.services.jitter()
-            )
-            at = interval.at if isinstance(interval, PingAgain) else work.now
+        case BecomeRunning(ping_at=at):
             transitions.start_running(work, session, replace(noted, ping_at=at))
         case Stop() as ending:
             saved = work.keep(session, _free(noted, ping_at=noted.ping_at))
             own_key = pinged.placement.exclusive or _pings_natively(work.services, pinged)
-            confirmed = is_confirmed(saved, platform_says=pinged.ended is not None, own_key=own_key)
+            confirmed = is_confirmed(saved, platform_says=pinged.ping.ended is not None, own_key=own_key)
             if not end_dead(work, saved, ending, confirmed=confirmed):
                 return Sign.FROZEN
         case GiveUp(detail=detail):
@@ -115,28 +110,12 @@ def _pings_natively(services: Services, pinged: Pinged) -> bool:
     return card is not None and card.lifecycle.ping_can_close
 
 
-def _decision(work: AccountWork, noted: Session, pinged: Pinged) -> Decision:
-    policy = work.policy(noted)
-    if pinged.asleep:
-        return PingAgain(work.now + timedelta(seconds=policy.ping_interval_seconds))
-    if pinged.ended is not None:
-        return after_platform_status(noted, work.now, pinged.ended, expired=pinged.expired)
-    waits = pinged.probe.retry_after_seconds
-    return after_ping(noted, policy, work.now, work.services.jitter(), retry_after_seconds=waits)
-
-
 def _go_on(work: AccountWork, before: Session, noted: Session) -> Sign | None:
-    """Keep the session running. Return a sign about its provider if it falls ill or recovers; a sleeping session gives
-    none."""
+    """Keep the session running; return what its ping shows about its provider."""
     in_doubt = is_in_doubt(noted)
     brakes = work.tx.brakes.at(noted.provider, noted.credential) if noted.provider and in_doubt else ()
     after = slowed_where_held(noted, brakes, work.policy(noted), work.now)
-    saved = work.keep(before, work.planned(after))
-    if saved.last_ping_at == before.last_ping_at or saved.state is not State.RUNNING:
-        return None
-    if is_in_doubt(saved):
-        return Sign.ILL
-    return Sign.RECOVERED if is_in_doubt(before) else None
+    return sign_of(before, work.keep(before, work.planned(after)))
 
 
 def give_up(work: AccountWork, session: Session, noted: Session, detail: str) -> None:
@@ -162,11 +141,11 @@ def remember_variant(tx: Transaction, pinged: Pinged) -> None:
 
 def _remember_sleep(tx: Transaction, pinged: Pinged, now: datetime) -> None:
     """Save whether the session sleeps. While the platform cannot be asked, a session that slept is not pinged."""
-    if pinged.asleep is (pinged.placement.asleep_since is not None):
+    if pinged.ping.asleep is (pinged.placement.asleep_since is not None):
         return
     placement = tx.placements.lock(pinged.placement.id)
     if placement is not None:
-        tx.placements.save(placement, replace(placement, asleep_since=now if pinged.asleep else None))
+        tx.placements.save(placement, replace(placement, asleep_since=now if pinged.ping.asleep else None))
 
 
 def end_dead(work: AccountWork, session: Session, ending: Stop, *, confirmed: bool) -> bool:
@@ -174,9 +153,9 @@ def end_dead(work: AccountWork, session: Session, ending: Stop, *, confirmed: bo
 
     `confirmed`: the platform itself says so. No brake holds such a session, and it does not count against the
     provider."""
-    lost = ending.reason is StopReason.DEAD and not confirmed
+    lost = is_lost(ending.reason, confirmed=confirmed)
     frozen = lost and brake.freezes(work, session)
-    at = paid_until(session, work.now) if ending.reason is StopReason.DEAD else work.now
+    at = takes_effect_at(session, ending.reason, work.now)
     if frozen and not brake.may_leave(work, session):
         return _held(work, session)
     idle = idle_by(session, work.policy(session), at) is not None  # it ends as that, and need not move
