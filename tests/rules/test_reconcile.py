@@ -1,14 +1,14 @@
 """Lists against rows: what is adopted, closed, ended, waited for, and left alone."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.rules.reconcile.compare import compare, too_many
+from orchestrator.rules.reconcile.compare import compare, is_unsure, still_serves, too_many, with_status
 from orchestrator.rules.reconcile.lists import (
     Action,
     Difference,
@@ -18,7 +18,8 @@ from orchestrator.rules.reconcile.lists import (
     ReconcilePolicy,
 )
 from orchestrator.rules.states import PlacementState
-from tests.rules.builders import HOUR, MINUTE, SECOND, T0
+from orchestrator.rules.values import Lease
+from tests.rules.builders import HOUR, MINUTE, SECOND, T0, a_placement, a_running_session
 
 POLICY = ReconcilePolicy(
     min_age=5 * MINUTE,
@@ -481,3 +482,55 @@ def test_nothing_healthy_is_ever_touched(seen: ReconcileInput, policy: Reconcile
 def test_each_entry_is_found_once_at_most(seen: ReconcileInput, policy: ReconcilePolicy) -> None:
     strange = [finding.handle for finding in compare(seen, policy) if not finding.missing]
     assert len(strange) == len(set(strange))
+
+
+# decided again
+
+
+@pytest.mark.parametrize(
+    ("said", "is_over", "action", "why"),
+    [
+        (None, False, Action.WAIT, "missing; nothing more could be asked"),
+        ("running", False, Action.WAIT, "missing, but its status does not say so: running"),
+        ("stopped", True, Action.END, "missing, and its status: stopped"),
+    ],
+)
+def test_a_session_ends_only_where_its_own_status_says_so(
+    said: str | None, is_over: bool, action: Action, why: str
+) -> None:
+    finding = Difference(action=Action.END, why="missing", handle="a", since=T0)
+    asked = with_status(finding, said, is_over=is_over, expired=is_over)
+    assert asked == replace(finding, action=action, why=why, expired=is_over)
+
+
+@pytest.mark.parametrize(
+    ("changes", "unsure"),
+    [
+        pytest.param({}, True, id="its answer was lost"),
+        pytest.param({"lease": Lease("t", T0)}, True, id="a call ended without one"),
+        pytest.param({"lease": Lease("t", T0 + SECOND)}, False, id="a call is under way"),
+        pytest.param({"sent_at": None}, False, id="it was not sent"),
+        pytest.param({"state": PlacementState.OPEN}, False, id="it is open"),
+    ],
+)
+def test_which_opens_a_listed_resource_may_resolve(changes: dict[str, Any], unsure: bool) -> None:
+    placement = a_placement(**{"state": PlacementState.UNKNOWN, "sent_at": T0 - MINUTE} | changes)
+    assert is_unsure(placement, T0) is unsure
+
+
+@pytest.mark.parametrize(
+    ("changes", "alive_at", "serves"),
+    [
+        ({}, None, True),
+        ({}, T0, True),
+        ({}, T0 + SECOND, False),
+        ({"handle": "b"}, None, False),
+        ({"state": PlacementState.CLOSING}, None, False),
+    ],
+)
+def test_what_has_answered_or_changed_since_the_list_does_not_end(
+    changes: dict[str, Any], alive_at: datetime | None, serves: bool
+) -> None:
+    finding = Difference(action=Action.END, why="missing", handle="a", since=T0)
+    session = a_running_session(last_alive_at=alive_at)
+    assert still_serves(session, a_placement(**{"handle": "a"} | changes), finding) is serves

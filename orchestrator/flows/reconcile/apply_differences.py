@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import replace
-from datetime import datetime
 from typing import assert_never
 
 from orchestrator.flows.engine import failures
@@ -11,10 +10,11 @@ from orchestrator.flows.lifecycle import orphans
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.flows.lifecycle.due_stops import on_account, run_after_stops
 from orchestrator.flows.steps.ping.settle_one import end_dead, give_up
+from orchestrator.rules.reconcile.compare import is_unsure, still_serves
 from orchestrator.rules.reconcile.lists import Action, Difference
 from orchestrator.rules.sessions.decide import GiveUp, Stop, after_platform_status
-from orchestrator.rules.states import PlacementState, Step
-from orchestrator.rules.values import Due, Placement, Session
+from orchestrator.rules.states import Step
+from orchestrator.rules.values import Due, Session
 from orchestrator.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def _adopt(tx: Transaction, provider: str, finding: Difference) -> bool:
     open's own."""
     placement = tx.placements.lock(finding.placement_id or "")
     now = tx.now()
-    if placement is None or not _is_unsure(placement, now):
+    if placement is None or not is_unsure(placement, now):
         return False
     candidate = finding.handle if finding.certain else placement.candidate
     if candidate is not None and tx.placements.handle_is_known(provider, candidate):
@@ -60,12 +60,6 @@ def _adopt(tx: Transaction, provider: str, finding: Difference) -> bool:
     due = replace(placement, candidate=candidate, due=Due(Step.RESOLVE, now))
     tx.placements.save(placement, due)
     return True
-
-
-def _is_unsure(placement: Placement, now: datetime) -> bool:
-    leased = placement.lease is not None and placement.lease.until > now
-    unsure = placement.state in (PlacementState.OPENING, PlacementState.UNKNOWN)
-    return unsure and not leased and placement.sent_at is not None
 
 
 def _close(services: Services, tx: Transaction, provider: str, ref: str | None, finding: Difference) -> bool:
@@ -94,14 +88,9 @@ def _end(services: Services, tx: Transaction, finding: Difference) -> bool:
     current = tx.placements.lock(placement.id)
     if work is None or session is None or current is None:
         return False
-    ended = _still_serves(session, current, finding) and _end_session(work, session, finding)
+    ended = still_serves(session, current, finding) and _end_session(work, session, finding)
     work.finish()
     return ended
-
-
-def _still_serves(session: Session, placement: Placement, finding: Difference) -> bool:
-    answered = session.last_alive_at is not None and session.last_alive_at > finding.since
-    return placement.state is PlacementState.OPEN and placement.handle == finding.handle and not answered
 
 
 def _end_session(work: AccountWork, session: Session, finding: Difference) -> bool:

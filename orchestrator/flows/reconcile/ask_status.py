@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.steps.targets import target_of
 from orchestrator.providers.port.driver import Driver, Life, Status
+from orchestrator.rules.reconcile.compare import with_status
 from orchestrator.rules.reconcile.lists import Action, Difference
 from orchestrator.rules.values import Placement
 
@@ -47,10 +47,6 @@ async def _statuses(
 
 def _with_status(finding: Difference, status: Status | None) -> Difference:
     if status is None:
-        return replace(finding, action=Action.WAIT, why=f"{finding.why}; nothing more could be asked")
+        return with_status(finding, None, is_over=False, expired=False)
     said = status.detail or status.life.value
-    if not status.life.is_over:
-        return replace(
-            finding, action=Action.WAIT, why=f"{finding.why}, but its status does not say so: {said}"
-        )
-    return replace(finding, why=f"{finding.why}, and its status: {said}", expired=status.expired)
+    return with_status(finding, said, is_over=status.life.is_over, expired=status.expired)

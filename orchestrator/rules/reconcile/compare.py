@@ -3,6 +3,7 @@
 Lists lag, clocks differ and answers are wrong at times. So nothing that a second list could refute is done at once."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orchestrator.rules.reconcile.installations import Maker, maker_of
@@ -15,6 +16,7 @@ from orchestrator.rules.reconcile.lists import (
     ReconcilePolicy,
 )
 from orchestrator.rules.states import UNENDED, PlacementState
+from orchestrator.rules.values import Placement, Session
 
 #: States of an open that was sent, with an unknown outcome.
 _UNSURE = frozenset({PlacementState.OPENING, PlacementState.UNKNOWN})
@@ -42,6 +44,30 @@ def too_many(
     if strange > max(few, max_share * listed):
         return f"{strange} of the {listed} that it lists are not known here"
     return None
+
+
+def with_status(finding: Difference, said: str | None, *, is_over: bool, expired: bool) -> Difference:
+    """Return the end of a session that its own status confirms; else it waits. `said`: what that status says; None: it
+    could not be asked."""
+    if said is None:
+        return replace(finding, action=Action.WAIT, why=f"{finding.why}; nothing more could be asked")
+    if not is_over:
+        return replace(
+            finding, action=Action.WAIT, why=f"{finding.why}, but its status does not say so: {said}"
+        )
+    return replace(finding, why=f"{finding.why}, and its status: {said}", expired=expired)
+
+
+def is_unsure(placement: Placement, now: datetime) -> bool:
+    """Return whether an open was sent, its outcome is not known, and no call of ours is finding it out."""
+    leased = placement.lease is not None and placement.lease.until > now
+    return placement.state in _UNSURE and not leased and placement.sent_at is not None
+
+
+def still_serves(session: Session, placement: Placement, finding: Difference) -> bool:
+    """Return whether the session is still served by what the list lacks, and has not answered since."""
+    answered = session.last_alive_at is not None and session.last_alive_at > finding.since
+    return placement.state is PlacementState.OPEN and placement.handle == finding.handle and not answered
 
 
 def _unknown_resources(inputs: ReconcileInput, policy: ReconcilePolicy) -> Iterator[Difference]:
