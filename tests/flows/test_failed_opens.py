@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.flows.lifecycle.places import REPEATS
 from orchestrator.flows.reports.leftovers import possible
 from orchestrator.flows.reports.measure import measure
+from orchestrator.rules.admission.places import REPEATS
 from orchestrator.rules.states import PlacementState, State, StopReason
 from tests.flows.conftest import MakeWorld
 from tests.world import HOUR, MINUTE, SECOND, World

@@ -325,8 +325,8 @@ DEFECTS: Sequence[Defect] = (
         what="a close does not wait for a ping that was claimed and may be about to begin",
         edits=[
             Edit(
-                within="_close_open_placement",
-                sound="session.lease.since + timedelta(seconds=PING_BEGINS_WITHIN * 1.1)",
+                within="closing",
+                sound="pinged_since + timedelta(seconds=begins_within * 1.1)",
                 broken="session.lease.since",
             ),
         ],

@@ -15,12 +15,14 @@ from orchestrator.rules.admission.quota import (
     check_total,
     counted_at_admission,
     counted_at_creation,
+    is_queued,
+    keeps_waiting,
     nodes_allowed,
     terms_of,
 )
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.text import generate_name, line_fault
-from orchestrator.rules.values import Account, ModelSource, ModelType
+from orchestrator.rules.values import Account, ModelSource, ModelType, OnQuota
 from tests.rules.builders import CONTRACT, T0, a_model
 from tests.rules.builders import PAYG as PLAIN
 
@@ -226,3 +228,19 @@ def test_a_session_remembers_what_it_was_counted_against() -> None:
     before = {"max_sessions": 7, "max_concurrent": 9}
     assert counted_at_admission(PLAIN, before) == {"max_sessions": 7, "max_concurrent": 2, "max_nodes": 2}
     assert counted_at_admission(CONTRACT, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "queued", "waits"),
+    [
+        (ErrorCode.NO_CAPACITY, True, True),
+        (ErrorCode.QUEUE_AHEAD, True, True),
+        (ErrorCode.QUOTA_NODES_EXCEEDED, False, True),
+        (ErrorCode.QUOTA_TOTAL_EXCEEDED, False, False),
+        (ErrorCode.MODEL_NOT_ELIGIBLE, False, False),
+    ],
+)
+def test_what_a_session_waits_for(code: ErrorCode, queued: bool, waits: bool) -> None:
+    assert is_queued(code, OnQuota.QUEUE) is queued
+    assert not is_queued(code, OnQuota.REJECT)
+    assert keeps_waiting(code) is waits

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.sessions.pings import Ping
+from orchestrator.rules.sessions.pings import Ping, only_failed
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.upstream.brake import (
     MANY,
@@ -23,7 +23,6 @@ from orchestrator.rules.upstream.brake import (
     is_lost,
     judged_since,
     may_move,
-    only_failed,
     paid_until,
     sign_of,
     slowed_where_held,

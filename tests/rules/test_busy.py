@@ -16,8 +16,6 @@ from orchestrator.rules.sessions.decide import (
     Stop,
     after_ping,
     note_ping,
-    note_success,
-    ping_not_needed_until,
     without_doubts,
 )
 from orchestrator.rules.sessions.pings import (
@@ -30,6 +28,7 @@ from orchestrator.rules.sessions.pings import (
     under_way_until,
 )
 from orchestrator.rules.sessions.stops import next_stop
+from orchestrator.rules.sessions.uses import note_success, ping_not_needed_until
 from orchestrator.rules.states import StopReason
 from orchestrator.rules.values import Session, Verdict
 from tests.rules.builders import MINUTE, POLICY, SECOND, T0, a_running_session, a_starting_session

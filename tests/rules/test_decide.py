@@ -20,12 +20,11 @@ from orchestrator.rules.sessions.decide import (
     after_platform_status,
     held_at_most,
     note_ping,
-    note_success,
-    ping_not_needed_until,
     plan_steps,
     without_doubts,
 )
 from orchestrator.rules.sessions.pings import may_be_the_last, spread
+from orchestrator.rules.sessions.uses import note_success, ping_not_needed_until
 from orchestrator.rules.states import State, Step, StopReason
 from orchestrator.rules.values import Due, Policy, Session, Verdict
 from tests.due import due_at, step_of

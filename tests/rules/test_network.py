@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.rules.sessions.pings import Ping
+from orchestrator.rules.sessions.pings import Ping, reaches
 from orchestrator.rules.upstream.network import (
     Contact,
     Evidence,
@@ -20,7 +20,6 @@ from orchestrator.rules.upstream.network import (
     is_still_at_fault,
     judge,
     may_wait,
-    reaches,
     subject_of,
 )
 from orchestrator.rules.values import Policy, Session, Verdict

@@ -18,6 +18,8 @@ from orchestrator.rules.upstream.placements import (
     TRIES_TO_FREE,
     FailedCall,
     closes_by_its_own_end,
+    closing,
+    ended,
     ends_at,
     found_closed,
     in_doubt,
@@ -26,6 +28,9 @@ from orchestrator.rules.upstream.placements import (
     is_past_its_end,
     is_stuck,
     is_unwanted,
+    lasts_as_asked,
+    may_close_at_once,
+    orphan_closes_at,
     resolve_after,
     sent_again,
     unserved,
@@ -312,3 +317,66 @@ def test_a_declared_end_that_has_passed_is_a_proof(
 @pytest.mark.parametrize(("refusals", "minutes"), [(1, 1), (2, 2), (6, 32), (7, 60), (99, 60)])
 def test_a_refused_model_is_tried_again(refusals: int, minutes: int) -> None:
     assert alarms.retry_at(AlarmKind.MODEL_PAUSED, refusals, T0) == T0 + timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize(
+    ("pinged", "since", "after"),
+    [
+        pytest.param(None, None, 0, id="no ping is claimed"),
+        pytest.param(0, None, 1.1, id="one was claimed now"),
+        pytest.param(-0.5, None, 0.6, id="and just before"),
+        pytest.param(-5, None, 0, id="and can no longer begin"),
+        pytest.param(None, T0 - MINUTE, 0, id="it was to be closed before"),
+    ],
+)
+def test_a_close_waits_until_no_ping_can_begin(
+    pinged: float | None, since: datetime | None, after: float
+) -> None:
+    placement = a_placement(closing_since=since, attempts=3)
+    pinged_since = None if pinged is None else T0 + pinged * SECOND
+    assert closing(placement, pinged_since, 1.0, T0) == replace(
+        placement,
+        state=PlacementState.CLOSING,
+        closing_since=since or T0,
+        due=Due(Step.CLOSE, T0 + after * SECOND),
+        attempts=0,
+    )
+
+
+@pytest.mark.parametrize("state", [PlacementState.CLOSED, PlacementState.NEVER_OPENED])
+def test_nothing_follows_the_end(state: PlacementState) -> None:
+    placement = a_placement(attempts=3, due=Due(Step.CLOSE, T0), **LEASED)
+    assert ended(placement, state, "404", T0) == replace(
+        placement, state=state, proof="404", ended_at=T0, due=None, lease=None, attempts=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("early", "is_over", "ours"), [(0, False, True), (60, False, True), (61, False, False), (0, True, False)]
+)
+def test_what_ends_sooner_than_asked_is_not_ours(early: int, is_over: bool, ours: bool) -> None:
+    assert lasts_as_asked(T0, T0 - early * SECOND, is_over=is_over) is ours
+
+
+@pytest.mark.parametrize(
+    ("end", "closes_by_id", "at"),
+    [(None, False, T0), (T0 - MINUTE, False, T0), (T0 + MINUTE, False, T0 + MINUTE), (T0 + MINUTE, True, T0)],
+)
+def test_an_orphan_that_only_ends_by_itself_is_looked_at_then(
+    end: datetime | None, closes_by_id: bool, at: datetime
+) -> None:
+    assert orphan_closes_at(end, T0, closes_by_id=closes_by_id) == at
+
+
+@pytest.mark.parametrize(
+    ("changes", "may"),
+    [
+        ({"due": Due(Step.CLOSE, T0 + MINUTE)}, True),
+        ({"due": Due(Step.CLOSE, T0 + MINUTE), "lease": Lease("t", T0)}, True),
+        ({"due": Due(Step.CLOSE, T0 + MINUTE), "lease": Lease("t", T0 + SECOND)}, False),
+        ({"due": Due(Step.RESOLVE, T0 + MINUTE)}, False),
+        ({}, False),
+    ],
+)
+def test_only_a_close_that_nobody_tries_now_comes_out_of_turn(changes: dict[str, Any], may: bool) -> None:
+    assert may_close_at_once(a_placement(**changes), T0) is may

@@ -8,16 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.rules.admission.places import (
+    EVERYWHERE,
+    REPEATS,
     WELL_SERVED,
     PlaceCandidate,
     attempts,
     failed_at,
+    may_free,
+    may_serve,
     place_candidates,
     remembered,
+    tried_in_vain,
 )
 from orchestrator.rules.states import PlacementState
-from orchestrator.rules.values import Brake, Placement, RefusedBy
-from tests.rules.builders import HOUR, MINUTE, T0, a_placement
+from orchestrator.rules.values import Attach, Brake, Placement, RefusedBy
+from tests.rules.builders import HOUR, MINUTE, T0, a_placement, a_session
 
 
 def a_brake(provider: str, credential: str | None = None) -> Brake:
@@ -148,3 +153,60 @@ def test_what_serves_well_now_is_where_it_begins() -> None:
     assert attempts([closing, open_now], T0 + MINUTE, T0 + WELL_SERVED) == 1
     later = a_placement(opened_at=T0 + MINUTE, created_at=T0 + MINUTE)
     assert attempts([closing, later], T0, T0 + WELL_SERVED) == 2
+
+
+ATTACH = Attach(endpoint_url="https://e", model="m", secret_ref="env:E")
+
+
+@pytest.mark.parametrize(
+    ("asks", "attaches", "max_nodes", "serves"),
+    [
+        pytest.param({}, False, None, True, id="whatever it asks for"),
+        pytest.param({"pinned_provider": "a"}, False, None, True, id="the provider that it asks for"),
+        pytest.param({"pinned_provider": "b"}, False, None, False, id="it asks for another"),
+        pytest.param({"attach": ATTACH}, True, None, True, id="its endpoint is named"),
+        pytest.param({"attach": ATTACH}, False, None, False, id="endpoints cannot be named there"),
+        pytest.param({}, True, None, False, id="its endpoint would have to be named"),
+        pytest.param({"nodes": 2}, False, 2, True, id="large enough"),
+        pytest.param({"nodes": 3}, False, 2, False, id="too small"),
+    ],
+)
+def test_which_providers_can_serve_a_session(
+    asks: dict[str, Any], attaches: bool, max_nodes: int | None, serves: bool
+) -> None:
+    assert may_serve(a_session(**asks), "a", attaches=attaches, max_nodes=max_nodes) is serves
+
+
+HERE = ("a", "env:A")
+
+
+@pytest.mark.parametrize(
+    ("changes", "times", "opens_anew", "tried"),
+    [
+        pytest.param({}, 3, {"a"}, set(), id="an open makes something new"),
+        pytest.param({}, 1, set(), {HERE}, id="it would be the same endpoint"),
+        pytest.param({"refused_by": RefusedBy.CREDENTIAL}, 1, {"a"}, {HERE}, id="its key was refused"),
+        pytest.param({"refused_by": RefusedBy.PROVIDER}, 1, {"a"}, {HERE, ("a", EVERYWHERE)}, id="all of it"),
+        pytest.param({"orphans_at_most": 1}, REPEATS, {"a"}, set(), id="it failed"),
+        pytest.param({"orphans_at_most": 1}, REPEATS + 1, {"a"}, {HERE}, id="it failed too often"),
+    ],
+)
+def test_where_another_attempt_would_be_in_vain(
+    changes: dict[str, Any], times: int, opens_anew: set[str], tried: set[tuple[str, str | None]]
+) -> None:
+    assert tried_in_vain([a_placement(**changes)] * times, opens_anew) == tried
+
+
+@pytest.mark.parametrize(
+    ("exclusive", "providers", "tried", "frees"),
+    [
+        (True, {"a"}, set(), True),
+        (False, {"a"}, set(), False),
+        (True, {"b"}, set(), False),
+        (True, {"a"}, {HERE}, False),
+    ],
+)
+def test_which_end_frees_a_key_for_the_session(
+    exclusive: bool, providers: set[str], tried: set[tuple[str, str | None]], frees: bool
+) -> None:
+    assert may_free(a_placement(exclusive=exclusive), providers, tried) is frees

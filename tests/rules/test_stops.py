@@ -12,13 +12,17 @@ from orchestrator.rules.sessions.stops import (
     ASK_MARGIN_SECONDS,
     PRECEDENCE,
     ask_duration,
+    finished,
     idle_by,
     interactions_limit,
+    is_used_up,
     next_stop,
     proves_use,
     reason_without_place,
+    seconds_at_its_place,
+    stopped,
 )
-from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.states import PlacementState, State, StopReason
 from orchestrator.rules.values import BudgetPeriod, Policy, Session
 from orchestrator.rules.warnings import next_warning
 from tests.rules.builders import (
@@ -27,6 +31,7 @@ from tests.rules.builders import (
     POLICY,
     SECOND,
     T0,
+    a_placement,
     a_running_session,
     a_session,
     a_starting_session,
@@ -399,3 +404,63 @@ def test_never_less_than_the_provider_sells() -> None:
 )
 def test_without_a_place_left_it_failed_or_died(session: Session, reason: StopReason) -> None:
     assert reason_without_place(session) is reason
+
+
+@pytest.mark.parametrize(
+    ("session", "left", "state"),
+    [
+        pytest.param(a_session(), [], State.FAILED, id="nothing was placed"),
+        pytest.param(a_running_session(), [PlacementState.CLOSING], State.STOPPING, id="it is being closed"),
+        pytest.param(
+            a_running_session(),
+            [PlacementState.CLOSED, PlacementState.UNKNOWN],
+            State.STOPPING,
+            id="one may still be open",
+        ),
+        pytest.param(a_starting_session(), [PlacementState.NEVER_OPENED], State.FAILED, id="it never ran"),
+        pytest.param(a_running_session(), [PlacementState.CLOSED], State.STOPPED, id="all have ended"),
+    ],
+)
+def test_a_stop_is_over_once_nothing_may_cost_money(
+    session: Session, left: list[PlacementState], state: State
+) -> None:
+    placements = [a_placement(state=one) for one in left]
+    after = stopped(session, placements, StopReason.START_FAILED, T0, "why", T0 + MINUTE)
+    over = state is not State.STOPPING
+    assert (after.state, after.stopped_at, after.stop_detail) == (state, T0, "why")
+    assert after.ended_at == (T0 + MINUTE if over else None)
+    assert finished(after, placements, T0 + MINUTE) == after
+
+
+def test_what_was_not_stopped_does_not_end() -> None:
+    session = a_running_session()
+    assert finished(session, [], T0) is session
+
+
+@pytest.mark.parametrize(
+    ("session", "used_up"),
+    [
+        (a_running_session(max_duration_seconds=60), True),
+        (a_running_session(max_duration_seconds=61), False),
+        (a_running_session(max_interactions=5, interactions=5), True),
+        (a_running_session(max_interactions=5, interactions=4), False),
+        (a_session(state=State.QUEUED, queue_deadline_at=T0), False),
+        (a_session(state=State.QUEUED, max_interactions=1, interactions=1), True),
+    ],
+)
+def test_a_total_that_is_used_up_would_stop_it_at_once(session: Session, used_up: bool) -> None:
+    assert is_used_up(session, POLICY, T0 + MINUTE) is used_up
+
+
+@pytest.mark.parametrize(
+    ("session", "seconds"),
+    [
+        (a_running_session(), None),
+        (a_running_session(declared_end_at=T0 + HOUR), 3600),
+        (a_starting_session(declared_end_at=T0 + HOUR), 3000),
+        (a_session(declared_end_at=T0 + HOUR), 2940),
+    ],
+)
+def test_a_place_serves_until_its_declared_end(session: Session, seconds: int | None) -> None:
+    policy = Policy(start_timeout_seconds=600)
+    assert seconds_at_its_place(session, policy, T0 + MINUTE) == seconds

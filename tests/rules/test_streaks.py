@@ -24,9 +24,9 @@ from orchestrator.rules.sessions.pings import (
     is_plain,
     is_well,
     may_be_the_last,
-    note_success,
     without_doubts,
 )
+from orchestrator.rules.sessions.uses import note_success
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.upstream.brake import is_held_too_long
 from orchestrator.rules.values import Session, Verdict

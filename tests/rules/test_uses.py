@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from orchestrator.rules.events import concern_session, of_session
 from orchestrator.rules.sessions.decide import plan_steps
-from orchestrator.rules.sessions.pings import is_well, note_begun, note_ended, note_success
+from orchestrator.rules.sessions.pings import is_well, note_begun, note_ended
 from orchestrator.rules.sessions.stops import interactions_limit, proves_use
-from orchestrator.rules.sessions.uses import Use, note_use, plan_after_use
+from orchestrator.rules.sessions.uses import Use, note_success, note_use, plan_after_use
 from orchestrator.rules.states import State
 from orchestrator.rules.values import Policy, Session, UsedSession
 from orchestrator.rules.values.copies import replace

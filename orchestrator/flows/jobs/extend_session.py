@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,8 +12,8 @@ from orchestrator.flows.jobs import lookup
 from orchestrator.flows.lifecycle import places
 from orchestrator.flows.reports import views
 from orchestrator.rules.refusals import ErrorCode, Refusal
-from orchestrator.rules.sessions.stops import interactions_limit, next_stop
-from orchestrator.rules.states import TERMINAL, State
+from orchestrator.rules.sessions.stops import is_used_up, seconds_at_its_place
+from orchestrator.rules.states import ACTIVE, TERMINAL, State
 from orchestrator.rules.values import Policy, Session
 from orchestrator.rules.values.amounts import money_text
 from orchestrator.store.transaction import Transaction
@@ -27,11 +27,11 @@ def extend_session(services: Services, tx: Transaction, request: ExtendSession) 
     _check_raised(session, request)
     policy = work.policy(session)
     moves = session.failover and places.attempts_left(tx, session, policy, work.now) > 0
-    _check_within(session, request, None if moves else _until_declared_end(session, policy, work.now))
+    _check_within(session, request, None if moves else seconds_at_its_place(session, policy, work.now))
     given = request.model_dump(exclude={"session_id"}, exclude_none=True)
     longer = replace(session, **{name: getattr(request, name) for name in given})
     _check_not_over(longer, policy, work.now)
-    live = session.state in {State.STARTING, State.RUNNING}  # a queued one keeps its turn
+    live = session.state in ACTIVE  # a queued one keeps its turn
     saved = work.keep(session, work.planned(longer) if live else longer)
     work.finish()
     return views.of_session(tx, saved, work.now)
@@ -51,10 +51,7 @@ def _check_raised(session: Session, request: ExtendSession) -> None:
 def _check_not_over(longer: Session, policy: Policy, now: datetime) -> None:
     """Refuse a first total that is already used up: it would stop the session in the past, and the platform would pay
     for the time since."""
-    forecast, limit = next_stop(longer, policy), interactions_limit(longer)
-    live = longer.state in {State.STARTING, State.RUNNING}
-    over = live and forecast.stop_at is not None and forecast.stop_at <= now
-    if over or (limit is not None and longer.interactions >= limit[0]):
+    if is_used_up(longer, policy, now):
         message = "the new total is used up already: close the session instead"
         fault = {"loc": "request", "msg": message, "type": "value"}
         raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])
@@ -72,12 +69,3 @@ def _check_within(session: Session, request: ExtendSession, declared: int | None
         if wanted is not None and limit is not None and wanted > limit:
             message = f"{name}: {wanted} is beyond {owner}, which allows {limit}"
             raise Refusal(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit=limit)
-
-
-def _until_declared_end(session: Session, policy: Policy, now: datetime) -> int | None:
-    """Return the longest total that the present placement can serve, in seconds; None without a declared end. For a
-    starting session, assume that it needs all of its time to start."""
-    if session.declared_end_at is None:
-        return None
-    starts_by = (session.starting_at or now) + timedelta(seconds=policy.start_timeout_seconds)
-    return int((session.declared_end_at - (session.running_at or starts_by)) / timedelta(seconds=1))

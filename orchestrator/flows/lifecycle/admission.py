@@ -10,21 +10,9 @@ from orchestrator.rules.billing import budgets, money
 from orchestrator.rules.installation.secret_texts import is_reference
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.states import State
-from orchestrator.rules.values import BudgetPeriod, Model, OnQuota, Session
+from orchestrator.rules.values import BudgetPeriod, Model, Session
 from orchestrator.rules.values.amounts import ZERO, money_text
 from orchestrator.rules.values.copies import replace
-
-#: What a session may wait for, if its caller chose to queue it. It never waits for its total or for nodes.
-WORTH_WAITING = frozenset(
-    {
-        ErrorCode.QUOTA_CONCURRENT_EXCEEDED,
-        ErrorCode.QUEUE_AHEAD,
-        ErrorCode.INSUFFICIENT_BALANCE,
-        ErrorCode.BUDGET_EXCEEDED,
-        ErrorCode.BURN_RATE_EXCEEDED,
-        ErrorCode.NO_CAPACITY,
-    }
-)
 
 
 def check_nodes(work: AccountWork, session: Session, model: Model) -> None:
@@ -82,7 +70,7 @@ def enter(work: AccountWork, before: Session | None, session: Session, model: Mo
     try:
         return start(work, before, session, model, newcomer=True)
     except Refusal as refusal:
-        if session.on_quota is OnQuota.REJECT or refusal.code not in WORTH_WAITING:
+        if not quota.is_queued(refusal.code, session.on_quota):
             raise
         return _write(work, before, _queued(work, session, model, refusal))
 

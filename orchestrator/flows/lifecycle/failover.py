@@ -12,8 +12,8 @@ from orchestrator.flows.lifecycle.transitions import (
     starting_at,
     waiting_at,
 )
-from orchestrator.rules.sessions.stops import reason_without_place
-from orchestrator.rules.states import SERVING, UNENDED, State, end_state
+from orchestrator.rules.sessions.stops import finished, reason_without_place
+from orchestrator.rules.states import SERVING, State
 from orchestrator.rules.values import Placement, Session
 from orchestrator.rules.values.copies import replace
 
@@ -105,10 +105,8 @@ def finish_if_closed(work: AccountWork, session: Session) -> Session:
 
 def finish_if_ended(work: AccountWork, session: Session, placements: Sequence[Placement]) -> Session:
     """Finish a stopping session once all these placements of it have ended."""
-    if session.stop_reason is None or any(placement.state in UNENDED for placement in placements):
-        return session
-    state = end_state(session.stop_reason, ever_ran=session.ever_ran)
-    return work.keep(session, replace(session, state=state, ended_at=work.now))
+    after = finished(session, placements, work.now)
+    return work.keep(session, after) if after is not session else session
 
 
 def _place_again(work: AccountWork, session: Session) -> Session:

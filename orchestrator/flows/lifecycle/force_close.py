@@ -8,6 +8,7 @@ from orchestrator.client.requests import CloseSession
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle import transitions
 from orchestrator.rules.states import UNENDED, PlacementState, Step
+from orchestrator.rules.upstream.placements import may_close_at_once
 from orchestrator.rules.values import Due, Placement
 from orchestrator.store.transaction import Transaction
 
@@ -39,9 +40,7 @@ def close_orphan(services: Services, tx: Transaction, orphan: Placement, request
 
 def retry(tx: Transaction, placement: Placement, now: datetime) -> Placement:
     """Try a close again at once, if one is due later and none is under way. The placement is locked."""
-    closes = placement.due is not None and placement.due.step is Step.CLOSE
-    leased = placement.lease is not None and placement.lease.until > now
-    if not closes or leased:
+    if not may_close_at_once(placement, now):
         return placement
     tx.placements.wake(Step.CLOSE)
     return tx.placements.save(placement, replace(placement, due=Due(Step.CLOSE, now)))

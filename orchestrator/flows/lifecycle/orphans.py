@@ -10,6 +10,7 @@ from orchestrator.flows.engine.services import Services
 from orchestrator.rules.billing.money import MICRO
 from orchestrator.rules.reconcile.lists import ListedResource
 from orchestrator.rules.states import PlacementState, Step
+from orchestrator.rules.upstream.placements import orphan_closes_at
 from orchestrator.rules.values import Due, ModelType, Placement
 from orchestrator.store.transaction import Transaction
 
@@ -80,7 +81,7 @@ def add_of(
         closing_since=now,
         declared_end_at=ends_at,
         last_answer=why,
-        due=Due(Step.CLOSE, now if by_id or ends_at is None else max(now, ends_at)),
+        due=Due(Step.CLOSE, orphan_closes_at(ends_at, now, closes_by_id=by_id)),
     )
     tx.placements.wake(Step.CLOSE)
     return tx.placements.insert(orphan)

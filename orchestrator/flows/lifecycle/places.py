@@ -1,6 +1,5 @@
 """Where a session may be served next: a provider of its model, and a credential there that is free."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -11,23 +10,22 @@ from zlib import crc32
 from orchestrator.flows.engine.services import Services
 from orchestrator.flows.lifecycle.account_work import AccountWork
 from orchestrator.rules.admission.places import (
+    EVERYWHERE,
     PlaceCandidate,
     ProviderKey,
     attempts,
     failed_at,
+    may_free,
+    may_serve,
     place_candidates,
     remembered,
+    tried_in_vain,
 )
-from orchestrator.rules.values import Credential, Model, Placement, Policy, RefusedBy, Session
+from orchestrator.rules.values import Credential, Model, Placement, Policy, Session
 from orchestrator.store.transaction import Transaction
 
 #: (provider, credential) that a session must not be placed at.
 ProviderKeys = AbstractSet[ProviderKey]
-
-#: How often an open that failed at its platform, and may have left sessions there, is repeated under one key.
-REPEATS = 1
-#: Stands for every credential of a provider that has refused as a whole.
-EVERYWHERE = "*"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,11 +42,8 @@ def providers_for(services: Services, session: Session, model: Model) -> Iterato
     """Yield the model's providers that are configured here and large enough, in order of preference."""
     for provider in model.providers:
         card = services.card(provider)
-        if card is None or session.pinned_provider not in (None, provider):
-            continue
-        if card.lifecycle.attaches != (session.attach is not None):
-            continue
-        if card.lifecycle.max_nodes is None or session.nodes <= card.lifecycle.max_nodes:
+        can = card.lifecycle if card is not None else None
+        if can and may_serve(session, provider, attaches=can.attaches, max_nodes=can.max_nodes):
             yield provider
 
 
@@ -122,10 +117,8 @@ def frees_a_place(services: Services, tx: Transaction, session: Session, model: 
     tried = _tried(services, remembered(tx.placements.of_session(session.id), now))
     providers = {name for name in providers_for(services, session, model) if (name, EVERYWHERE) not in tried}
     return any(
-        placement.exclusive
+        may_free(placement, providers, tried)
         and placement.credential is not None
-        and placement.provider in providers
-        and (placement.provider, placement.credential) not in tried
         and placement.credential not in tx.alarms.keys_refusing(placement.provider, session.model_id)
         and tx.credentials.takes_placements(placement.provider, placement.credential)
         for placement in tx.placements.unended(session.id)
@@ -172,14 +165,11 @@ def _take_at(
 
 
 def _tried(services: Services, earlier: Sequence[Placement]) -> ProviderKeys:
-    """Return the places where another attempt would meet the same refusal, or the same dead endpoint."""
-    failed = Counter((one.provider, one.credential) for one in earlier if one.orphans_at_most is not None)
-    tried = {key for key, times in failed.items() if times > REPEATS}
-    for placement in earlier:
-        card = services.card(placement.provider)
-        if placement.refused_by is RefusedBy.PROVIDER:
-            tried.add((placement.provider, EVERYWHERE))
-        refused = placement.refused_by is not None  # an open with a lost answer was not refused
-        if refused or card is None or card.lifecycle.attaches or not card.lifecycle.managed:
-            tried.add((placement.provider, placement.credential))
-    return tried
+    """Return the places where another attempt would be in vain."""
+    cards = {one.provider: services.card(one.provider) for one in earlier}
+    opens_anew = {
+        name
+        for name, card in cards.items()
+        if card is not None and card.lifecycle.managed and not card.lifecycle.attaches
+    }
+    return tried_in_vain(earlier, opens_anew)

@@ -2,7 +2,7 @@
 instant; start the running time of one that answered its first ping."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import assert_never
 
 from orchestrator.flows.engine.services import PING_BEGINS_WITHIN, Services
@@ -12,9 +12,9 @@ from orchestrator.rules import events
 from orchestrator.rules.billing.money import end_reason, payer_of
 from orchestrator.rules.refusals import ErrorCode
 from orchestrator.rules.sessions.pings import at_rest, given_back, without_doubts
-from orchestrator.rules.sessions.stops import ask_duration, idle_by
-from orchestrator.rules.states import UNENDED, PlacementState, State, Step, StopReason, end_state
-from orchestrator.rules.upstream.placements import found_closed
+from orchestrator.rules.sessions.stops import ask_duration, idle_by, stopped
+from orchestrator.rules.states import PlacementState, State, Step, StopReason
+from orchestrator.rules.upstream.placements import closing, ended, found_closed
 from orchestrator.rules.values import Due, Model, Placement, Session
 from orchestrator.rules.values.copies import replace
 from orchestrator.store.transaction import Transaction
@@ -128,11 +128,11 @@ def close_quietly(tx: Transaction, placement: Placement, proof: str, now: dateti
     return _save_end(tx, placement, PlacementState.CLOSED, proof, now)
 
 
-def wake_for_places(tx: Transaction, ended: Sequence[Placement]) -> None:
+def wake_for_places(tx: Transaction, places: Sequence[Placement]) -> None:
     """Wake a session for each of these places, where any waits for the provider."""
-    at = {one.provider: one.ended_at for one in ended if one.ended_at is not None}
+    at = {one.provider: one.ended_at for one in places if one.ended_at is not None}
     awaited = tx.queues.providers_awaited(sorted(at), max(at.values())) if at else set()
-    for placement in ended:
+    for placement in places:
         if placement.provider in awaited:
             _wake_for(tx, placement, at[placement.provider])
 
@@ -150,18 +150,10 @@ def wake_next_waiter(work: AccountWork, session: Session) -> None:
 
 
 def _close_open_placement(work: AccountWork, placement: Placement, session: Session) -> Placement:
-    at = work.now
-    if session.lease is not None and session.lease.since is not None:  # a ping is claimed and may begin soon
-        at = max(at, session.lease.since + timedelta(seconds=PING_BEGINS_WITHIN * 1.1))
+    pinged_since = session.lease.since if session.lease is not None else None
     work.tx.placements.wake(Step.CLOSE)
-    closing = replace(
-        placement,
-        state=PlacementState.CLOSING,
-        closing_since=placement.closing_since or work.now,
-        due=Due(Step.CLOSE, at),
-        attempts=0,
-    )
-    return work.tx.placements.save(placement, closing)
+    after = closing(placement, pinged_since, PING_BEGINS_WITHIN, work.now)
+    return work.tx.placements.save(placement, after)
 
 
 def _end(
@@ -187,16 +179,7 @@ def _save_end(
     *,
     before: Placement | None = None,
 ) -> Placement:
-    ended = replace(
-        placement,
-        state=state,
-        proof=proof,
-        ended_at=now,
-        due=None,
-        lease=None,
-        attempts=0,
-    )
-    return tx.placements.save(before or placement, ended)
+    return tx.placements.save(before or placement, ended(placement, state, proof, now))
 
 
 def _wake_for(tx: Transaction, placement: Placement, now: datetime) -> None:
@@ -225,17 +208,8 @@ def end(work: AccountWork, before: Session, reason: StopReason, at: datetime, de
     """Stop a session for exactly this reason, with effect at `at`. `before`: locked."""
     placements = [begin_close(work, placement, before) for placement in work.lock_placements(before.id)]
     work.placements[before.id] = placements
-    over = not any(placement.state in UNENDED for placement in placements)
-    state = end_state(reason, ever_ran=before.ever_ran) if over else State.STOPPING
-    stopped = replace(
-        work.stop_running(before, at),
-        state=state,
-        stop_reason=reason,
-        stop_detail=detail,
-        stopped_at=at,
-        ended_at=work.now if over else None,
-    )
-    saved = work.keep(before, at_rest(stopped))
+    after = stopped(work.stop_running(before, at), placements, reason, at, detail, work.now)
+    saved = work.keep(before, at_rest(after))
     if before.queue_reason == ErrorCode.NO_CAPACITY:
         wake_next_waiter(work, before)
     if reason is StopReason.BALANCE_EXHAUSTED:

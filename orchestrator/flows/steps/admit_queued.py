@@ -66,7 +66,7 @@ def _admit(work: AccountWork, session: Session) -> None:
 
 def _settle_refusal(work: AccountWork, session: Session, model: Model, refusal: Refusal) -> None:
     """Let it keep waiting for what may become free. End its wait for any other reason, such as a withdrawn model."""
-    if refusal.code not in admission.WORTH_WAITING | {ErrorCode.QUOTA_NODES_EXCEEDED}:
+    if not quota.keeps_waiting(refusal.code):
         transitions.stop(work, session, StopReason.START_FAILED, work.now, refusal.message)
         return
     saved = work.keep(session, admission.waiting(work, session, model, refusal))

@@ -6,12 +6,10 @@ from datetime import datetime, timedelta
 from orchestrator.flows.engine.services import Services
 from orchestrator.providers.port.driver import Closed, Driver, Life, NotPlaced, Order, Placed, Status, Target
 from orchestrator.providers.port.errors import NotClosed
+from orchestrator.rules.upstream.placements import lasts_as_asked
 from orchestrator.rules.values import Placement
 
 log = logging.getLogger(__name__)
-
-#: A session may end this much earlier than asked for, because clocks differ.
-SLACK = timedelta(minutes=1)
 
 
 async def closed_or_ended(
@@ -34,7 +32,7 @@ async def adopted(
     if seen is None or seen.ends_at is None:
         return found
     asked_until = (order.sent_at or placement.created_at) + timedelta(seconds=order.duration_seconds)
-    if seen.life is not Life.GONE and seen.ends_at >= asked_until - SLACK:
+    if lasts_as_asked(asked_until, seen.ends_at, is_over=seen.life is Life.GONE):
         return found
     ended = await driver.resolve(order, close=True)
     assert isinstance(ended, NotPlaced)

@@ -181,11 +181,6 @@ class Life(StrEnum):
         """Whether the session no longer runs, and will not again."""
         return self in _OVER
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the session lives, which contradicts a ping's GONE."""
-        return self is not Life.UNKNOWN and not self.is_over
-
 
 _OVER = frozenset({Life.STOPPED, Life.FAILED, Life.GONE})
 

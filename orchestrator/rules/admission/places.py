@@ -1,13 +1,18 @@
 """The order in which a session's next placement is offered to the providers of its model."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from orchestrator.rules.values import Brake, Placement
+from orchestrator.rules.values import Brake, Placement, RefusedBy, Session
 
 #: (provider, credential); None: the provider has no credentials.
 ProviderKey = tuple[str, str | None]
+#: Stands for every credential of a provider that has refused as a whole.
+EVERYWHERE = "*"
+#: How often an open that failed at its platform, and may have left sessions there, is repeated under one key.
+REPEATS = 1
 #: Once a session was served at one place for this long, earlier failures no longer count.
 WELL_SERVED = timedelta(hours=1)
 
@@ -42,6 +47,34 @@ def place_candidates(
     ]
     ill = [PlaceCandidate(provider=name) for name in providers if name in held and not beside_brakes]
     return _elsewhere_first(well, failed_at) + _elsewhere_first(ill, failed_at)
+
+
+def may_serve(session: Session, provider: str, *, attaches: bool, max_nodes: int | None) -> bool:
+    """Return whether this provider of its model can serve the session: `attaches`, to endpoints that jobs name."""
+    if session.pinned_provider not in (None, provider) or attaches != (session.attach is not None):
+        return False
+    return max_nodes is None or session.nodes <= max_nodes
+
+
+def tried_in_vain(placements: Sequence[Placement], opens_anew: Collection[str]) -> set[ProviderKey]:
+    """Return where another attempt would meet the same refusal, or the same dead endpoint. `opens_anew`: the providers
+    where each open makes something new."""
+    failed = Counter((one.provider, one.credential) for one in placements if one.orphans_at_most is not None)
+    tried: set[ProviderKey] = {key for key, times in failed.items() if times > REPEATS}
+    for placement in placements:
+        if placement.refused_by is RefusedBy.PROVIDER:
+            tried.add((placement.provider, EVERYWHERE))
+        refused = placement.refused_by is not None  # an open with a lost answer was not refused
+        if refused or placement.provider not in opens_anew:
+            tried.add((placement.provider, placement.credential))
+    return tried
+
+
+def may_free(placement: Placement, providers: Collection[str], tried: Collection[ProviderKey]) -> bool:
+    """Return whether the end of this placement frees an exclusive key under which its session has not failed."""
+    if not placement.exclusive or placement.provider not in providers:
+        return False
+    return (placement.provider, placement.credential) not in tried
 
 
 def failed_at(placements: Sequence[Placement], now: datetime) -> set[ProviderKey]:

@@ -6,10 +6,21 @@ from typing import Any
 
 from orchestrator.rules.refusals import ErrorCode, Refusal
 from orchestrator.rules.text import numbered
-from orchestrator.rules.values import Account, Plan
+from orchestrator.rules.values import Account, OnQuota, Plan
 
 #: The limits that an account may have of its own, by their names in a plan.
 QUOTAS = ("max_sessions", "max_concurrent", "max_nodes", "max_nodes_total")
+#: What a session may wait for, if its caller chose to queue it. It never waits for its total or for nodes.
+WORTH_WAITING = frozenset(
+    {
+        ErrorCode.QUOTA_CONCURRENT_EXCEEDED,
+        ErrorCode.QUEUE_AHEAD,
+        ErrorCode.INSUFFICIENT_BALANCE,
+        ErrorCode.BUDGET_EXCEEDED,
+        ErrorCode.BURN_RATE_EXCEEDED,
+        ErrorCode.NO_CAPACITY,
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +71,17 @@ def counted_at_admission(plan: Plan, at_creation: Mapping[str, int]) -> dict[str
     created = {name: limit for name, limit in at_creation.items() if name == "max_sessions"}
     now = {name: getattr(plan, name) for name in QUOTAS if name != "max_sessions"}
     return created | {name: limit for name, limit in now.items() if limit is not None}
+
+
+def is_queued(code: ErrorCode, on_quota: OnQuota) -> bool:
+    """Return whether a new session that is refused is queued instead."""
+    return on_quota is not OnQuota.REJECT and code in WORTH_WAITING
+
+
+def keeps_waiting(code: ErrorCode) -> bool:
+    """Return whether a queued session that is refused again keeps waiting: for nodes too, which may become free. Any
+    other reason, such as a withdrawn model, ends its wait."""
+    return code in WORTH_WAITING or code is ErrorCode.QUOTA_NODES_EXCEEDED
 
 
 def nodes_allowed(plan: Plan, card_max_nodes: int | None) -> int | None:

@@ -1,8 +1,8 @@
 """What a session does next.
 
 decide  what follows from a ping; the next step of a live session
-pings   what pings and reported successes change: streak, doubts, proof of life;
+pings   what pings change: streak, doubts, proof of life;
         how a busy server differs from a dead one
-uses    what reported interactions change, and when they move the next step
+uses    what reported interactions and successes change, and when they move the next step
 stops   when a session stops and why; when to warn
 """

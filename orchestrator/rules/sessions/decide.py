@@ -18,8 +18,6 @@ from orchestrator.rules.sessions.pings import (
     is_unwell_too_long,
     is_well,
     note_ping,
-    note_success,
-    ping_not_needed_until,
     without_doubts,
 )
 from orchestrator.rules.sessions.stops import next_stop
@@ -46,8 +44,6 @@ __all__ = [
     "is_well",
     "next_step",
     "note_ping",
-    "note_success",
-    "ping_not_needed_until",
     "plan_steps",
     "without_doubts",
 ]

@@ -1,4 +1,4 @@
-"""The effects of pings and reported successes on a session: streak of failures, doubts, proof of life.
+"""The effects of pings on a session: streak of failures, doubts, proof of life.
 
 A busy server is not a dead one: while it works on a long request, it answers no other.
 
@@ -143,6 +143,22 @@ def is_plain(ping: Ping, placement: Placement) -> bool:
     return same_form and awake and all(one is None for one in more)
 
 
+def reaches(session: Session, ping: Ping) -> bool | None:
+    """Return whether a ping has reached its provider; None where it shows nothing of that. Only pings of running
+    sessions do, and no failure where the platform's own status says that the session has ended."""
+    if session.state is not State.RUNNING or ping.asleep:
+        return None
+    if ping.verdict is not Verdict.TRANSIENT:
+        return True
+    return False if ping.ended is None else None
+
+
+def only_failed(session: Session, placement: Placement, ping: Ping) -> bool:
+    """Return whether a running session's ping failed, and shows nothing else."""
+    failed = session.state is State.RUNNING and ping.verdict is Verdict.TRANSIENT
+    return failed and is_plain(ping, placement)
+
+
 def note_ping(session: Session, ping: Ping, policy: Policy, now: datetime) -> Session:
     """Return the session with the result of a ping recorded; `after_answer` decides on it."""
     if ping.asleep:
@@ -195,23 +211,6 @@ def may_be_the_last(session: Session, ping: Ping, policy: Policy, now: datetime)
             return False
 
 
-def note_success(session: AnySession, at: datetime) -> AnySession:
-    """Note a reported success at `at`: it is a proof of life, and ends every doubt that began by then."""
-    streak = _unless_outlived(session.failing_since, at)
-    busy = _unless_outlived(session.busy_since, at)
-    return replace(
-        session if busy else without_busy(session),
-        last_alive_at=max(at, session.last_alive_at or at),
-        failures=session.failures if streak else 0,
-        failing_since=streak,
-        gone_since=_unless_outlived(session.gone_since, at),
-        loading_since=_unless_outlived(session.loading_since, at),
-        unusable_since=_unless_outlived(session.unusable_since, at),
-        not_well_since=_unless_outlived(session.not_well_since, at),
-        held_since=_unless_outlived(session.held_since, at),
-    )
-
-
 def is_unwell_too_long(session: Session, policy: Policy, now: datetime) -> bool:
     """Return whether the session has given no proof of life for longer than its last verdict allows, whatever other
     verdicts came between."""
@@ -255,13 +254,6 @@ def without_doubts(session: Session) -> Session:
         not_well_since=None,
         held_since=None,
     )
-
-
-def ping_not_needed_until(session: Usable, alive_at: datetime, policy: Policy) -> datetime | None:
-    """Return until when a proof of life at `alive_at` makes a ping unnecessary; None if a ping is needed."""
-    if session.state is not State.RUNNING or not is_well(session):
-        return None
-    return alive_at + timedelta(seconds=policy.ping_interval_seconds)
 
 
 def spread(policy: Policy) -> float:
@@ -339,10 +331,6 @@ def _allowed(verdict: Verdict, policy: Policy) -> float:
         Verdict.TRANSIENT: longest,  # whatever came before it
     }
     return max(own.get(verdict, 0.0), policy.unusable_after_seconds)
-
-
-def _unless_outlived(doubt_since: datetime | None, at: datetime) -> datetime | None:
-    return None if doubt_since is None or doubt_since <= at else doubt_since
 
 
 def _since(instant: datetime, now: datetime) -> float:

@@ -1,6 +1,6 @@
 """When a session stops, and why: every rule gives an instant, and the earliest is used."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -8,10 +8,11 @@ from typing import assert_never
 
 from orchestrator.rules.billing.money import FundsEnd, cost_limit_at, end_reason, payer_of
 from orchestrator.rules.sessions.pings import under_way_until
-from orchestrator.rules.states import State, StopReason
+from orchestrator.rules.states import ACTIVE, UNENDED, State, StopReason, end_state
 from orchestrator.rules.text import numbered
-from orchestrator.rules.values import Policy, Session, Usable
+from orchestrator.rules.values import Placement, Policy, Session, Usable
 from orchestrator.rules.values.amounts import ZERO, money_text
+from orchestrator.rules.values.copies import replace
 from orchestrator.rules.values.horizon import HORIZON
 
 #: Added to what is asked from a provider, in seconds: our clock stops the session, their end is the
@@ -110,6 +111,48 @@ def interactions_limit(session: Usable) -> tuple[int, StopReason] | None:
 def reason_without_place(session: Session) -> StopReason:
     """Return why a session stops that starts, or moves, and has no place left to try."""
     return StopReason.DEAD if session.ever_ran else StopReason.START_FAILED
+
+
+def stopped(
+    session: Session,
+    placements: Sequence[Placement],
+    reason: StopReason,
+    at: datetime,
+    detail: str | None,
+    now: datetime,
+) -> Session:
+    """Return the session with its stop decided now, with effect at `at`. It is over at once if none of its placements
+    may still cost money."""
+    stopping = replace(
+        session, state=State.STOPPING, stop_reason=reason, stop_detail=detail, stopped_at=at, ended_at=None
+    )
+    return finished(stopping, placements, now)
+
+
+def finished(session: Session, placements: Sequence[Placement], now: datetime) -> Session:
+    """Return a stopping session as ended, if all its placements have ended; as it is if not."""
+    if session.stop_reason is None or any(one.state in UNENDED for one in placements):
+        return session
+    state = end_state(session.stop_reason, ever_ran=session.ever_ran)
+    return replace(session, state=state, ended_at=now)
+
+
+def is_used_up(session: Session, policy: Policy, now: datetime) -> bool:
+    """Return whether a limit of the session is used up, so that it would stop at once."""
+    limit = interactions_limit(session)
+    if limit is not None and session.interactions >= limit[0]:
+        return True
+    stop_at = next_stop(session, policy).stop_at
+    return session.state in ACTIVE and stop_at is not None and stop_at <= now
+
+
+def seconds_at_its_place(session: Session, policy: Policy, now: datetime) -> int | None:
+    """Return the longest total duration that the present placement can serve; None without a declared end. A starting
+    session may need all of its time to start."""
+    if session.declared_end_at is None:
+        return None
+    starts_by = (session.starting_at or now) + timedelta(seconds=policy.start_timeout_seconds)
+    return int((session.declared_end_at - (session.running_at or starts_by)) / timedelta(seconds=1))
 
 
 def ask_duration(session: Session, policy: Policy, card_shortest: int, now: datetime) -> int:

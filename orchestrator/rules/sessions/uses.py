@@ -3,16 +3,10 @@
 Each rule takes a whole session, or only the fields of it that they need."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from orchestrator.rules.sessions.decide import next_step, plan_steps
-from orchestrator.rules.sessions.pings import (
-    is_well,
-    note_begun,
-    note_ended,
-    note_success,
-    ping_not_needed_until,
-)
+from orchestrator.rules.sessions.pings import is_well, note_begun, note_ended, without_busy
 from orchestrator.rules.sessions.stops import interactions_limit, proves_use
 from orchestrator.rules.states import State
 from orchestrator.rules.values import AnySession, Policy, Usable
@@ -62,6 +56,30 @@ def plan_after_use(before: AnySession, after: AnySession, policy: Policy, now: d
         return plan_steps(after, policy, now, ping_at=after.ping_at)
     due = next_step(after.state, after.stop_at, after.warn_at, after.ping_at, now)
     return after if due == after.due else replace(after, due=due)
+
+
+def note_success(session: AnySession, at: datetime) -> AnySession:
+    """Note a reported success at `at`: it is a proof of life, and ends every doubt that began by then."""
+    streak = _unless_outlived(session.failing_since, at)
+    busy = _unless_outlived(session.busy_since, at)
+    return replace(
+        session if busy else without_busy(session),
+        last_alive_at=max(at, session.last_alive_at or at),
+        failures=session.failures if streak else 0,
+        failing_since=streak,
+        gone_since=_unless_outlived(session.gone_since, at),
+        loading_since=_unless_outlived(session.loading_since, at),
+        unusable_since=_unless_outlived(session.unusable_since, at),
+        not_well_since=_unless_outlived(session.not_well_since, at),
+        held_since=_unless_outlived(session.held_since, at),
+    )
+
+
+def ping_not_needed_until(session: Usable, alive_at: datetime, policy: Policy) -> datetime | None:
+    """Return until when a proof of life at `alive_at` makes a ping unnecessary; None if a ping is needed."""
+    if session.state is not State.RUNNING or not is_well(session):
+        return None
+    return alive_at + timedelta(seconds=policy.ping_interval_seconds)
 
 
 def _note_under_way(session: AnySession, began: datetime, policy: Policy, now: datetime) -> AnySession:
@@ -122,3 +140,7 @@ def _may_move_its_stop(before: Usable, after: Usable) -> bool:
 def _is_overdue(session: Usable, now: datetime) -> bool:
     """Return whether the stop or the warning is due: then the plan depends on how late it is."""
     return any(at is not None and at <= now for at in (session.stop_at, session.warn_at))
+
+
+def _unless_outlived(doubt_since: datetime | None, at: datetime) -> datetime | None:
+    return None if doubt_since is None or doubt_since <= at else doubt_since

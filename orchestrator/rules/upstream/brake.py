@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from orchestrator.rules.sessions.decide import PingAgain, after_ping, plan_steps
-from orchestrator.rules.sessions.pings import Ping, given_back, is_plain, is_unwell_too_long, note_ping
+from orchestrator.rules.sessions.pings import Ping, given_back, is_unwell_too_long, note_ping
 from orchestrator.rules.states import State, StopReason
 from orchestrator.rules.text import numbered
-from orchestrator.rules.values import Brake, Placement, Policy, Session, Verdict
+from orchestrator.rules.values import Brake, Policy, Session, Verdict
 from orchestrator.rules.values.doubts import doubted_since, is_in_doubt
 
 #: With fewer sessions than this, all of them must be ill, and at least `brake_min_sessions`.
@@ -167,12 +167,6 @@ def after_failed_ping(
         return None
     after = slowed_where_held(replace(given_back(noted), ping_at=decision.at), brakes, policy, now)
     return plan_steps(after, policy, now, ping_at=after.ping_at)
-
-
-def only_failed(session: Session, placement: Placement, ping: Ping) -> bool:
-    """Return whether a running session's ping failed, and shows nothing else."""
-    failed = session.state is State.RUNNING and ping.verdict is Verdict.TRANSIENT
-    return failed and is_plain(ping, placement)
 
 
 def sign_of(before: Session, after: Session) -> Sign | None:

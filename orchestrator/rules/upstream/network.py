@@ -5,9 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from orchestrator.rules.sessions.pings import Ping
-from orchestrator.rules.states import State
-from orchestrator.rules.values import Policy, Session, Verdict
+from orchestrator.rules.values import Policy
 
 #: Evidence older than this no longer counts.
 WINDOW = timedelta(seconds=60)
@@ -90,16 +88,6 @@ class NothingToCompare:
 
 
 Finding = ProviderFails | NetworkFails | NotKnown | NothingToCompare
-
-
-def reaches(session: Session, ping: Ping) -> bool | None:
-    """Return whether a ping has reached its provider; None where it shows nothing of that. Only pings of running
-    sessions do, and no failure where the platform's own status says that the session has ended."""
-    if session.state is not State.RUNNING or ping.asleep:
-        return None
-    if ping.verdict is not Verdict.TRANSIENT:
-        return True
-    return False if ping.ended is None else None
 
 
 def judge(evidence: Evidence) -> Finding:

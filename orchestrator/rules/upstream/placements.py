@@ -20,6 +20,8 @@ FIRST_OPEN_RETRY, LONGEST_OPEN_RETRY = 2.0, 60.0
 RESOLVE_RETRY, CLOSE_RETRY = 60.0, 1.0
 #: After this many claims in which its key could not be freed, an open goes to another key, if there is one.
 TRIES_TO_FREE = 2
+#: A session may end this much earlier than asked for, because clocks differ.
+CLOCKS_DIFFER = timedelta(minutes=1)
 #: A close that was not claimed this long after it was due counts as unserved: no worker can do it.
 UNSERVED_AFTER = timedelta(minutes=5)
 
@@ -90,6 +92,11 @@ def ends_at(
     return (placement.sent_at or now) + timedelta(seconds=lasts_seconds)
 
 
+def lasts_as_asked(asked_until: datetime, end: datetime, *, is_over: bool) -> bool:
+    """Return whether what was found lasts as long as was asked for: otherwise it is not ours."""
+    return not is_over and end >= asked_until - CLOCKS_DIFFER
+
+
 # what a placement becomes
 
 
@@ -145,6 +152,28 @@ def found_closed(placement: Placement, handle: str) -> Placement:
     )
 
 
+def closing(
+    placement: Placement, pinged_since: datetime | None, begins_within: float, now: datetime
+) -> Placement:
+    """Return an open placement that is to be closed, but not before a claimed ping can no longer begin.
+
+    `pinged_since`: when a ping was claimed that is not settled yet; `begins_within`: how long after that it may begin,
+    in seconds."""
+    at = now if pinged_since is None else max(now, pinged_since + timedelta(seconds=begins_within * 1.1))
+    return replace(
+        placement,
+        state=PlacementState.CLOSING,
+        closing_since=placement.closing_since or now,
+        due=Due(Step.CLOSE, at),
+        attempts=0,
+    )
+
+
+def ended(placement: Placement, state: PlacementState, proof: str, now: datetime) -> Placement:
+    """Return the placement at its end: closed, or never opened. Nothing follows."""
+    return replace(placement, state=state, proof=proof, ended_at=now, due=None, lease=None, attempts=0)
+
+
 def without_proof(
     placement: Placement, failure: FailedCall, policy: Policy, jitter: float, now: datetime
 ) -> Placement:
@@ -179,6 +208,17 @@ def closes_by_its_own_end(placement: Placement, *, closes_by_id: bool) -> bool:
 def is_past_its_end(placement: Placement, now: datetime | None) -> bool:
     """Return whether its declared end has passed: this proves that it is closed."""
     return placement.declared_end_at is not None and now is not None and placement.declared_end_at <= now
+
+
+def orphan_closes_at(end: datetime | None, now: datetime, *, closes_by_id: bool) -> datetime:
+    """Return when to close an orphan: now, or once the platform ends it, where only that can be waited for."""
+    return now if closes_by_id or end is None else max(now, end)
+
+
+def may_close_at_once(placement: Placement, now: datetime) -> bool:
+    """Return whether its close can be tried out of turn: it is due later, and none is under way."""
+    leased = placement.lease is not None and placement.lease.until > now
+    return placement.due is not None and placement.due.step is Step.CLOSE and not leased
 
 
 def _unproven_since(placement: Placement, step: Step, now: datetime) -> datetime | None:

@@ -11,9 +11,9 @@ from orchestrator.flows.steps.ping.send_pings import Pinged
 from orchestrator.flows.upstream.alarms import close_alarms, close_unseen_alarms, open_alarm
 from orchestrator.rules.admission.places import ProviderKey
 from orchestrator.rules.installation.installation_alarms import InstallationAlarmKind
-from orchestrator.rules.sessions.pings import may_be_the_last
+from orchestrator.rules.sessions.pings import may_be_the_last, only_failed, reaches
 from orchestrator.rules.states import Step
-from orchestrator.rules.upstream.brake import after_failed_ping, only_failed
+from orchestrator.rules.upstream.brake import after_failed_ping
 from orchestrator.rules.upstream.network import (
     FORGOTTEN_AFTER,
     Contact,
@@ -23,7 +23,6 @@ from orchestrator.rules.upstream.network import (
     is_still_at_fault,
     judge,
     may_wait,
-    reaches,
     subject_of,
 )
 from orchestrator.rules.values import Brake, Session

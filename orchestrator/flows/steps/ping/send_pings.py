@@ -12,10 +12,9 @@ from orchestrator.flows.steps.targets import target_of
 from orchestrator.flows.upstream import alarms
 from orchestrator.providers.port.driver import Driver, Life, Probe, Status, Target
 from orchestrator.rules.sessions.decide import held_at_most
-from orchestrator.rules.sessions.pings import Ping, may_be_the_last, may_hang, spread
+from orchestrator.rules.sessions.pings import Ping, may_be_the_last, may_hang, reaches, spread
 from orchestrator.rules.states import State, Step
 from orchestrator.rules.upstream.alarms import AlarmKind, alarm
-from orchestrator.rules.upstream.network import reaches
 from orchestrator.rules.values import Placement, Session, Verdict
 from orchestrator.store.transaction import Transaction
 
@@ -188,10 +187,14 @@ async def send(services: Services, driver: Driver, claimed: ClaimedPing) -> Ping
 
 
 def _with_status(ping: Ping, status: Status) -> Ping:
+    if status.life is Life.UNKNOWN:
+        return ping
     said = status.detail or status.life.value
-    if status.life.is_over:
-        return replace(ping, ended=said, by_schedule=status.expired)
-    return replace(ping, lives=said) if status.life.is_alive else ping
+    return (
+        replace(ping, ended=said, by_schedule=status.expired)
+        if status.life.is_over
+        else replace(ping, lives=said)
+    )
 
 
 async def _canary(services: Services, session: Session, probe: Probe) -> bool | None:
