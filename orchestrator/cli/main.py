@@ -1,19 +1,15 @@
 """The console script `orchestrator`. It answers `--version` by itself, and imports the commands for everything else."""
 
-import gc
 import sys
 
 from orchestrator import __version__
+from orchestrator.cli.shared.collecting import collect_hardly_ever
 from orchestrator.cli.shared.output import finish_output, is_full, print_line, say
-
-#: Objects that come to life before the collector looks for cycles. Imports make hundreds of thousands that stay: with
-#: Python's own 700, the collector would go through them again and again.
-_COLLECT_AFTER = 20_000
 
 
 def main() -> None:
     """Run the console script."""
-    gc.set_threshold(_COLLECT_AFTER)
+    collect_hardly_ever()
     try:
         try:
             _run()

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple, cast
 import typer
 
 from orchestrator import __version__
+from orchestrator.cli.shared.collecting import collect_often
 from orchestrator.cli.shared.failures import ExplainingGroup
 from orchestrator.cli.shared.options import AsJson
 from orchestrator.cli.shared.output import print_line, print_wide, say
@@ -186,6 +187,7 @@ def _orchestrator(
 @app.command()
 def up() -> None:
     """Run everything in one process tree, with a private Valkey where no broker is named."""
+    collect_often()
     _share_metrics()
     from orchestrator.processes.left_out import without_unused_parts
 
@@ -202,6 +204,7 @@ def worker(
     ] = None,
 ) -> None:
     """Carry out jobs and wake-ups."""
+    collect_often()
     if pool is None:
         _share_metrics()
     from orchestrator.processes.left_out import without_unused_parts
@@ -224,6 +227,7 @@ def _share_metrics() -> None:
 @app.command()
 def scheduler() -> None:
     """Send the wake-ups. A second one stands by."""
+    collect_often()
     from orchestrator.processes.left_out import without_unused_parts
 
     with without_unused_parts():

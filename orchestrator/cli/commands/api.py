@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.shared.collecting import collect_often
+
 
 def api(
     read_only: Annotated[
@@ -13,4 +15,5 @@ def api(
     """Serve the HTTP API and the web console until stopped. Any number of these may run; they keep no state."""
     from orchestrator.processes.run import run_api
 
+    collect_often()
     raise typer.Exit(run_api(read_only=read_only))

@@ -11,5 +11,6 @@ plain_tables         a table into a file, without rich
 plain_values         options that are read without pydantic
 times, short_ids     instants and spans; ids short enough for a table
 person, known        who is at the terminal; which id people mean, and what a shell completes
+collecting           how often the collector of cycles runs
 usage, failures      errors of the user, and of everything else; exit codes
 """

@@ -83,7 +83,7 @@ def put_rows(
     if not rows:
         return
     columns = tuple(sorted(rows[0]))
-    statement, values = _upsert(connection.dialect.name, table), list[Values](rows)
+    statement, values = upsert(connection.dialect.name, table), list[Values](rows)
     if connection.dialect.name != "sqlite":
         statement = statement.from_select(list(columns), _new_rows(table, columns), include_defaults=False)
         kinds = {name: table.c[name].type for name in columns}
@@ -92,7 +92,7 @@ def put_rows(
     connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=newest), values)
 
 
-def _upsert(dialect: str, table: Table) -> Any:
+def upsert(dialect: str, table: Table) -> Any:
     """Return an insert that may update instead. One dialect is imported, not both: each takes 20 ms."""
     if dialect == "sqlite":
         from sqlalchemy.dialects.sqlite import insert as on_sqlite
@@ -154,7 +154,7 @@ def _insert_one(table: Table) -> Insert:
 
 @lru_cache(maxsize=256)
 def _insert_new(table: Table, dialect: str) -> Any:
-    return _upsert(dialect, table).on_conflict_do_nothing().returning(literal_column("1"))
+    return upsert(dialect, table).on_conflict_do_nothing().returning(literal_column("1"))
 
 
 @lru_cache(maxsize=256)
@@ -188,7 +188,7 @@ def update_all(table: Table, columns: tuple[str, ...], rows: str = ROWS) -> Upda
 def insert_all(table: Table, columns: tuple[str, ...], rows: str = ROWS) -> Any:
     """Return the statement that appends all rows in the parameter `rows`, in their order. PostgreSQL only."""
     new = _new_rows(table, columns, rows)
-    return _upsert("postgresql", table).from_select(list(columns), new, include_defaults=False)
+    return upsert("postgresql", table).from_select(list(columns), new, include_defaults=False)
 
 
 def _new_rows(table: Table, columns: Sequence[str], rows: str = ROWS) -> Select[Any]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from orchestrator.store.core.bulk import upsert
 from orchestrator.store.plain import table_of
 
 WAITS = table_of("waits")
@@ -32,8 +32,7 @@ class RateLimits:
 
     def limit_provider(self, provider: str, until: datetime) -> None:
         """Save the rate limit of a provider without credentials, unless it has a longer one."""
-        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(WAITS).values(provider=provider, until=until)
+        statement = upsert(self._connection.dialect.name, WAITS).values(provider=provider, until=until)
         longer = statement.excluded.until > WAITS.c.until
         self._connection.execute(
             statement.on_conflict_do_update(index_elements=["provider"], set_={"until": until}, where=longer)
@@ -41,9 +40,8 @@ class RateLimits:
 
     def limit_model(self, provider: str, ref: str | None, model_id: str, until: datetime) -> None:
         """Save the rate limit of this model under this key, unless it has a longer one."""
-        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         key = {"provider": provider, "credential": ref or "", "model_id": model_id}
-        statement = dialect.insert(MODEL_WAITS).values(**key, until=until)
+        statement = upsert(self._connection.dialect.name, MODEL_WAITS).values(**key, until=until)
         longer = statement.excluded.until > MODEL_WAITS.c.until
         self._connection.execute(
             statement.on_conflict_do_update(index_elements=list(key), set_={"until": until}, where=longer)
