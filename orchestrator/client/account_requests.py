@@ -83,4 +83,4 @@ class DebitAccount(Request):
     """The same key debits once."""
     reason: fields.Line
     author: fields.Line
-    """The person or service that answers for it."""
+    """The person or service that is responsible for it."""

@@ -39,7 +39,7 @@ class _Measure:
 
 
 def complete(hour: Mapping[str, Any], now: datetime) -> Sequence[Minute]:
-    """Return the minutes that are over: what was counted in the one under way says nothing of a rate."""
+    """Return the minutes that are over: what was counted in the one under way says nothing about a rate."""
     return [one for one in hour["minutes"] if (at := instant(one["at"])) is not None and at + MINUTE <= now]
 
 

@@ -95,7 +95,7 @@ def events_to_read(waiting: int) -> int:
 
 
 def after_pass(webhook: Webhook, *, arrived: int, failed: Sequence[Undelivered], now: datetime) -> Webhook:
-    """Return the webhook after a pass. A pass that sent nothing says nothing of the receiver. A receiver that sent
+    """Return the webhook after a pass. A pass that sent nothing says nothing about the receiver. A receiver that sent
     Retry-After is left alone for this long."""
     if not failed and not arrived:
         return replace(webhook, next_at=now)

@@ -28,7 +28,7 @@ OF_CONTEXT = "context"
 
 #: More of anything than one installation has.
 _LARGEST = 1_000_000_000
-#: What a key's ending says of its unit, and the most of it: ten years.
+#: What a key's ending says about its unit, and the most of it: ten years.
 _UNITS = {"_seconds": ("seconds", 315_360_000), "_days": ("days", 3_650)}
 #: Seconds: nothing sensible is shorter, and a zero would be a busy loop.
 _SHORTEST = 0.001

@@ -48,7 +48,7 @@ def test_every_field_of_each_event_stands_there() -> None:
 
 
 def sections() -> dict[str, str]:
-    """Return what the page says of each job."""
+    """Return what the page says about each job."""
     parts = re.split(r"^### `(orchestrator\.[a-z_.]+)`\n", JOBS_PAGE, flags=re.MULTILINE)[1:]
     return dict(zip(parts[::2], (part.split("\n## ")[0] for part in parts[1::2]), strict=True))
 

@@ -36,7 +36,7 @@ def test_an_exclusive_key_refused_at_a_ping_is_paused_and_freed(make_platforms: 
     world.pass_time(MINUTE)
     assert _paused(world) == ["env:MORPHEUS_1"]
     assert world.events("morpheus") == ["credential_paused"]
-    assert world.session(session_id).state is State.RUNNING, "a refused key says nothing of the session"
+    assert world.session(session_id).state is State.RUNNING, "a refused key says nothing about the session"
     world.done("session.close", session_id=session_id)
     world.settle()
     world.pass_time(2 * SECOND)

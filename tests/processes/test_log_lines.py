@@ -38,4 +38,4 @@ def test_a_full_broker_does_not_fill_the_logs(
             redis.config_set("maxmemory", "0")
         lines = [line for some in grown.values() for line in some]
         assert len(lines) < LINES, "\n".join(lines)
-        assert not [line for line in lines if "Celery" in line], "what a library says of its own settings"
+        assert not [line for line in lines if "Celery" in line], "what a library says about its own settings"

@@ -17,7 +17,7 @@ ALLOWED = {
     "tasks/steady.py": "to notice that it jumped, and continue at the measured pace",
     "tasks/liveness.py": "to publish how far the clock of this machine is off",
     "tasks/visibility.py": "to turn the wall clock, by which kombu measures, into that of the broker",
-    "tasks/intake.py": "what a message says of its own expiry",
+    "tasks/intake.py": "what a message says about its own expiry",
     "tasks/parking.py": "a stamp, until the store's clock says when",
     "cli/views/session_tables.py": "ages in a table",
     "cli/views/leftover_tables.py": "ages in a table",

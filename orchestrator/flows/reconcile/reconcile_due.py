@@ -1,6 +1,6 @@
 """Compare each key's list at its provider with our rows, both ways. `rules/reconcile/compare.py` decides what follows.
 
-A list under one key says nothing of another's, and one that fails decides nothing. No transaction is open while a
+A list under one key says nothing about another's, and one that fails decides nothing. No transaction is open while a
 provider is asked; everything that is done is decided again on the rows as they are then.
 """
 

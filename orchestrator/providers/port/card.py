@@ -50,7 +50,7 @@ class IdentityCard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusCard:
-    """What the platform says of its sessions."""
+    """What the platform says about its sessions."""
 
     can_list: bool = False
     can_ask: bool = False

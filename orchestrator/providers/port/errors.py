@@ -17,7 +17,7 @@ class ProviderError(Exception):
     probe: Probe | None = None
     """The ping that an open or a close sent to find out, as it costs what every ping costs."""
     failed_here: LocalFault | None = None
-    """What failed on this machine: it says nothing of the platform."""
+    """What failed on this machine: it says nothing about the platform."""
     alarm: AlarmKind | None = None
     """What an operator must look at, beyond the one session."""
 

@@ -146,7 +146,7 @@ def verdict_of(answer: Response, rules: Sequence[Rule] = ()) -> Verdict:
     if known is not None:
         return known.verdict
     if status == 403 and answer.is_html:
-        return Verdict.MISCONFIGURED  # a firewall's page says nothing of the key
+        return Verdict.MISCONFIGURED  # a firewall's page says nothing about the key
     if status == 503 and "retry-after" in answer.headers:
         return Verdict.LOADING
     return _BY_STATUS.get(status, Verdict.TRANSIENT if status >= 500 else Verdict.MISCONFIGURED)

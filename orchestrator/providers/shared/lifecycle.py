@@ -56,7 +56,7 @@ def may_have_happened(answer: Response) -> bool:
 async def closed_or_ended(
     closing: Awaitable[Closed], look: Callable[[ProviderError], Awaitable[Closed]]
 ) -> Closed:
-    """Close. If the answer is lost or is no proof, return what the platform then says of the session.
+    """Close. If the answer is lost or is no proof, return what the platform then says about the session.
 
     `look` gets the failure of the close, and asks for status or list. It raises NotClosed if the session lives, and
     CannotAsk if there is neither. Raises the failure of the close if nothing proves an end."""

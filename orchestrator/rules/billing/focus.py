@@ -76,7 +76,7 @@ COLUMNS: Mapping[str, FocusType] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChargedSession:
-    """What the export says of a session, live or archived."""
+    """What the export says about a session, live or archived."""
 
     id: str
     name: str

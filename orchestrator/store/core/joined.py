@@ -16,7 +16,7 @@ from orchestrator.store.core.bulk import Values
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What the statement says of one table."""
+    """What the statement says about one table."""
 
     table: Table
     columns: tuple[str, ...]

@@ -31,7 +31,7 @@ _LEFT = frozenset(
 )
 #: Columns with the instant up to which a row waits; all others say when something happened.
 _AWAITED = frozenset({"until", "resting_until", "cool_until", "lease_until", "retry_at", "next_at"})
-#: The time that an event bears: it is sent as it was.
+#: The time of an event, which is sent unchanged.
 _OF_EVENTS = "time"
 _ENDING = (State.STARTING, State.RUNNING, State.QUEUED, State.STOPPING)
 

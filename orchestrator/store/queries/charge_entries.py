@@ -45,7 +45,7 @@ class ChargeEntries:
         return [snapshot(ChargeEntry, row) for row in rows]
 
     def sessions(self, ids: Collection[str]) -> Mapping[str, ChargedSession]:
-        """Return session id → what the export says of it. Sessions of which no record is left are missing."""
+        """Return session id → what the export says about it. Sessions of which no record is left are missing."""
         live = self._connection.execute(select(_SESSIONS).where(_SESSIONS.c.id.in_(ids)))
         found = {row.id: snapshot(Session, row) for row in live}
         placements: dict[str, list[Placement]] = {session_id: [] for session_id in found}

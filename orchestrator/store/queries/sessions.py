@@ -76,7 +76,7 @@ def _metered(limit: int | None) -> Select[Any]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BriefSession:
-    """What a list of an account's sessions says of each. Whole rows take long: an account may have thousands."""
+    """What a list of an account's sessions says about each. Whole rows take long: an account may have thousands."""
 
     id: str
     name: str
