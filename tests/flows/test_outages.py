@@ -48,9 +48,8 @@ def test_an_open_that_an_outage_forgets_is_reported_in_one_line_and_found_again(
     open_due(world.services)
     [reported] = errors(caplog)
     assert (reported.exc_info, reported.getMessage().count("\n")) == (None, 0)
-    assert reported.getMessage().endswith(
-        "is not settled: the database is down or cannot be reached (DatabaseError)"
-    )
+    assert reported.getMessage().startswith("cannot settle an answer for placement ")
+    assert reported.getMessage().endswith(": the database is down or cannot be reached (DatabaseError)")
 
     store.comes_back()
     world.pass_time(15 * MINUTE)
@@ -70,7 +69,7 @@ def test_a_ping_that_an_outage_forgets_is_reported_in_one_line(
     assert reported.exc_info is None
     assert (
         reported.getMessage()
-        == f"a ping of session {session_id} is not settled: the database is down or cannot be reached (DatabaseError)"
+        == f"cannot settle a ping of session {session_id}: the database is down or cannot be reached (DatabaseError)"
     )
 
     store.comes_back()

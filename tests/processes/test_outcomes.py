@@ -237,7 +237,7 @@ def test_a_job_whose_outcome_no_database_can_hold_ends_all_the_same(
     services = Refusing(DEFECTS[1], Database(sqlite_url))
     lost = tried("memory://", lambda: services, retries=59, failures=59)
     assert lost["error"]["code"] == "internal_error"
-    assert "cannot be kept" in caplog.text
+    assert "cannot be saved" in caplog.text
 
 
 def test_an_outcome_that_is_there_is_not_overwritten(sqlite_url: str) -> None:
