@@ -17,7 +17,7 @@ from sqlalchemy.util.queue import Empty
 _ASK_AFTER = 5.0
 #: Seconds for which a thread waits for a connection in use before another one is opened, which costs as much CPU as two
 #: creates and knows no prepared statement.
-_PATIENCE = 0.5
+_WAIT_LIMIT = 0.5
 _MANY = 8
 
 
@@ -44,7 +44,7 @@ class PatientPool(QueuePool):
     def _do_get(self) -> ConnectionPoolEntry:
         if self._overflow >= 0:  # all that are kept are open
             try:
-                return self._pool.get(True, _PATIENCE)
+                return self._pool.get(True, _WAIT_LIMIT)
             except Empty:
                 pass
         return super()._do_get()
