@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from orchestrator.flows.engine.services import open_lease
 from orchestrator.rules.states import StopReason
 from orchestrator.rules.upstream.local_faults import LONGEST_COOLDOWN
 from orchestrator.rules.values import Placement, Session
@@ -95,6 +96,7 @@ def _held_up(evidence: Evidence, placement: Placement, there: SimSession, until:
     """Yield when it could not be carried out, because of our side or the platform's."""
     yield from _failed_here(evidence, placement)
     yield from _failed_there(evidence, placement, there, until)
+    yield from _key_kept_by_a_lost_open(evidence, placement)
 
 
 def _failed_here(evidence: Evidence, placement: Placement) -> Iterator[Span]:
@@ -122,6 +124,15 @@ def _failed_there(
             yield evidence.at(call.began_at), over + timedelta(seconds=wait) + LOOK
         elif placement.serialised and call.key == there.key:
             yield evidence.at(call.began_at), over + KEY_COMES_FREE
+
+
+def _key_kept_by_a_lost_open(evidence: Evidence, placement: Placement) -> Iterator[Span]:
+    """Yield for how long a lost claim may have kept the key: that of an open keeps it longer than a close's."""
+    if placement.serialised:
+        lease = timedelta(seconds=open_lease(evidence.config.policy_for(placement.provider)))
+        for begun, over in evidence.troubles:
+            if over - begun >= timedelta(seconds=COMES_BACK):
+                yield begun, begun + lease + KEY_COMES_FREE + LOOK
 
 
 def _lost_claims(evidence: Evidence, placement: Placement, until: datetime) -> int:

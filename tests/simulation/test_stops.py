@@ -155,6 +155,28 @@ def test_a_try_that_died_before_it_asked_lengthens_the_next_wait(lived: World) -
     assert f"{closed.id}: wanted closed at" in broken_in(replace(late, troubles=others))
 
 
+@pytest.mark.parametrize(("serialised", "excused"), [(True, True), (False, False)])
+def test_a_close_waits_for_a_serialised_key_that_a_lost_open_keeps(
+    lived: World, serialised: bool, excused: bool
+) -> None:
+    evidence = evidence_of(lived)
+    [closed, *_] = [there for there in evidence.upstream if there.closed_by == "client"]
+    [placement] = [p for p in evidence.placements if p.handle == closed.id]
+    since = placement.closing_since
+    assert since is not None
+    late = replace(
+        evidence,
+        upstream=[
+            replace(one, closed_at=since.timestamp() + 540) if one is closed else one
+            for one in evidence.upstream
+        ],
+        placements=[replace(p, serialised=serialised) if p is placement else p for p in evidence.placements],
+        troubles=[(since, since + COMES_BACK * SECOND)],
+        now=since + 20 * MINUTE,
+    )
+    assert (f"{closed.id}: wanted closed at" not in broken_in(late)) is excused
+
+
 def test_a_stop_at_another_instant_than_its_rule_says_shows(lived: World) -> None:
     session = lived.run_session("llama", stop={"max_duration_seconds": 60})
     lived.pass_time(61 * SECOND)
