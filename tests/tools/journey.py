@@ -77,7 +77,7 @@ class Journey:
 
 JOURNEYS = {
     "A good ping": Journey(prepare=good_ping, target=20, at_most=39),
-    "Create to running": Journey(prepare=create_to_running, target=45, at_most=93),
+    "Create to running": Journey(prepare=create_to_running, target=45, at_most=92),
     "A stop with its charge": Journey(prepare=stop_with_charge, target=20, at_most=55),
 }
 
