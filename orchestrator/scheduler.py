@@ -28,7 +28,7 @@ LEASE, LEASE_SECONDS = "scheduler", 5.0
 HEARTBEAT = 1.0
 #: No tick finished for this many seconds: a publish hangs for good; leave, and be started again.
 STUCK_AFTER = 30.0
-#: Seconds between two reads of that count as these at most: a process that was stopped (SIGSTOP) is not stuck.
+#: A longer pause between two reads of that counts as this one: a process that was stopped (SIGSTOP) is not stuck.
 LONGEST_LOOK = 5.0
 _DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
 #: APScheduler's warning at a beat that finds the last one still on its way.

@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema while workers of the release before continue: `orchestrator migrate`.
+"""Bring a database to the newest schema while workers of the previous release work: `orchestrator migrate`.
 
 Migrations only add (docs/deploying.md). Each runs in a transaction of its own, so that no table stays locked while a
 later one fills another. On PostgreSQL none of them waits for a lock longer than `LOCK_TIMEOUT`: one that does not get

@@ -259,7 +259,7 @@ DEFECTS: Sequence[Defect] = (
         what="a query does not see the changes that its transaction has gathered",
         edits=[
             Edit(
-                within="Gathering._before",
+                within="Gathering._write_waiting",
                 sound="self._updates or self._inserts or self._new",
                 broken="self._inserts or self._new",
             ),

@@ -24,7 +24,7 @@ _COUNTED = """\
 ## Counted in each process
 
 The processes of one `orchestrator worker` are added up. Samples of what is configured begin at 0, so that `rate()`
-sees the first one; a restart begins at 0 again. Add up workers with `sum`.
+sees the first one; a restart begins at 0 again. Add up workers and API processes with `sum`.
 """
 _READ = """\
 ## Read from the database

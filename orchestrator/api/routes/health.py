@@ -33,5 +33,5 @@ async def readyz(request: Request) -> JSONResponse:
 @router.get("/metrics", include_in_schema=False)
 async def metrics() -> JSONResponse:
     """Answer where metrics are: no token is asked for, as what scrapes has none."""
-    message = "this port has no metrics: every process serves them at ORCHESTRATOR_METRICS_PORT"
+    message = "this port has no metrics: they are at ORCHESTRATOR_METRICS_PORT, if it is set"
     return answer(Problem(ApiCode.NOT_FOUND, message))

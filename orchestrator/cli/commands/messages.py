@@ -142,7 +142,9 @@ def _copies() -> Iterator["ParkedCopies | None"]:
         yield copies_behind(load_settings())
     except RedisError as error:
         what = refused_writes(error) or f"does not answer ({type(error).__name__})"
-        raise Complaint(f"the broker {what}: messages with a copy there stay parked") from None
+        raise Complaint(
+            f"the broker {what}: these messages stay in the list; run the command again once it answers"
+        ) from None
 
 
 def _print_result(what: str, messages: Sequence["ParkedMessage"], *, as_json: bool) -> None:

@@ -22,7 +22,7 @@ _CHANGES = (Column("id", whole=True), Column("what"), Column(""), Column("", pro
 
 def migrate() -> None:
     """Bring the database to the newest schema, and print its revision. Safe to run again, and while workers of the
-    release before continue."""
+    previous release work."""
     from orchestrator import wiring
     from orchestrator.settings import load_settings
     from orchestrator.store import migrate as migrations

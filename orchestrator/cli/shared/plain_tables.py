@@ -8,7 +8,7 @@ _NARROW = frozenset("…✓✗·€")
 
 
 def plain_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Sequence[str] | None:
-    """Return the lines of a table; None if it does not fit, where a column is empty, or a cell is more than a
+    """Return the lines of a table; None if it does not fit, if a column is empty, or if a cell is more than a
     line of narrow letters."""
     if not rows:
         return ["none"]

@@ -69,7 +69,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 def _looked_at(report: Mapping[str, Any], now: datetime) -> str:
     back = duration_text((now - datetime.fromisoformat(report["events_since"])).total_seconds())
-    more = "" if report["complete"] else "; there are more than one run reads"
+    more = "" if report["complete"] else "; there are more, which one run does not read"
     looked = f"read {numbered(report['sessions'], 'session')} and the events of {back}{more}"
     return looked + _legend(report) if report["findings"] else looked
 

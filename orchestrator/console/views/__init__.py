@@ -8,7 +8,7 @@ many             close many, with their number typed
 new_session      create a session step by step, with what admission would answer
 endpoints        code that calls a session's endpoint, and a small chat with it
 accounts         accounts: money, quota, budgets, ledger
-budgets          an account's budgets are put and taken away
+budgets          set and remove an account's budgets
 costs            what was spent, burns and is expected
 providers        providers: keys, brakes, checks
 installation     what is unproven, the queue, jobs, events, the audit

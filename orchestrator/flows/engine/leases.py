@@ -36,7 +36,7 @@ def given_back(services: Services, name: str, holder: str) -> Iterator[None]:
             _give_back(services, name, holder)
         except Exception as error:  # noqa: BLE001
             log.warning(
-                "cannot give back the lease %s (%s): the work goes on when it has expired",
+                "cannot give back the lease %s (%s): another process takes over the work once it has expired",
                 name,
                 type(error).__name__,
             )

@@ -50,8 +50,8 @@ def check_attach(work: AccountWork, session: Session) -> None:
     )  # it may be a secret itself
     host = urlsplit(attach.endpoint_url).hostname
     message = (
-        f"attach: {ref} may not be sent to {host}: no rule of [attach] allowed permits it, or it is a provider's "
-        "own credential; an operator can add a rule for both"
+        f"attach: {ref} may not be sent to {host}: no rule of [attach] allowed names both, or it is a provider's own "
+        "credential, which is never sent; an operator can add a rule with this reference and this host"
     )
     fault = {"loc": "attach.secret_ref", "msg": message, "type": "value"}
     raise Refusal(ErrorCode.INVALID_REQUEST, message, faults=[fault])

@@ -1,4 +1,4 @@
-"""Orphans: rows for resources that resource at a provider without a session. Each is closed until there is proof."""
+"""Orphans: rows for resources that live at a provider without a session. Each is closed until there is proof."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -66,7 +66,7 @@ def unfit_secrets(secrets: SecretStore, refs: Iterable[str]) -> list[str]:
     found = ((ref, secrets.get(ref)) for ref in refs)
     unfit = [ref for ref, secret in found if secret is not None and key_in(secret) is None]
     return [
-        f"{ref} {CANNOT_SIGN}; this machine's value is none: a worker with the same value sends nothing"
+        f"{ref} {CANNOT_SIGN}; the value on this machine is not one: a worker with the same value sends nothing"
         for ref in unfit
     ]
 

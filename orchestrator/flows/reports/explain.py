@@ -148,8 +148,8 @@ def _doubts(tx: Transaction, session: Session, policy: Policy) -> Iterator[str]:
         held = held_by(tx.brakes.at(session.provider, session.credential), session, tx.now())
         if held is not None:
             yield (
-                f"a brake holds there until {rfc3339(held.until)}, and until then no session is stopped as dead: "
-                f"{held.reason}"
+                f"a brake holds there until {rfc3339(held.until)}; until then no session is stopped as dead on failed "
+                f"pings alone: {held.reason}"
             )
     yield from _rate_limited(tx, session)
     if session.held_since is not None:

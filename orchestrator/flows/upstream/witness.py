@@ -36,7 +36,7 @@ async def adopted(
         return found
     ended = await driver.resolve(order, close=True)
     assert isinstance(ended, NotPlaced)
-    said = f"{found.handle} ends at {seen.ends_at:%Y-%m-%d %H:%M:%S} UTC, earlier than what was asked for"
+    said = f"{found.handle} ends at {seen.ends_at:%Y-%m-%d %H:%M:%S} UTC or is over, and is not what was asked for"
     return NotPlaced(proof=f"{said}: {ended.proof}", ended_handle=ended.ended_handle, foreign=True)
 
 

@@ -88,8 +88,8 @@ class Unavailable(NotSent):
 
 
 class LacksSecret(NotSent):
-    """This worker lacks a secret that the call needs; another worker may have it. It is alarmed at once, since perhaps
-    none has, and the start would fail much later."""
+    """This worker lacks a secret that the call needs; another worker may have it. The alarm comes at once, since
+    perhaps none has it, and the start would fail much later."""
 
     alarm = AlarmKind.MISCONFIGURED
 

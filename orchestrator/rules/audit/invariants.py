@@ -49,7 +49,7 @@ class Invariant(StrEnum):
 MEANING: Mapping[Invariant, str] = MappingProxyType(
     {
         Invariant.STEPS: (
-            "every live row has a next step within the wait limit of its kind, and its rules give its stop"
+            "every live row has a next step within the wait limit of its kind, and the stop that its rules give"
         ),
         Invariant.OVERDUE: "no step is overdue for long",
         Invariant.LEASES: "no lease has expired without a take-over, is too long, or is on a row without a next step",

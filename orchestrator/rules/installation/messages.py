@@ -34,7 +34,7 @@ LONGEST_NAME, LONGEST_TEXT = 200, 1024
 MOST_RETRIES = 2**20
 #: The prefix of our own headers.
 OWN_HEADER = "orchestrator_"
-#: The header that names who sent a job, for the session's history: this authenticates no one: any process that
+#: The header that names who sent a job, for the session's history. It authenticates no one: any process that
 #: reaches the broker may send any job.
 AUTHOR = "orchestrator_author"
 #: Longest name of an author that is kept.
