@@ -54,7 +54,10 @@ def run_api(*, read_only: bool = False) -> int:
     settings = checked()
     sharing.import_queries()
     logs.configure(settings.log, process="api")
-    serve_health(settings, [], shared=False)
+    try:
+        serve_health(settings, [], shared=False)
+    except ConfigurationError as error:
+        log.warning("%s. Serving the API without metrics", error)
     return _api(settings.model_copy(update={"console_read_only": read_only or settings.console_read_only}))
 
 

@@ -158,6 +158,28 @@ def test_a_receiver_that_asks_for_time_gets_it(world: World, shop: Receiver) -> 
     assert [shop.types(one) for one in sessions] == [LIFE] * len(sessions)
 
 
+def test_a_receiver_that_asks_one_sender_for_time_gets_it_from_all(world: World, shop: Receiver) -> None:
+    """Though events that are on their way at the same time arrive."""
+    put(world, "shop", shop.url, event_types=("orchestrator.session.created",))
+    sessions = [live_and_end(world) for _ in range(LINES * 2 + 3)]
+    shop.retry_after, refused = "120", threading.Event()
+
+    def answer(event: Any) -> int:
+        if event["subject"] == sessions[0]:
+            refused.set()
+            return 429
+        refused.wait(30)
+        return 200
+
+    shop.answer = answer
+    deliver(world)
+    assert len(shop.tried) < len(sessions), "only what was on its way is still sent"
+    world.jump(2 * MINUTE)
+    shop.answer = lambda _event: 200
+    deliver(world)
+    assert {event["subject"] for event in shop.taken} == set(sessions)
+
+
 def test_what_fails_for_a_day_is_given_up_and_can_be_replayed(world: World, shop: Receiver) -> None:
     put(world, "shop", shop.url, event_types=("orchestrator.session.stopped",))
     session_id = live_and_end(world)

@@ -24,7 +24,7 @@ from orchestrator.processes import run as processes
 from orchestrator.rules.installation.liveness import OPEN
 from orchestrator.rules.states import Step
 from orchestrator.rules.values import Scope
-from orchestrator.settings import ConfigurationError, Settings
+from orchestrator.settings import ConfigurationError, Fault, Settings
 from orchestrator.tasks.wake_ups import queue_of
 from tests.processes.conftest import PlatformOn
 from tests.processes.platform import OURS, Platform, Running, morpheus
@@ -117,6 +117,19 @@ def test_jobs_that_came_over_the_api_are_counted_in_its_own_metrics(platform: Pl
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=60, trust_env=False).text
     assert 'orchestrator_jobs_total{name="orchestrator.account.put",outcome="ok"} 1.0' in text
     assert "orchestrator_database_up 1.0" in text
+
+
+def test_an_api_that_finds_no_port_for_its_metrics_still_serves(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_given: object, **_more: object) -> None:
+        raise ConfigurationError([Fault(("ORCHESTRATOR_METRICS_PORT",), "cannot serve on 127.0.0.1:9464")])
+
+    monkeypatch.setattr(processes, "checked", Settings)
+    monkeypatch.setattr(processes, "serve_health", refuse)
+    monkeypatch.setattr(processes, "_api", lambda _settings: 7)
+    assert processes.run_api() == 7
+    assert "ORCHESTRATOR_METRICS_PORT: cannot serve on 127.0.0.1:9464" in capfd.readouterr().err
 
 
 def test_a_taken_port_is_said(platform: Platform) -> None:

@@ -151,20 +151,21 @@ async def _sent(services: Services, sender: SendsEvents, claimed: ClaimedPass) -
     unsent: list[Delivery] = []
     began = services.loop.time()
     give_up_at = began + PASS_SECONDS
-    in_a_row = 0
+    in_a_row, asked_for_time = 0, False
     room = asyncio.Semaphore(LINES)
 
     async def send(line: Sequence[Delivery]) -> None:
-        nonlocal in_a_row
+        nonlocal in_a_row, asked_for_time
         async with room:
             for n, one in enumerate(line):
-                if in_a_row >= ENOUGH_FAILURES or services.loop.time() > give_up_at or services.slots.closed:
+                enough = in_a_row >= ENOUGH_FAILURES or asked_for_time
+                if enough or services.loop.time() > give_up_at or services.slots.closed:
                     unsent.extend(line[n:])
                     return
                 now = claimed.now + timedelta(seconds=services.loop.time() - began)
                 failure = await _send(sender, claimed.webhook, one, now)
                 if failure is not None:
-                    in_a_row = ENOUGH_FAILURES if failure.retry_after else in_a_row + 1
+                    in_a_row, asked_for_time = in_a_row + 1, asked_for_time or failure.retry_after > 0
                     failed.append((one, failure))
                     unsent.extend(line[n + 1 :])
                     return

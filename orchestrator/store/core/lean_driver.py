@@ -57,7 +57,8 @@ def pool_of(size: int) -> type[QueuePool]:
 
 def ask_less(engine: Engine) -> None:
     """Let the check of a pooled connection ask its server only where there is doubt. The server of a connection that
-    ended has closed it, and a socket that was closed can be read."""
+    ended has closed it, and a socket that was closed can be read. If a server vanishes without that, what is under way
+    in the next `_ASK_AFTER` seconds fails as in any outage."""
     ask, checked = engine.dialect.do_ping, WeakKeyDictionary[Any, float]()
 
     def check(dbapi_connection: Any) -> bool:
