@@ -144,8 +144,9 @@ DEFECTS: Sequence[Defect] = (
                     with self.engine.begin() as connection:
                         unit = Transaction(connection, self._clock_of(connection), self.identity, self._lately)
                         result = work(unit)
+                        unit._writes.write()
                     with self.engine.begin() as another:
-                        unit.outbox._connection = another
+                        unit._writes._connection, unit._writes._gathers = another, False
                         unit.flush()
                 """,
             ),
@@ -327,7 +328,7 @@ DEFECTS: Sequence[Defect] = (
             Edit(
                 within="closing",
                 sound="pinged_since + timedelta(seconds=begins_within * 1.1)",
-                broken="session.lease.since",
+                broken="pinged_since",
             ),
         ],
         found_by=(
