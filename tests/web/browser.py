@@ -109,6 +109,13 @@ class Browser:
         WebDriverWait(self.driver, WAIT_LIMIT).until(lambda _: _is_gone(before))
         self.find("main")
 
+    def press(self, by: str, what: str) -> None:
+        """Press what is found so, and wait for its page; without scripts."""
+        before = self.find("html")
+        self.driver.find_element(by, what).click()
+        WebDriverWait(self.driver, WAIT_LIMIT).until(lambda _: _is_gone(before))
+        self.find("main")
+
     def _pressed(self, words: str) -> bool:
         """Press what says this; return False if it is not there, or was loaded again meanwhile."""
         try:

@@ -301,12 +301,12 @@ def test_a_page_is_read_and_a_session_closed_without_scripts(shown: Shown) -> No
     try:
         browser.go(f"/sessions/{session_id}")
         assert browser.driver.find_elements(By.CSS_SELECTOR, "svg.lane rect")
-        browser.driver.find_element(By.LINK_TEXT, "Close").click()
-        browser.driver.find_element(By.CSS_SELECTOR, "main form button[type=submit]").click()
+        browser.press(By.LINK_TEXT, "Close")
+        browser.press(By.CSS_SELECTOR, "main form button[type=submit]")
         live.until(session_id, "stopped")
         browser.go("/costs")
         browser.driver.find_element(By.CSS_SELECTOR, "#by option[value=provider]").click()
-        browser.driver.find_element(By.CSS_SELECTOR, "main form button[type=submit]").click()
+        browser.press(By.CSS_SELECTOR, "main form button[type=submit]")
         assert "steady" in browser.find("tbody").text
     finally:
         browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
