@@ -28,11 +28,11 @@ def test_the_page_on_sizing_has_the_figures_that_are_kept() -> None:
     page = (ROOT / "docs" / "sizing.md").read_text()
     figures = (ROOT / "docs" / "benchmarks" / "figures.md").read_text()
     measured = {
-        "101 a CPU-second": "creates per CPU-s 101;",
+        "209 a CPU-second": "creates per CPU-s 209;",
         "1,769 a CPU-second": "| 1,769 /CPU-s |",
-        "787 a CPU-second": "| 787 /CPU-s |",
-        "9,826 a CPU-second": "| 9,826 /CPU-s |",
-        "29,815 over 50": "| 29,815 /CPU-s |",
+        "963 a CPU-second": "| 963 /CPU-s |",
+        "12,275 a CPU-second": "| 12,275 /CPU-s |",
+        "36,806 over 50": "| 36,806 /CPU-s |",
         "258 MiB": "worker tree, MiB 258;",
         "68 MiB": "scheduler, MiB 67.7;",
     }
