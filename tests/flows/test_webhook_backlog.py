@@ -17,6 +17,8 @@ from tests.flows.conftest import MakeWorld
 from tests.receiver import SECRET, Receiver, receiver
 from tests.world import SECOND, World
 
+pytestmark = pytest.mark.slow
+
 TYPE, OTHER_TYPE = "orchestrator.session.changed", "orchestrator.account.exhausted"
 
 

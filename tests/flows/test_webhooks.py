@@ -22,6 +22,8 @@ from tests.receiver import SECRET, Receiver, receiver
 from tests.waiting import eventually
 from tests.world import HOUR, MINUTE, SECOND, World
 
+pytestmark = pytest.mark.slow
+
 OTHER_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 LIFE = [f"orchestrator.session.{kind}" for kind in ("created", "starting", "running", "stopping", "stopped")]
 
