@@ -22,6 +22,8 @@ LONGEST_REST = 300.0
 GIVEN_UP_AFTER = timedelta(hours=24)
 #: This many secrets may sign at once: two, while receivers change over.
 MOST_SECRETS = 2
+#: After this many failures in a row, or one with Retry-After, a pass sends nothing more.
+ENOUGH_FAILURES = 5
 #: New events that a pass reads. If this many events wait for a receiver that fails, it reads a few.
 BATCH, MOST_WAITING, FEW = 100, 1000, 8
 #: How the Standard Webhooks write a secret, and how many bytes it has.
@@ -92,6 +94,12 @@ def receives(webhook: Webhook, event_type: str, subject: str, data: Mapping[str,
 def events_to_read(waiting: int) -> int:
     """Return how many new events a pass reads. `waiting`: for a receiver that fails; the others stay in the outbox."""
     return BATCH if waiting < MOST_WAITING else FEW
+
+
+def sends_no_more(in_a_row: int, failed: Sequence[Undelivered]) -> bool:
+    """Return whether a pass ends early. `in_a_row`: its last failures, without a success between them; `failed`: all of
+    its failures."""
+    return in_a_row >= ENOUGH_FAILURES or any(one.retry_after > 0 for one in failed)
 
 
 def after_pass(webhook: Webhook, *, arrived: int, failed: Sequence[Undelivered], now: datetime) -> Webhook:

@@ -98,8 +98,8 @@ class Database:
     ) -> None:
         """Open the engine. `clock`: given by tests; trusted as it is, unless a `stopwatch` is given with it.
         `keeps_time`: this process notes the time for all others. `pause`: waits this many seconds before a
-        transaction is retried. `gives_up_after`: seconds after which none is retried, as somebody waits for its
-        answer."""
+        transaction is retried. `gives_up_after`: after this many seconds no transaction is retried, because a
+        client waits for the answer."""
         self.url = make_url(url)
         self.engine = open_engine(url, pool_size, min(BUSY_SECONDS, (gives_up_after or 2 * BUSY_SECONDS) / 2))
         self._gives_up_after = gives_up_after

@@ -119,7 +119,7 @@ def _a_narrow_table_names_what_it_leaves_out(cli: Cli, monkeypatch: pytest.Monke
 
 
 def lines_of_rows(out: str) -> Iterator[int]:
-    """Yield how many lines each row of a table has: a line whose first column is empty continues with the row above."""
+    """Yield the number of lines of each row. A line with an empty first column belongs to the row above."""
     for body in re.findall(r"^ ─+ *\n((?:.*\S.*\n)*)", out, re.MULTILINE):
         lines = 0
         for line in body.splitlines():

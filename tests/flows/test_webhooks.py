@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from orchestrator.flows.operations.deliver_webhooks import (
-    ENOUGH_FAILURES,
     LEASE,
     LINES,
     deliver_webhooks,
 )
 from orchestrator.flows.operations.webhooks import InTheFile, NotReceived, put_webhook, replay, sync_webhooks
 from orchestrator.rules.values import Lease, Webhook
-from orchestrator.rules.webhooks import FIRST_RETRY, GIVEN_UP_AFTER, LONGEST_REST
+from orchestrator.rules.webhooks import ENOUGH_FAILURES, FIRST_RETRY, GIVEN_UP_AFTER, LONGEST_REST
 from orchestrator.settings.configuration import WebhookConfiguration
 from tests.flows.conftest import MakeWorld
 from tests.receiver import SECRET, Receiver, receiver

@@ -145,6 +145,22 @@ def test_a_receiver_is_left_alone_for_as_long_as_it_asks(
     assert webhooks.after_failure(delivery(), busy, T0).next_at - T0 == timedelta(seconds=event_waits)
 
 
+@pytest.mark.parametrize(
+    ("in_a_row", "retry_after", "ends"),
+    [
+        pytest.param(0, [], False, id="no failure"),
+        pytest.param(4, [0.0] * 9, False, id="with a success between many failures"),
+        pytest.param(5, [0.0] * 5, True, id="many failures in a row"),
+        pytest.param(
+            0, [0.0, 30.0, 0.0], True, id="the receiver asked for time, and another event arrived since"
+        ),
+    ],
+)
+def test_when_a_pass_sends_no_more(in_a_row: int, retry_after: list[float], ends: bool) -> None:
+    failed = [webhooks.Undelivered("no", seconds) for seconds in retry_after]
+    assert webhooks.sends_no_more(in_a_row, failed) is ends
+
+
 def test_patterns_that_match_no_type_are_named() -> None:
     types = ["orchestrator.session.stopped", "orchestrator.account.credited"]
     patterns = ["*", "orchestrator.session.*", "orchestrator.sesion.*", "orchestrator.session.stoped"]

@@ -1,7 +1,7 @@
 """Leases on upkeep that one worker does at a time, or once in a span.
 
-The scheduler keeps its own by hand: it takes it anew with each beat, beats without a database too, and imports no
-flow."""
+The scheduler does not use this module: it extends its lease with each heartbeat, runs without a database too, and
+imports no flow."""
 
 import logging
 from collections.abc import Iterator

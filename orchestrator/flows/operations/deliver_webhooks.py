@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 AGAIN = 50
 #: This many subjects are served at the same time.
 LINES = 8
-#: After this many failures in a row, or one with Retry-After, a pass sends nothing more.
-ENOUGH_FAILURES = 5
 #: A pass begins no event after this; an event takes `ANSWERS_WITHIN` at most. Seconds.
 PASS_SECONDS = 20.0
 LEASE = timedelta(seconds=PASS_SECONDS + rule.ANSWERS_WITHIN + 30)
@@ -151,21 +149,21 @@ async def _sent(services: Services, sender: SendsEvents, claimed: ClaimedPass) -
     unsent: list[Delivery] = []
     began = services.loop.time()
     give_up_at = began + PASS_SECONDS
-    in_a_row, asked_for_time = 0, False
+    in_a_row = 0
     room = asyncio.Semaphore(LINES)
 
     async def send(line: Sequence[Delivery]) -> None:
-        nonlocal in_a_row, asked_for_time
+        nonlocal in_a_row
         async with room:
             for n, one in enumerate(line):
-                enough = in_a_row >= ENOUGH_FAILURES or asked_for_time
-                if enough or services.loop.time() > give_up_at or services.slots.closed:
+                refused = rule.sends_no_more(in_a_row, [failure for _, failure in failed])
+                if refused or services.loop.time() > give_up_at or services.slots.closed:
                     unsent.extend(line[n:])
                     return
                 now = claimed.now + timedelta(seconds=services.loop.time() - began)
                 failure = await _send(sender, claimed.webhook, one, now)
                 if failure is not None:
-                    in_a_row, asked_for_time = in_a_row + 1, asked_for_time or failure.retry_after > 0
+                    in_a_row += 1
                     failed.append((one, failure))
                     unsent.extend(line[n + 1 :])
                     return
